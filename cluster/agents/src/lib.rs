@@ -1,0 +1,1 @@
+//! The subsystems behind the Agent trait.

@@ -1,0 +1,1 @@
+//! Versioned requests, replies and events of the control socket.

@@ -1,0 +1,1 @@
+//! The configuration: document model, schema, versions, crm lines.

@@ -1,0 +1,1 @@
+//! Coordinator duties: when to plan, what to grant, whom to ask.

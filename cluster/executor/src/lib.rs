@@ -1,0 +1,1 @@
+//! Local operations and the Agent trait.

@@ -1,0 +1,1 @@
+//! The machine of the heartbeat thread: membership and lease over one beat.

@@ -1,0 +1,1 @@
+//! A cluster in network namespaces: bed, faults and the measuring client.

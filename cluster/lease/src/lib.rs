@@ -1,0 +1,1 @@
+//! One owner per address: promises, claims and the gate's orders.

@@ -1,0 +1,1 @@
+//! Failure detection per link and node, and view formation.

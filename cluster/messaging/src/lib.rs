@@ -1,0 +1,1 @@
+//! Sealed frames, keys, replay windows and express delivery between nodes.

@@ -1,0 +1,1 @@
+//! The daemon: drives the machines over the host.

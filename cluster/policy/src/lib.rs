@@ -1,0 +1,1 @@
+//! The policy engine: what runs where and in which order.

@@ -1,0 +1,1 @@
+//! Votes, tie-break, wait-for-all: a pure function.

@@ -1,0 +1,1 @@
+//! The graph executor: carries a transition out.

@@ -1,0 +1,5 @@
+//! What crosses a boundary between two cluster crates, and nothing else.
+
+mod ids;
+
+pub use ids::{BootId, Epoch, GroupId, LinkId, LogIndex, LogPosition, NodeId, Seq, Term};

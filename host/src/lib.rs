@@ -1,0 +1,1 @@
+//! Every side effect of haven, one module each.

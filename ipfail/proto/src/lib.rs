@@ -1,0 +1,1 @@
+//! Pure core of address takeover: plans, announcements, conflicts.

@@ -1,0 +1,1 @@
+//! Addresses that move: the shell over the takeover core.

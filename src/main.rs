@@ -1,0 +1,5 @@
+//! The one binary `haven`: parse arguments, dispatch, nothing else.
+
+fn main() -> anyhow::Result<()> {
+    Ok(())
+}
