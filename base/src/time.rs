@@ -74,13 +74,20 @@ impl Sub for Instant {
 
 impl fmt::Debug for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:06}s", self.0 / 1_000_000_000, self.0 / 1_000 % 1_000_000)
+        write!(
+            f,
+            "{}.{:06}s",
+            self.0 / 1_000_000_000,
+            self.0 / 1_000 % 1_000_000
+        )
     }
 }
 
 /// Civil time: whole seconds and nanoseconds since 1970-01-01T00:00:00Z, for date rules, logs and
 /// operation history. Never used to decide who owns an address.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
+)]
 pub struct WallTime {
     /// Whole seconds since the epoch; negative before 1970.
     pub seconds: i64,
@@ -102,14 +109,23 @@ mod tests {
 
     #[test]
     fn arithmetic_saturates_instead_of_wrapping() {
-        assert_eq!(Instant::FAR_FUTURE + Duration::from_secs(1), Instant::FAR_FUTURE);
+        assert_eq!(
+            Instant::FAR_FUTURE + Duration::from_secs(1),
+            Instant::FAR_FUTURE
+        );
         assert_eq!(Instant::ZERO.before(Duration::from_secs(1)), Instant::ZERO);
         assert_eq!(Instant::ZERO - Instant::from_nanos(5), Duration::ZERO);
-        assert_eq!(Instant::from_nanos(7) - Instant::from_nanos(5), Duration::from_nanos(2));
+        assert_eq!(
+            Instant::from_nanos(7) - Instant::from_nanos(5),
+            Duration::from_nanos(2)
+        );
     }
 
     #[test]
     fn debug_prints_seconds_with_microseconds() {
-        assert_eq!(format!("{:?}", Instant::from_nanos(1_234_567_890)), "1.234567s");
+        assert_eq!(
+            format!("{:?}", Instant::from_nanos(1_234_567_890)),
+            "1.234567s"
+        );
     }
 }

@@ -1,1 +1,24 @@
-//! Local operations and the Agent trait.
+//! Local operations: one node's queue of orders, its recurring operations, their timeouts, and the
+//! leases resources run under.
+//!
+//! ```text
+//!            Order ─▶ queue of the resource ─▶ [await lease] ─▶ agent ─▶ record ─▶ status
+//!  start with lease:  Claim ─▶ LeaseGained ─▶ RunAgent(start)
+//!  stop with lease:   Release ─▶ LeaseReleased (gate closed, kernel acknowledged) ─▶ RunAgent(stop)
+//! ```
+//!
+//! What it never does: run two operations of one resource at once; start a leased resource before the
+//! lease is gained; obey a coordinator of a lower term (L7); call an agent by itself (the shell does).
+
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")
+)]
+
+mod agent;
+mod machine;
+#[cfg(test)]
+mod tests;
+
+pub use agent::{Agent, AgentFuture, AgentRegistry, Hook, HookFuture};
+pub use machine::{Executor, Input, MAX_QUEUED_PER_RESOURCE, Output, RunId};
