@@ -1,0 +1,180 @@
+//! Configuration work over the API: formats, versions, findings.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A notation of the configuration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// Lines of the crm shell: the form for people.
+    #[default]
+    Crm,
+    /// The CIB document of Pacemaker: the form for interchange.
+    Xml,
+    /// The form for programs.
+    Json,
+}
+
+/// What loading does with objects that the text does not name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoadMode {
+    /// They stay as they are; named ones are added or replaced.
+    #[default]
+    Update,
+    /// They are removed: the text is the whole configuration afterwards.
+    Replace,
+}
+
+/// The version triple of the configuration, most significant first.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
+pub struct Version {
+    /// Raised by hand, to make one copy win over every other.
+    pub admin_epoch: u64,
+    /// Raised by each committed change of the configuration.
+    pub epoch: u64,
+    /// Raised by each change of status since `epoch`.
+    pub num_updates: u64,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}.{}.{}",
+            self.admin_epoch, self.epoch, self.num_updates
+        )
+    }
+}
+
+impl std::str::FromStr for Version {
+    type Err = String;
+
+    /// Reads `admin_epoch.epoch.num_updates`; a missing last part is 0.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bad = || format!("\"{text}\" is no version: expected three numbers like 0.12.3");
+        let mut parts = text.split('.').map(str::parse::<u64>);
+        let mut next = || parts.next().transpose().map_err(|_| bad());
+        let (admin_epoch, epoch) = (next()?.ok_or_else(bad)?, next()?.ok_or_else(bad)?);
+        let num_updates = next()?.unwrap_or(0);
+        match parts.next() {
+            None => Ok(Self {
+                admin_epoch,
+                epoch,
+                num_updates,
+            }),
+            Some(_) => Err(bad()),
+        }
+    }
+}
+
+/// How bad a finding is. Only errors keep a configuration from being loaded.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// The configuration is refused.
+    Error,
+    /// It works, but not as somebody probably expects.
+    Warning,
+    /// It could be better.
+    Advice,
+}
+
+impl Severity {
+    /// The word that a report prints.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Advice => "advice",
+        }
+    }
+}
+
+/// One thing that is wrong, doubtful or improvable in a configuration.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Finding {
+    /// Stable code, `HV` and four digits.
+    pub code: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Line in the text that was handed in, from 1; none when it concerns the live configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// Column in that line, counted in characters from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<u32>,
+    /// Id of the object concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+    /// One sentence: what was found, what was expected.
+    pub message: String,
+    /// The valid word nearest to the one found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nearest: Option<String>,
+    /// What to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.code, self.severity.word())?;
+        match (self.line, self.column) {
+            (Some(line), Some(column)) => write!(f, " line {line}:{column}")?,
+            (Some(line), None) => write!(f, " line {line}")?,
+            (None, _) => {}
+        }
+        if let Some(object) = &self.object {
+            write!(f, " {object}")?;
+        }
+        write!(f, ": {}", self.message)?;
+        if let Some(nearest) = &self.nearest {
+            write!(f, " (did you mean \"{nearest}\"?)")?;
+        }
+        match &self.remedy {
+            Some(remedy) => write!(f, ". Fix: {remedy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_order_by_their_most_significant_part() {
+        let parse = |text: &str| text.parse::<Version>();
+        assert!(parse("1.0.0") > parse("0.99.7"));
+        assert_eq!(
+            parse("0.12"),
+            Ok(Version {
+                admin_epoch: 0,
+                epoch: 12,
+                num_updates: 0
+            })
+        );
+        for bad in [
+            "",
+            "1",
+            "a.b.c",
+            "1.2.3.4",
+            "1.-2.3",
+            "99999999999999999999.1.1",
+        ] {
+            assert!(parse(bad).is_err(), "{bad:?} was taken for a version");
+        }
+        let version = Version {
+            admin_epoch: 1,
+            epoch: 2,
+            num_updates: 3,
+        };
+        assert_eq!(parse(&version.to_string()), Ok(version));
+    }
+}

@@ -1,0 +1,214 @@
+//! What can be asked of a daemon.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Format, LoadMode, Version};
+
+/// How long `node standby` holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StandbyLifetime {
+    /// Until `node online`.
+    #[default]
+    Forever,
+    /// Until the node's daemon starts anew.
+    Reboot,
+}
+
+/// One request. Names of nodes, resources and addresses are those of the configuration.
+///
+/// `wait: true` asks the daemon to report [`ReplyBody::Progress`](crate::ReplyBody::Progress) until the
+/// cluster has carried the change out, at most `timeout_ms`; otherwise the answer comes as soon as the
+/// change is committed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "do", deny_unknown_fields)]
+pub enum RequestBody {
+    /// Who is there: versions, node, boot. Answered with `Hello`, without the coordinator.
+    Hello,
+    /// The cluster as this node sees it. Answered with `Status`.
+    Status,
+    /// A `Status` now and after every change, and the events between; ends with the connection.
+    Watch {
+        /// Send events, from the one after this cursor; none sends only those to come.
+        #[serde(default)]
+        after: Option<u64>,
+        /// Least milliseconds between two `Status` replies, 50 to 60 000.
+        #[serde(default)]
+        interval_ms: Option<u64>,
+    },
+    /// This node's counters (packets refused, beats lost, gate writes …). Answered with `Counters`.
+    Counters,
+    /// The configuration. Answered with `Configuration`.
+    ConfigureShow {
+        /// The notation wanted.
+        #[serde(default)]
+        format: Format,
+    },
+    /// Change the configuration as one transaction. Answered with `Committed`, or an error with all
+    /// findings, in which case nothing has changed.
+    ConfigureLoad {
+        /// The new objects, or the new whole, in `format`.
+        text: String,
+        /// Notation of `text`.
+        #[serde(default)]
+        format: Format,
+        /// What happens to objects that `text` does not name.
+        #[serde(default)]
+        mode: LoadMode,
+        /// Refuse with [`Code::StaleWrite`](crate::Code::StaleWrite) unless this is the current version.
+        #[serde(default)]
+        expected: Option<Version>,
+        /// Load in spite of findings that are unsafe but not contradictory.
+        #[serde(default)]
+        force: bool,
+    },
+    /// Judge a configuration without loading it. Answered with `Verified`.
+    ConfigureVerify {
+        /// The text to judge as `ConfigureLoad` would; none judges the live configuration.
+        #[serde(default)]
+        text: Option<String>,
+        /// Notation of `text`.
+        #[serde(default)]
+        format: Format,
+        /// How `text` would be loaded.
+        #[serde(default)]
+        mode: LoadMode,
+    },
+    /// Put a node into standby, or take it back. Answered with `Done`.
+    NodeStandby {
+        /// The node; none is the daemon's own.
+        #[serde(default)]
+        node: Option<String>,
+        /// True for standby, false for online.
+        on: bool,
+        /// When standby ends by itself.
+        #[serde(default)]
+        lifetime: StandbyLifetime,
+        /// Wait until the node is empty.
+        #[serde(default)]
+        wait: bool,
+        /// How long to wait, in milliseconds; none is 60 000.
+        #[serde(default)]
+        timeout_ms: Option<u64>,
+    },
+    /// Ask for a resource to run elsewhere. Answered with `Done`.
+    ResourceMove {
+        /// The resource.
+        resource: String,
+        /// Where to; none means anywhere but where it runs now.
+        #[serde(default)]
+        node: Option<String>,
+        /// Wait until it runs there.
+        #[serde(default)]
+        wait: bool,
+        /// How long to wait, in milliseconds; none is 60 000.
+        #[serde(default)]
+        timeout_ms: Option<u64>,
+    },
+    /// Forget earlier moves of a resource. Answered with `Done`.
+    ResourceClear {
+        /// The resource.
+        resource: String,
+    },
+    /// Set a resource's target role to `Started`. Answered with `Done`.
+    ResourceStart {
+        /// The resource.
+        resource: String,
+        /// Wait until it runs.
+        #[serde(default)]
+        wait: bool,
+        /// How long to wait, in milliseconds; none is 60 000.
+        #[serde(default)]
+        timeout_ms: Option<u64>,
+    },
+    /// Set a resource's target role to `Stopped`. Answered with `Done`.
+    ResourceStop {
+        /// The resource.
+        resource: String,
+        /// Wait until it is stopped everywhere.
+        #[serde(default)]
+        wait: bool,
+        /// How long to wait, in milliseconds; none is 60 000.
+        #[serde(default)]
+        timeout_ms: Option<u64>,
+    },
+    /// Forget the failures of a resource, or of all. Answered with `Done`.
+    ResourceCleanup {
+        /// The resource; none means every one.
+        #[serde(default)]
+        resource: Option<String>,
+        /// Only failures on this node.
+        #[serde(default)]
+        node: Option<String>,
+    },
+    /// A new single-use token for one node to join with. Answered with `Token`.
+    ClusterToken {
+        /// How long it is good for, in milliseconds, at most and by default 24 hours.
+        #[serde(default)]
+        lifetime_ms: Option<u64>,
+    },
+    /// This node leaves the cluster for good. Answered with `Done`.
+    ClusterLeave {
+        /// Leave although the rest will have no quorum, or without asking it.
+        #[serde(default)]
+        force: bool,
+    },
+    /// Remove another node that is gone for good. Answered with `Done`.
+    ClusterRemoveNode {
+        /// The node.
+        node: String,
+        /// Remove it although it is online.
+        #[serde(default)]
+        force: bool,
+    },
+    /// All addresses of the cluster. Answered with `Addresses`.
+    IpStatus,
+    /// Who owns an address and why. Answered with `Why`.
+    IpWhy {
+        /// The address.
+        address: IpAddr,
+    },
+    /// Hand the coordinator's duties to another node. Answered with `Done`.
+    Handover {
+        /// The successor; none lets the coordinator choose.
+        #[serde(default)]
+        to: Option<String>,
+    },
+    /// Prepare this node's daemon to be restarted without a gap: obtain a long lease, then end.
+    /// Answered with `Restarting` before the daemon goes.
+    PlanRestart,
+    /// Make a new key for the heartbeats on all nodes. Answered with `KeyRotated`.
+    KeyRotate,
+}
+
+impl RequestBody {
+    /// True for requests that change something, which the audit records.
+    #[must_use]
+    pub const fn mutates(&self) -> bool {
+        match self {
+            Self::Hello
+            | Self::Status
+            | Self::Watch { .. }
+            | Self::Counters
+            | Self::ConfigureShow { .. }
+            | Self::ConfigureVerify { .. }
+            | Self::IpStatus
+            | Self::IpWhy { .. } => false,
+            Self::ConfigureLoad { .. }
+            | Self::NodeStandby { .. }
+            | Self::ResourceMove { .. }
+            | Self::ResourceClear { .. }
+            | Self::ResourceStart { .. }
+            | Self::ResourceStop { .. }
+            | Self::ResourceCleanup { .. }
+            | Self::ClusterToken { .. }
+            | Self::ClusterLeave { .. }
+            | Self::ClusterRemoveNode { .. }
+            | Self::Handover { .. }
+            | Self::PlanRestart
+            | Self::KeyRotate => true,
+        }
+    }
+}
