@@ -71,7 +71,7 @@ pub enum Output {
     /// The lease of a started resource came back after a lapse.
     LeaseRegained(Operation),
     /// Status changed: keep it and pass it on.
-    Recorded(OperationRecord),
+    Recorded(Box<OperationRecord>),
     /// The order cannot be carried out; nothing was done.
     Refused {
         /// Which order.
@@ -491,7 +491,7 @@ impl Executor {
             Some((outcome, began)) => (Some(outcome), began),
             None => (None, clock.now),
         };
-        out.push(Output::Recorded(OperationRecord {
+        out.push(Output::Recorded(Box::new(OperationRecord {
             node: self.node,
             operation: job.operation.clone(),
             outcome,
@@ -501,7 +501,7 @@ impl Executor {
             queued: began.since(job.arrived),
             order: job.order,
             lease: job.lease,
-        }));
+        })));
     }
 
     fn on_gained(&mut self, clock: Clock, lease: Lease, out: &mut Vec<Output>) {

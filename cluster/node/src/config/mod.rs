@@ -1,0 +1,157 @@
+//! `haven.toml`: how one node reaches the others and where it keeps its files. Nothing else: what
+//! the cluster runs is replicated, not written here.
+
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use haven_types::LinkId;
+
+/// UDP port of a link that names none.
+pub const DEFAULT_LINK_PORT: u16 = 5405;
+/// TCP port of the channel between nodes.
+pub const DEFAULT_CHANNEL_PORT: u16 = 5406;
+/// Most links a node may have.
+pub const MAX_LINKS: usize = 8;
+/// Where the daemon looks for its configuration unless told otherwise.
+pub const DEFAULT_CONFIG_PATH: &str = "/etc/haven/haven.toml";
+
+/// One heartbeat link of this node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LinkConfig {
+    /// Its number, equal on all nodes.
+    pub number: LinkId,
+    /// The address of this node on the link.
+    pub local: IpAddr,
+    /// UDP port, used at both ends.
+    pub port: u16,
+}
+
+impl LinkConfig {
+    /// The socket address that beats of this link are sent from and arrive at.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.local, self.port)
+    }
+}
+
+/// Which kernel mechanism enforces leases.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum GateChoice {
+    /// BPF where the kernel has it, else nftables.
+    #[default]
+    Auto,
+    /// BPF or refuse to start.
+    Bpf,
+    /// nftables or refuse to start.
+    Nft,
+}
+
+/// What `haven.toml` says, checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeConfig {
+    /// Name of the cluster; must equal that of the others.
+    pub cluster: String,
+    /// Name of this node.
+    pub name: String,
+    /// Heartbeat links, ordered by number; at least one.
+    pub links: Vec<LinkConfig>,
+    /// Where the TLS channel listens.
+    pub channel: SocketAddr,
+    /// Identity, keys, store. Survives reboots.
+    pub state: PathBuf,
+    /// Control socket and hand-over files. May vanish at boot.
+    pub run: PathBuf,
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub log_level: String,
+    /// How leases are enforced.
+    pub gate: GateChoice,
+}
+
+impl NodeConfig {
+    /// The control socket commands talk to.
+    #[must_use]
+    pub fn control_socket(&self) -> PathBuf {
+        self.run.join("control.sock")
+    }
+}
+
+/// One thing wrong with the file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Finding {
+    /// Line of the file, from 1; 0 where something is missing altogether.
+    pub line: usize,
+    /// The section and key, as `[section] key`.
+    pub object: String,
+    /// What was found, what was expected, what to do.
+    pub message: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}: {}", self.object, self.message),
+            line => write!(f, "line {line}, {}: {}", self.object, self.message),
+        }
+    }
+}
+
+/// Why a configuration file cannot be used. Nothing has been changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error(
+        "cannot read the configuration {path}: {source}; name another file with --config FILE or create this one (haven help node run shows an example)"
+    )]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file was read but says something that cannot work. All findings at once.
+    #[error("{path} cannot be used, nothing was changed:\n{}", list(findings))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Everything found wrong.
+        findings: Vec<Finding>,
+    },
+}
+
+fn list(findings: &[Finding]) -> String {
+    findings
+        .iter()
+        .map(|finding| format!("  {finding}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+impl NodeConfig {
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or with every finding at once when its content cannot work.
+    pub fn load(path: &std::path::Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text).map_err(|findings| ConfigError::Invalid {
+            path: path.to_owned(),
+            findings,
+        })
+    }
+
+    /// Checks the text of a configuration file.
+    ///
+    /// # Errors
+    /// Every finding, in the order of lines.
+    pub fn parse(text: &str) -> Result<Self, Vec<Finding>> {
+        read::parse(text)
+    }
+}

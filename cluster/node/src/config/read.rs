@@ -1,0 +1,338 @@
+//! From text to [`NodeConfig`]: one walk that keeps going after a mistake, so that an operator sees
+//! all of them at once.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::path::PathBuf;
+
+use haven_types::LinkId;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{
+    DEFAULT_CHANNEL_PORT, DEFAULT_LINK_PORT, Finding, GateChoice, LinkConfig, MAX_LINKS, NodeConfig,
+};
+
+/// Every section and the keys it may hold.
+const SCHEMA: &[(&str, &[&str])] = &[
+    ("cluster", &["name"]),
+    ("node", &["name"]),
+    ("link", &["number", "local", "port"]),
+    ("channel", &["listen"]),
+    ("paths", &["state", "run"]),
+    ("log", &["level"]),
+    ("gate", &["backend"]),
+];
+
+const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
+
+pub(super) fn parse(text: &str) -> Result<NodeConfig, Vec<Finding>> {
+    let root = DeTable::parse(text).map_err(|error| {
+        let line = error.span().map_or(0, |span| line_of(text, &span));
+        let message = format!("not TOML: {}", error.message());
+        vec![Finding {
+            line,
+            object: "syntax".to_owned(),
+            message,
+        }]
+    })?;
+    let mut reader = Reader {
+        text,
+        findings: Vec::new(),
+    };
+    reader.check_names(root.get_ref());
+    let config = reader.read(root.get_ref());
+    reader.findings.sort_by_key(|finding| finding.line);
+    match config {
+        Some(config) if reader.findings.is_empty() => Ok(config),
+        _ => Err(reader.findings),
+    }
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    findings: Vec<Finding>,
+}
+
+type Value<'a> = Spanned<DeValue<'a>>;
+
+impl Reader<'_> {
+    fn find(&mut self, span: Option<&Range<usize>>, object: &str, message: impl Into<String>) {
+        let line = span.map_or(0, |span| line_of(self.text, span));
+        self.findings.push(Finding {
+            line,
+            object: object.to_owned(),
+            message: message.into(),
+        });
+    }
+
+    /// Reports every section and key that does not exist, with the nearest that does.
+    fn check_names(&mut self, root: &DeTable<'_>) {
+        let sections: Vec<&str> = SCHEMA.iter().map(|(name, _)| *name).collect();
+        for (section, value) in root {
+            let name = section.get_ref().as_ref();
+            let Some((_, keys)) = SCHEMA.iter().find(|(known, _)| *known == name) else {
+                let message = unknown("section", name, &sections);
+                self.find(Some(&section.span()), &format!("[{name}]"), message);
+                continue;
+            };
+            for table in tables(value) {
+                for key in table.keys() {
+                    let word = key.get_ref().as_ref();
+                    if !keys.contains(&word) {
+                        let message = unknown("key", word, keys);
+                        self.find(Some(&key.span()), &format!("[{name}] {word}"), message);
+                    }
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, root: &DeTable<'_>) -> Option<NodeConfig> {
+        let cluster = self.name(root, "cluster");
+        let name = self.name(root, "node");
+        let links = self.links(root);
+        let channel = self.channel(root, &links);
+        let state = self.path(root, "state", "/var/lib/haven");
+        let run = self.path(root, "run", "/run/haven");
+        if state == run && state.is_some() {
+            let message = "state and run are the same directory; run is emptied at boot, \
+                           so identity and store would be lost: give them two";
+            self.find(None, "[paths]", message);
+        }
+        let log_level = self.choice(root, "log", "level", LEVELS).unwrap_or("info");
+        let gate = match self.choice(root, "gate", "backend", &["auto", "bpf", "nft"]) {
+            Some("bpf") => GateChoice::Bpf,
+            Some("nft") => GateChoice::Nft,
+            _ => GateChoice::Auto,
+        };
+        Some(NodeConfig {
+            cluster: cluster?,
+            name: name?,
+            links,
+            channel: channel?,
+            state: state?,
+            run: run?,
+            log_level: log_level.to_owned(),
+            gate,
+        })
+    }
+
+    /// `[section] name`: required, a host-name like word.
+    fn name(&mut self, root: &DeTable<'_>, section: &str) -> Option<String> {
+        let object = format!("[{section}] name");
+        let Some(value) = lookup(root, section, "name") else {
+            self.find(None, &object, "missing; every node needs it: name = \"…\"");
+            return None;
+        };
+        let text = self.string(value, &object)?;
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if text.is_empty() || text.len() > 63 || !text.chars().all(fits) {
+            let message =
+                format!("found {text:?}, expected 1 to 63 letters, digits, '-', '_' or '.'");
+            self.find(Some(&value.span()), &object, message);
+            return None;
+        }
+        Some(text)
+    }
+
+    fn string(&mut self, value: &Value<'_>, object: &str) -> Option<String> {
+        if let DeValue::String(text) = value.get_ref() {
+            return Some(text.to_string());
+        }
+        let found = value.get_ref().type_str();
+        self.find(
+            Some(&value.span()),
+            object,
+            format!("found {found}, expected a quoted text"),
+        );
+        None
+    }
+
+    fn links(&mut self, root: &DeTable<'_>) -> Vec<LinkConfig> {
+        let tables = root.get("link").map(tables).unwrap_or_default();
+        if tables.is_empty() {
+            let message = "missing; a node needs at least one: [[link]] number = 0, \
+                           local = \"ADDRESS\" (two on separate networks survive a dead switch)";
+            self.find(None, "[[link]]", message);
+        }
+        let mut links = Vec::new();
+        let mut numbers = BTreeSet::new();
+        let mut addresses = BTreeSet::new();
+        for table in tables.iter().take(MAX_LINKS) {
+            let Some(link) = self.link(table) else {
+                continue;
+            };
+            let span = table.get("local").map(Spanned::span);
+            if !numbers.insert(link.number) {
+                let message = format!("number {} is given twice", link.number);
+                self.find(span.as_ref(), "[[link]] number", message);
+            }
+            if !addresses.insert(link.address()) {
+                let message = format!("{} is used by two links", link.address());
+                self.find(span.as_ref(), "[[link]] local", message);
+            }
+            links.push(link);
+        }
+        if tables.len() > MAX_LINKS {
+            let message = format!("found {}, at most {MAX_LINKS} are possible", tables.len());
+            self.find(None, "[[link]]", message);
+        }
+        links.sort_by_key(|link| link.number);
+        links
+    }
+
+    fn link(&mut self, table: &DeTable<'_>) -> Option<LinkConfig> {
+        let number = self.integer(table, "number", 0, MAX_LINKS as u64 - 1);
+        let port = match table.get("port") {
+            Some(_) => self.integer(table, "port", 1, 65_535),
+            None => Some(u64::from(DEFAULT_LINK_PORT)),
+        };
+        let object = "[[link]] local";
+        let Some(value) = table.get("local") else {
+            self.find(
+                None,
+                object,
+                "missing; the address of this node on the link",
+            );
+            return None;
+        };
+        let text = self.string(value, object)?;
+        let local: Option<IpAddr> = text.parse().ok();
+        let usable = local.filter(|a| !a.is_unspecified() && !a.is_multicast());
+        if usable.is_none() {
+            let message = format!("found {text:?}, expected an IPv4 or IPv6 address of this node");
+            self.find(Some(&value.span()), object, message);
+        }
+        Some(LinkConfig {
+            number: LinkId(u8::try_from(number?).ok()?),
+            local: usable?,
+            port: u16::try_from(port?).ok()?,
+        })
+    }
+
+    fn integer(&mut self, table: &DeTable<'_>, key: &str, low: u64, high: u64) -> Option<u64> {
+        let object = format!("[[link]] {key}");
+        let Some(value) = table.get(key) else {
+            self.find(
+                None,
+                &object,
+                format!("missing; a number from {low} to {high}"),
+            );
+            return None;
+        };
+        let number = match value.get_ref() {
+            DeValue::Integer(integer) => integer.as_str().parse::<u64>().ok(),
+            _ => None,
+        };
+        let number = number.filter(|n| (low..=high).contains(n));
+        if number.is_none() {
+            let message = format!("expected a whole number from {low} to {high}");
+            self.find(Some(&value.span()), &object, message);
+        }
+        number
+    }
+
+    fn channel(&mut self, root: &DeTable<'_>, links: &[LinkConfig]) -> Option<SocketAddr> {
+        let Some(value) = lookup(root, "channel", "listen") else {
+            return links
+                .first()
+                .map(|link| SocketAddr::new(link.local, DEFAULT_CHANNEL_PORT));
+        };
+        let object = "[channel] listen";
+        let text = self.string(value, object)?;
+        let parsed = text.parse();
+        if parsed.is_err() {
+            let message =
+                format!("found {text:?}, expected ADDRESS:PORT, an IPv6 address in brackets");
+            self.find(Some(&value.span()), object, message);
+        }
+        parsed.ok()
+    }
+
+    fn path(&mut self, root: &DeTable<'_>, key: &str, default: &str) -> Option<PathBuf> {
+        let Some(value) = lookup(root, "paths", key) else {
+            return Some(default.into());
+        };
+        let object = format!("[paths] {key}");
+        let text = self.string(value, &object)?;
+        let path = PathBuf::from(&text);
+        if !path.is_absolute() {
+            let message = format!("found {text:?}, expected an absolute path");
+            self.find(Some(&value.span()), &object, message);
+            return None;
+        }
+        Some(path)
+    }
+
+    fn choice<'c>(
+        &mut self,
+        root: &DeTable<'_>,
+        section: &str,
+        key: &str,
+        choices: &[&'c str],
+    ) -> Option<&'c str> {
+        let value = lookup(root, section, key)?;
+        let object = format!("[{section}] {key}");
+        let text = self.string(value, &object)?;
+        let chosen = choices.iter().find(|choice| **choice == text).copied();
+        if chosen.is_none() {
+            let message = format!("found {text:?}, expected one of {}", choices.join(", "));
+            self.find(Some(&value.span()), &object, message);
+        }
+        chosen
+    }
+}
+
+fn lookup<'t, 'a>(root: &'t DeTable<'a>, section: &str, key: &str) -> Option<&'t Value<'a>> {
+    match root.get(section)?.get_ref() {
+        DeValue::Table(table) => table.get(key),
+        _ => None,
+    }
+}
+
+/// The table a section is, or the tables it is an array of.
+fn tables<'t, 'a>(value: &'t Value<'a>) -> Vec<&'t DeTable<'a>> {
+    let single = |value: &'t Value<'a>| match value.get_ref() {
+        DeValue::Table(table) => Some(table),
+        _ => None,
+    };
+    match value.get_ref() {
+        DeValue::Array(array) => array.iter().filter_map(single).collect(),
+        _ => single(value).into_iter().collect(),
+    }
+}
+
+fn line_of(text: &str, span: &Range<usize>) -> usize {
+    text.bytes()
+        .take(span.start)
+        .filter(|byte| *byte == b'\n')
+        .count()
+        + 1
+}
+
+fn unknown(what: &str, found: &str, known: &[&str]) -> String {
+    let nearest = known.iter().min_by_key(|word| distance(word, found));
+    match nearest {
+        Some(word) if distance(word, found) <= 2 => {
+            format!("unknown {what}; did you mean {word:?}?")
+        }
+        _ => format!("unknown {what}; possible are {}", known.join(", ")),
+    }
+}
+
+/// Levenshtein distance in bytes.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let substituted = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,79 @@
+use super::*;
+
+const GOOD: &str = r#"
+[cluster]
+name = "demo"
+[node]
+name = "n1"
+[[link]]
+number = 1
+local = "fd00::1"
+[[link]]
+number = 0
+local = "10.77.0.1"
+port = 6000
+[paths]
+state = "/tmp/a"
+run = "/tmp/b"
+"#;
+
+#[test]
+fn a_complete_file_is_read_and_defaults_are_filled_in() {
+    let config = NodeConfig::parse(GOOD).unwrap();
+    assert_eq!(config.links[0].address().to_string(), "10.77.0.1:6000");
+    assert_eq!(config.links[1].address().to_string(), "[fd00::1]:5405");
+    assert_eq!(config.channel.to_string(), "10.77.0.1:5406");
+    assert_eq!(config.log_level, "info");
+    assert_eq!(
+        config.control_socket().to_str(),
+        Some("/tmp/b/control.sock")
+    );
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once_with_line_and_nearest_name() {
+    let text = "[cluster]\nnmae = \"x\"\n[nodes]\n[[link]]\nnumber = 9\nlocal = \"nowhere\"\n\
+                [log]\nlevel = \"loud\"\n[paths]\nstate = \"rel\"\n";
+    let findings = NodeConfig::parse(text).unwrap_err();
+    let shown: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    for expected in [
+        "[cluster] name: missing",
+        "[node] name: missing",
+        "line 2, [cluster] nmae: unknown key; did you mean \"name\"?",
+        "line 3, [nodes]: unknown section; did you mean \"node\"?",
+        "line 5, [[link]] number: expected a whole number from 0 to 7",
+        "line 6, [[link]] local: found \"nowhere\", expected an IPv4 or IPv6 address",
+        "line 8, [log] level: found \"loud\", expected one of error, warn, info, debug, trace",
+        "line 10, [paths] state: found \"rel\", expected an absolute path",
+    ] {
+        assert!(
+            shown.iter().any(|line| line.starts_with(expected)),
+            "{expected}\n{shown:#?}"
+        );
+    }
+    assert_eq!(findings.len(), 8, "{shown:#?}");
+}
+
+#[test]
+fn two_links_cannot_share_a_number_or_an_address() {
+    let text = "[cluster]\nname = \"c\"\n[node]\nname = \"n\"\n\
+                [[link]]\nnumber = 0\nlocal = \"10.0.0.1\"\n\
+                [[link]]\nnumber = 0\nlocal = \"10.0.0.1\"\n";
+    let findings = NodeConfig::parse(text).unwrap_err();
+    assert_eq!(findings.len(), 2, "{findings:?}");
+}
+
+#[test]
+fn text_that_is_not_toml_names_the_line() {
+    let findings = NodeConfig::parse("[cluster]\nname = \n").unwrap_err();
+    assert_eq!(findings[0].line, 2, "{findings:?}");
+}
+
+#[test]
+fn no_text_makes_it_panic() {
+    for cut in 0..GOOD.len() {
+        if GOOD.is_char_boundary(cut) {
+            drop(NodeConfig::parse(&GOOD[..cut]));
+        }
+    }
+}
