@@ -2,8 +2,12 @@
 //!
 //! Nothing here reads a clock, draws entropy or touches the system.
 
+mod net;
 mod rng;
 mod time;
 
+pub use net::{
+    Address, AddressFlags, IfIndex, Lifetime, Link, MacAddr, Neighbour, OperState, Route,
+};
 pub use rng::Rng;
 pub use time::{Instant, WallTime};
