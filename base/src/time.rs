@@ -74,12 +74,7 @@ impl Sub for Instant {
 
 impl fmt::Debug for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}.{:06}s",
-            self.0 / 1_000_000_000,
-            self.0 / 1_000 % 1_000_000
-        )
+        write!(f, "{}.{:06}s", self.0 / 1_000_000_000, self.0 / 1_000 % 1_000_000)
     }
 }
 
@@ -109,23 +104,14 @@ mod tests {
 
     #[test]
     fn arithmetic_saturates_instead_of_wrapping() {
-        assert_eq!(
-            Instant::FAR_FUTURE + Duration::from_secs(1),
-            Instant::FAR_FUTURE
-        );
+        assert_eq!(Instant::FAR_FUTURE + Duration::from_secs(1), Instant::FAR_FUTURE);
         assert_eq!(Instant::ZERO.before(Duration::from_secs(1)), Instant::ZERO);
         assert_eq!(Instant::ZERO - Instant::from_nanos(5), Duration::ZERO);
-        assert_eq!(
-            Instant::from_nanos(7) - Instant::from_nanos(5),
-            Duration::from_nanos(2)
-        );
+        assert_eq!(Instant::from_nanos(7) - Instant::from_nanos(5), Duration::from_nanos(2));
     }
 
     #[test]
     fn debug_prints_seconds_with_microseconds() {
-        assert_eq!(
-            format!("{:?}", Instant::from_nanos(1_234_567_890)),
-            "1.234567s"
-        );
+        assert_eq!(format!("{:?}", Instant::from_nanos(1_234_567_890)), "1.234567s");
     }
 }

@@ -10,10 +10,7 @@
 //! What it never does: run two operations of one resource at once; start a leased resource before the
 //! lease is gained; obey a coordinator of a lower term (L7); call an agent by itself (the shell does).
 
-#![cfg_attr(
-    test,
-    allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")
-)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking"))]
 
 mod agent;
 mod machine;

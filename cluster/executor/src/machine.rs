@@ -176,9 +176,7 @@ impl Executor {
     pub fn busy(&self) -> bool {
         self.resources.values().any(|r| {
             !r.queue.is_empty()
-                || r.running
-                    .as_ref()
-                    .is_some_and(|j| j.job.operation.interval.is_zero())
+                || r.running.as_ref().is_some_and(|j| j.job.operation.interval.is_zero())
         })
     }
 
@@ -187,18 +185,13 @@ impl Executor {
     pub fn leases(&self) -> Vec<Lease> {
         self.leases
             .iter()
-            .map(|(group, lease)| Lease {
-                group: *group,
-                epoch: lease.epoch,
-            })
+            .map(|(group, lease)| Lease { group: *group, epoch: lease.epoch })
             .collect()
     }
 
     /// The starts that resources run by now, for hooks.
     pub fn started(&self) -> impl Iterator<Item = (&Operation, Option<Lease>)> {
-        self.resources
-            .values()
-            .filter_map(|r| r.started.as_ref().map(|op| (op, r.lease)))
+        self.resources.values().filter_map(|r| r.started.as_ref().map(|op| (op, r.lease)))
     }
 
     /// When [`Input::Tick`] is due.
@@ -254,11 +247,7 @@ impl Executor {
         let name = order.operation.resource.clone();
         if order.cancel {
             let key = order.operation.key();
-            self.resources
-                .entry(name)
-                .or_default()
-                .recurring
-                .remove(&key);
+            self.resources.entry(name).or_default().recurring.remove(&key);
             let done = Outcome::done(OcfCode::OK, "");
             let job = Job {
                 operation: order.operation,
@@ -294,18 +283,12 @@ impl Executor {
         if resource.running.is_some() {
             return;
         }
-        let Some(job) = resource
-            .queue
-            .pop_front()
-            .or_else(|| due_recurring(resource, clock.now))
+        let Some(job) = resource.queue.pop_front().or_else(|| due_recurring(resource, clock.now))
         else {
             return;
         };
-        let timeout = if job.operation.timeout.is_zero() {
-            DEFAULT_TIMEOUT
-        } else {
-            job.operation.timeout
-        };
+        let timeout =
+            if job.operation.timeout.is_zero() { DEFAULT_TIMEOUT } else { job.operation.timeout };
         if matches!(job.operation.action.as_str(), "stop" | "demote") {
             resource.recurring.clear();
         }
@@ -319,30 +302,18 @@ impl Executor {
         match stage {
             Some(Stage::AwaitLease(lease)) => {
                 resource.lease = Some(lease);
-                resource.running = Some(Running {
-                    job,
-                    stage: Stage::AwaitLease(lease),
-                    began,
-                    deadline,
-                });
+                resource.running =
+                    Some(Running { job, stage: Stage::AwaitLease(lease), began, deadline });
                 self.await_lease(clock, name, lease, out);
             }
             Some(Stage::AwaitRelease(group)) => {
-                resource.running = Some(Running {
-                    job,
-                    stage: Stage::AwaitRelease(group),
-                    began,
-                    deadline,
-                });
+                resource.running =
+                    Some(Running { job, stage: Stage::AwaitRelease(group), began, deadline });
                 self.await_release(clock, name, group, out);
             }
             Some(Stage::Agent(_)) | None => {
-                resource.running = Some(Running {
-                    job,
-                    stage: Stage::Agent(RunId(0)),
-                    began,
-                    deadline,
-                });
+                resource.running =
+                    Some(Running { job, stage: Stage::Agent(RunId(0)), began, deadline });
                 self.call_agent(clock, name, out);
             }
         }
@@ -380,20 +351,13 @@ impl Executor {
 
     fn call_agent(&mut self, clock: Clock, name: &str, out: &mut Vec<Output>) {
         let run = RunId(self.next_run);
-        let Some(running) = self
-            .resources
-            .get_mut(name)
-            .and_then(|r| r.running.as_mut())
-        else {
+        let Some(running) = self.resources.get_mut(name).and_then(|r| r.running.as_mut()) else {
             return;
         };
         self.next_run += 1;
         running.stage = Stage::Agent(run);
         running.began = clock.now;
-        out.push(Output::RunAgent {
-            run,
-            operation: running.job.operation.clone(),
-        });
+        out.push(Output::RunAgent { run, operation: running.job.operation.clone() });
     }
 
     fn on_finished(&mut self, clock: Clock, run: RunId, outcome: Outcome, out: &mut Vec<Output>) {
@@ -466,10 +430,7 @@ impl Executor {
         while recurring.due <= clock.now {
             recurring.due += job.operation.interval;
         }
-        let changed = recurring
-            .last
-            .as_ref()
-            .is_none_or(|(last, _)| *last != outcome);
+        let changed = recurring.last.as_ref().is_none_or(|(last, _)| *last != outcome);
         if changed {
             recurring.last = Some((outcome.clone(), clock.wall));
         }
@@ -519,10 +480,8 @@ impl Executor {
             let Some(resource) = self.resources.get(&name) else {
                 continue;
             };
-            let waits = resource
-                .running
-                .as_ref()
-                .is_some_and(|r| r.stage == Stage::AwaitLease(lease));
+            let waits =
+                resource.running.as_ref().is_some_and(|r| r.stage == Stage::AwaitLease(lease));
             if waits {
                 self.call_agent(clock, &name, out);
             } else if let Some(started) = &resource.started {
@@ -542,11 +501,7 @@ impl Executor {
         if !superseded {
             return;
         }
-        let users = self
-            .leases
-            .remove(&lease.group)
-            .map(|held| held.users)
-            .unwrap_or_default();
+        let users = self.leases.remove(&lease.group).map(|held| held.users).unwrap_or_default();
         for name in users {
             self.give_up(clock, &name, lease, out);
         }
@@ -558,10 +513,8 @@ impl Executor {
             return;
         };
         resource.lease = None;
-        let waiting_start = resource
-            .running
-            .as_ref()
-            .is_some_and(|r| matches!(r.stage, Stage::AwaitLease(_)));
+        let waiting_start =
+            resource.running.as_ref().is_some_and(|r| matches!(r.stage, Stage::AwaitLease(_)));
         if waiting_start {
             let outcome = Outcome {
                 status: ExecutionStatus::Cancelled,
@@ -574,11 +527,7 @@ impl Executor {
         let Some(started) = resource.started.clone() else {
             return;
         };
-        let stop = Operation {
-            action: "stop".to_owned(),
-            interval: Duration::ZERO,
-            ..started
-        };
+        let stop = Operation { action: "stop".to_owned(), interval: Duration::ZERO, ..started };
         resource.queue.push_front(Job {
             operation: stop,
             order: None,
@@ -589,21 +538,14 @@ impl Executor {
     }
 
     fn on_released(&mut self, clock: Clock, group: GroupId, out: &mut Vec<Output>) {
-        if self
-            .leases
-            .get(&group)
-            .is_some_and(|held| held.users.is_empty())
-        {
+        if self.leases.get(&group).is_some_and(|held| held.users.is_empty()) {
             self.leases.remove(&group);
         }
         let waiting: Vec<String> = self
             .resources
             .iter()
             .filter(|(_, resource)| {
-                resource
-                    .running
-                    .as_ref()
-                    .is_some_and(|r| r.stage == Stage::AwaitRelease(group))
+                resource.running.as_ref().is_some_and(|r| r.stage == Stage::AwaitRelease(group))
             })
             .map(|(name, _)| name.clone())
             .collect();
@@ -642,11 +584,7 @@ impl Executor {
                 "the agent did not answer within the timeout".to_owned()
             }
         };
-        let outcome = Outcome {
-            status: ExecutionStatus::Timeout,
-            code: OcfCode::ERROR,
-            reason,
-        };
+        let outcome = Outcome { status: ExecutionStatus::Timeout, code: OcfCode::ERROR, reason };
         self.finish(clock, name, outcome, out);
     }
 
@@ -673,11 +611,7 @@ struct Clock {
 
 /// The recurring operation that is due first, if any is.
 fn due_recurring(resource: &Resource, now: Instant) -> Option<Job> {
-    let recurring = resource
-        .recurring
-        .values()
-        .filter(|r| r.due <= now)
-        .min_by_key(|r| r.due)?;
+    let recurring = resource.recurring.values().filter(|r| r.due <= now).min_by_key(|r| r.due)?;
     Some(Job {
         operation: recurring.operation.clone(),
         order: None,

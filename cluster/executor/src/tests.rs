@@ -11,10 +11,7 @@ use haven_types::{Epoch, GroupId, NodeId, Term};
 
 use crate::{Executor, Input, MAX_QUEUED_PER_RESOURCE, Output, RunId};
 
-const LEASE: Lease = Lease {
-    group: GroupId(7),
-    epoch: Epoch(3),
-};
+const LEASE: Lease = Lease { group: GroupId(7), epoch: Epoch(3) };
 
 fn operation(resource: &str, action: &str, interval_ms: u64) -> Operation {
     Operation {
@@ -33,16 +30,8 @@ fn operation(resource: &str, action: &str, interval_ms: u64) -> Operation {
 }
 
 fn order(term: u64, number: u64, operation: Operation, lease: Option<Lease>) -> Input {
-    let id = OrderId {
-        term: Term(term),
-        number,
-    };
-    Input::Order(Order {
-        id,
-        operation,
-        lease,
-        cancel: false,
-    })
+    let id = OrderId { term: Term(term), number };
+    Input::Order(Order { id, operation, lease, cancel: false })
 }
 
 fn at(millis: u64) -> Instant {
@@ -54,19 +43,12 @@ fn step(executor: &mut Executor, millis: u64, input: Input) -> Vec<Output> {
 }
 
 fn finished(run: u64, code: OcfCode) -> Input {
-    Input::AgentFinished {
-        run: RunId(run),
-        outcome: Outcome::done(code, ""),
-    }
+    Input::AgentFinished { run: RunId(run), outcome: Outcome::done(code, "") }
 }
 
 fn started() -> Executor {
     let mut executor = Executor::new(NodeId(1));
-    step(
-        &mut executor,
-        0,
-        order(1, 1, operation("vip", "start", 0), Some(LEASE)),
-    );
+    step(&mut executor, 0, order(1, 1, operation("vip", "start", 0), Some(LEASE)));
     step(&mut executor, 1, Input::LeaseGained(LEASE));
     step(&mut executor, 2, finished(1, OcfCode::OK));
     executor
@@ -75,30 +57,15 @@ fn started() -> Executor {
 #[test]
 fn a_leased_start_waits_for_the_lease() {
     let mut executor = Executor::new(NodeId(1));
-    let out = step(
-        &mut executor,
-        0,
-        order(1, 1, operation("vip", "start", 0), Some(LEASE)),
-    );
+    let out = step(&mut executor, 0, order(1, 1, operation("vip", "start", 0), Some(LEASE)));
     assert_eq!(out, vec![Output::Claim(LEASE)]);
-    let older = Lease {
-        epoch: Epoch(2),
-        ..LEASE
-    };
+    let older = Lease { epoch: Epoch(2), ..LEASE };
     assert_eq!(step(&mut executor, 1, Input::LeaseGained(older)), vec![]);
     let out = step(&mut executor, 2, Input::LeaseGained(LEASE));
     assert!(matches!(out[..], [Output::RunAgent { run: RunId(1), .. }]));
     let out = step(&mut executor, 3, finished(1, OcfCode::OK));
-    let [Output::Recorded(record)] = &out[..] else {
-        panic!("{out:?}")
-    };
-    assert_eq!(
-        record.order,
-        Some(OrderId {
-            term: Term(1),
-            number: 1
-        })
-    );
+    let [Output::Recorded(record)] = &out[..] else { panic!("{out:?}") };
+    assert_eq!(record.order, Some(OrderId { term: Term(1), number: 1 }));
     assert_eq!(record.took, Duration::from_millis(1));
     assert_eq!(record.queued, Duration::from_millis(2));
     assert_eq!(record.lease, Some(LEASE));
@@ -107,21 +74,12 @@ fn a_leased_start_waits_for_the_lease() {
 #[test]
 fn a_start_whose_lease_never_comes_times_out_and_gives_the_claim_up() {
     let mut executor = Executor::new(NodeId(1));
-    step(
-        &mut executor,
-        0,
-        order(1, 1, operation("vip", "start", 0), Some(LEASE)),
-    );
+    step(&mut executor, 0, order(1, 1, operation("vip", "start", 0), Some(LEASE)));
     assert_eq!(executor.deadline(), Some(at(1000)));
     let out = step(&mut executor, 1000, Input::Tick);
     assert_eq!(out[0], Output::Release(LEASE.group));
-    let Output::Recorded(record) = &out[1] else {
-        panic!("{out:?}")
-    };
-    assert_eq!(
-        record.outcome.as_ref().unwrap().status,
-        ExecutionStatus::Timeout
-    );
+    let Output::Recorded(record) = &out[1] else { panic!("{out:?}") };
+    assert_eq!(record.outcome.as_ref().unwrap().status, ExecutionStatus::Timeout);
     assert!(record.outcome.as_ref().unwrap().reason.contains("majority"));
     assert_eq!(executor.leases(), vec![]);
 }
@@ -129,11 +87,7 @@ fn a_start_whose_lease_never_comes_times_out_and_gives_the_claim_up() {
 #[test]
 fn a_stop_closes_the_gate_before_the_agent_runs() {
     let mut executor = started();
-    let out = step(
-        &mut executor,
-        10,
-        order(1, 2, operation("vip", "stop", 0), None),
-    );
+    let out = step(&mut executor, 10, order(1, 2, operation("vip", "stop", 0), None));
     assert_eq!(out, vec![Output::Release(LEASE.group)]);
     let out = step(&mut executor, 11, Input::LeaseReleased(LEASE.group));
     assert!(matches!(out[..], [Output::RunAgent { run: RunId(2), .. }]));
@@ -145,41 +99,20 @@ fn a_stop_closes_the_gate_before_the_agent_runs() {
 #[test]
 fn a_lease_shared_by_two_resources_is_released_by_the_last() {
     let mut executor = started();
-    let out = step(
-        &mut executor,
-        3,
-        order(1, 2, operation("vip6", "start", 0), Some(LEASE)),
-    );
-    assert!(
-        matches!(out[..], [Output::RunAgent { .. }]),
-        "the lease is held already: {out:?}"
-    );
+    let out = step(&mut executor, 3, order(1, 2, operation("vip6", "start", 0), Some(LEASE)));
+    assert!(matches!(out[..], [Output::RunAgent { .. }]), "the lease is held already: {out:?}");
     step(&mut executor, 4, finished(2, OcfCode::OK));
-    let out = step(
-        &mut executor,
-        5,
-        order(1, 3, operation("vip6", "stop", 0), None),
-    );
-    assert!(
-        matches!(out[..], [Output::RunAgent { .. }]),
-        "vip still runs under it: {out:?}"
-    );
+    let out = step(&mut executor, 5, order(1, 3, operation("vip6", "stop", 0), None));
+    assert!(matches!(out[..], [Output::RunAgent { .. }]), "vip still runs under it: {out:?}");
     step(&mut executor, 6, finished(3, OcfCode::OK));
-    let out = step(
-        &mut executor,
-        7,
-        order(1, 4, operation("vip", "stop", 0), None),
-    );
+    let out = step(&mut executor, 7, order(1, 4, operation("vip", "stop", 0), None));
     assert_eq!(out, vec![Output::Release(LEASE.group)]);
 }
 
 #[test]
 fn a_lapse_keeps_the_resource_and_its_return_is_announced() {
     let mut executor = started();
-    let lost = Input::LeaseLost {
-        lease: LEASE,
-        superseded: false,
-    };
+    let lost = Input::LeaseLost { lease: LEASE, superseded: false };
     assert_eq!(step(&mut executor, 10, lost), vec![]);
     let out = step(&mut executor, 20, Input::LeaseGained(LEASE));
     assert!(matches!(&out[..], [Output::LeaseRegained(op)] if op.resource == "vip"));
@@ -188,14 +121,9 @@ fn a_lapse_keeps_the_resource_and_its_return_is_announced() {
 #[test]
 fn a_superseded_lease_stops_the_resource_here() {
     let mut executor = started();
-    let lost = Input::LeaseLost {
-        lease: LEASE,
-        superseded: true,
-    };
+    let lost = Input::LeaseLost { lease: LEASE, superseded: true };
     let out = step(&mut executor, 10, lost);
-    let [Output::RunAgent { operation, .. }] = &out[..] else {
-        panic!("{out:?}")
-    };
+    let [Output::RunAgent { operation, .. }] = &out[..] else { panic!("{out:?}") };
     assert_eq!(operation.action, "stop");
     let out = step(&mut executor, 11, finished(2, OcfCode::OK));
     assert!(matches!(&out[..], [Output::Recorded(record)] if record.order.is_none()));
@@ -212,101 +140,55 @@ fn a_gain_nobody_waits_for_is_given_back() {
 fn orders_of_a_lower_term_are_refused() {
     let mut executor = Executor::new(NodeId(1));
     step(&mut executor, 0, Input::Term(Term(5)));
-    let out = step(
-        &mut executor,
-        1,
-        order(4, 1, operation("vip", "start", 0), None),
-    );
+    let out = step(&mut executor, 1, order(4, 1, operation("vip", "start", 0), None));
     assert!(matches!(&out[..], [Output::Refused { reason, .. }] if reason.contains("term 4")));
-    let out = step(
-        &mut executor,
-        2,
-        order(5, 1, operation("vip", "start", 0), None),
-    );
+    let out = step(&mut executor, 2, order(5, 1, operation("vip", "start", 0), None));
     assert!(matches!(out[..], [Output::RunAgent { .. }]));
 }
 
 #[test]
 fn one_operation_of_a_resource_at_a_time_and_the_queue_is_bounded() {
     let mut executor = Executor::new(NodeId(1));
-    let out = step(
-        &mut executor,
-        0,
-        order(1, 0, operation("a", "start", 0), None),
-    );
+    let out = step(&mut executor, 0, order(1, 0, operation("a", "start", 0), None));
     assert_eq!(out.len(), 1);
     for number in 0..MAX_QUEUED_PER_RESOURCE {
         let op = operation("a", "monitor", 0);
         let out = step(&mut executor, 1, order(1, 1 + number as u64, op, None));
         assert_eq!(out, vec![]);
     }
-    let out = step(
-        &mut executor,
-        1,
-        order(1, 99, operation("a", "monitor", 0), None),
-    );
+    let out = step(&mut executor, 1, order(1, 99, operation("a", "monitor", 0), None));
     assert!(matches!(out[..], [Output::Refused { .. }]));
     let out = step(&mut executor, 2, finished(1, OcfCode::OK));
-    assert!(matches!(
-        out[..],
-        [Output::Recorded(_), Output::RunAgent { run: RunId(2), .. }]
-    ));
+    assert!(matches!(out[..], [Output::Recorded(_), Output::RunAgent { run: RunId(2), .. }]));
 }
 
 #[test]
 fn an_agent_that_does_not_answer_is_aborted() {
     let mut executor = Executor::new(NodeId(1));
-    step(
-        &mut executor,
-        0,
-        order(1, 1, operation("a", "start", 0), None),
-    );
+    step(&mut executor, 0, order(1, 1, operation("a", "start", 0), None));
     assert_eq!(step(&mut executor, 999, Input::Tick), vec![]);
     let out = step(&mut executor, 1000, Input::Tick);
     assert_eq!(out[0], Output::AbortAgent(RunId(1)));
     assert!(matches!(&out[1], Output::Recorded(r)
         if r.outcome.as_ref().unwrap().status == ExecutionStatus::Timeout));
-    assert_eq!(
-        step(&mut executor, 1001, finished(1, OcfCode::OK)),
-        vec![],
-        "too late to count"
-    );
+    assert_eq!(step(&mut executor, 1001, finished(1, OcfCode::OK)), vec![], "too late to count");
 }
 
 #[test]
 fn recurring_operations_keep_their_grid_and_report_changes_only() {
     let mut executor = started();
-    let out = step(
-        &mut executor,
-        100,
-        order(1, 2, operation("vip", "monitor", 50), None),
-    );
+    let out = step(&mut executor, 100, order(1, 2, operation("vip", "monitor", 50), None));
     assert!(matches!(out[..], [Output::RunAgent { run: RunId(2), .. }]));
     let out = step(&mut executor, 103, finished(2, OcfCode::OK));
-    assert!(
-        matches!(out[..], [Output::Recorded(_)]),
-        "the first result is the order's answer"
-    );
+    assert!(matches!(out[..], [Output::Recorded(_)]), "the first result is the order's answer");
     assert_eq!(executor.deadline(), Some(at(150)));
     step(&mut executor, 157, Input::Tick);
-    assert_eq!(
-        step(&mut executor, 158, finished(3, OcfCode::OK)),
-        vec![],
-        "nothing changed"
-    );
-    assert_eq!(
-        executor.deadline(),
-        Some(at(200)),
-        "a late call does not shift the grid"
-    );
+    assert_eq!(step(&mut executor, 158, finished(3, OcfCode::OK)), vec![], "nothing changed");
+    assert_eq!(executor.deadline(), Some(at(200)), "a late call does not shift the grid");
     step(&mut executor, 200, Input::Tick);
     let out = step(&mut executor, 201, finished(4, OcfCode::NOT_RUNNING));
     assert!(matches!(out[..], [Output::Recorded(_)]));
-    step(
-        &mut executor,
-        220,
-        order(1, 3, operation("vip", "stop", 0), None),
-    );
+    step(&mut executor, 220, order(1, 3, operation("vip", "stop", 0), None));
     step(&mut executor, 221, Input::LeaseReleased(LEASE.group));
     step(&mut executor, 222, finished(5, OcfCode::OK));
     assert_eq!(executor.deadline(), None, "a stop ends the monitors");
@@ -315,23 +197,11 @@ fn recurring_operations_keep_their_grid_and_report_changes_only() {
 #[test]
 fn cancelling_ends_a_recurring_operation() {
     let mut executor = started();
-    step(
-        &mut executor,
-        100,
-        order(1, 2, operation("vip", "monitor", 50), None),
-    );
+    step(&mut executor, 100, order(1, 2, operation("vip", "monitor", 50), None));
     step(&mut executor, 101, finished(2, OcfCode::OK));
-    let id = OrderId {
-        term: Term(1),
-        number: 3,
-    };
+    let id = OrderId { term: Term(1), number: 3 };
     let operation = operation("vip", "monitor", 50);
-    let cancel = Input::Order(Order {
-        id,
-        operation,
-        lease: None,
-        cancel: true,
-    });
+    let cancel = Input::Order(Order { id, operation, lease: None, cancel: true });
     let out = step(&mut executor, 110, cancel);
     assert!(matches!(&out[..], [Output::Recorded(r)] if r.order == Some(id)));
     assert_eq!(executor.deadline(), None);
@@ -340,11 +210,7 @@ fn cancelling_ends_a_recurring_operation() {
 #[test]
 fn a_resumed_executor_goes_on_with_what_runs() {
     let mut executor = started();
-    step(
-        &mut executor,
-        100,
-        order(1, 2, operation("vip", "monitor", 50), None),
-    );
+    step(&mut executor, 100, order(1, 2, operation("vip", "monitor", 50), None));
     let executor = executor.resumed(at(5000));
     assert!(!executor.busy());
     assert_eq!(executor.leases(), vec![LEASE]);

@@ -124,11 +124,7 @@ pub enum ConfigError {
 }
 
 fn list(findings: &[Finding]) -> String {
-    findings
-        .iter()
-        .map(|finding| format!("  {finding}"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    findings.iter().map(|finding| format!("  {finding}")).collect::<Vec<_>>().join("\n")
 }
 
 impl NodeConfig {
@@ -137,14 +133,10 @@ impl NodeConfig {
     /// # Errors
     /// When the file cannot be read, or with every finding at once when its content cannot work.
     pub fn load(path: &std::path::Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::parse(&text).map_err(|findings| ConfigError::Invalid {
-            path: path.to_owned(),
-            findings,
-        })
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text)
+            .map_err(|findings| ConfigError::Invalid { path: path.to_owned(), findings })
     }
 
     /// Checks the text of a configuration file.

@@ -31,16 +31,9 @@ pub(super) fn parse(text: &str) -> Result<NodeConfig, Vec<Finding>> {
     let root = DeTable::parse(text).map_err(|error| {
         let line = error.span().map_or(0, |span| line_of(text, &span));
         let message = format!("not TOML: {}", error.message());
-        vec![Finding {
-            line,
-            object: "syntax".to_owned(),
-            message,
-        }]
+        vec![Finding { line, object: "syntax".to_owned(), message }]
     })?;
-    let mut reader = Reader {
-        text,
-        findings: Vec::new(),
-    };
+    let mut reader = Reader { text, findings: Vec::new() };
     reader.check_names(root.get_ref());
     let config = reader.read(root.get_ref());
     reader.findings.sort_by_key(|finding| finding.line);
@@ -60,11 +53,7 @@ type Value<'a> = Spanned<DeValue<'a>>;
 impl Reader<'_> {
     fn find(&mut self, span: Option<&Range<usize>>, object: &str, message: impl Into<String>) {
         let line = span.map_or(0, |span| line_of(self.text, span));
-        self.findings.push(Finding {
-            line,
-            object: object.to_owned(),
-            message: message.into(),
-        });
+        self.findings.push(Finding { line, object: object.to_owned(), message: message.into() });
     }
 
     /// Reports every section and key that does not exist, with the nearest that does.
@@ -142,11 +131,7 @@ impl Reader<'_> {
             return Some(text.to_string());
         }
         let found = value.get_ref().type_str();
-        self.find(
-            Some(&value.span()),
-            object,
-            format!("found {found}, expected a quoted text"),
-        );
+        self.find(Some(&value.span()), object, format!("found {found}, expected a quoted text"));
         None
     }
 
@@ -191,11 +176,7 @@ impl Reader<'_> {
         };
         let object = "[[link]] local";
         let Some(value) = table.get("local") else {
-            self.find(
-                None,
-                object,
-                "missing; the address of this node on the link",
-            );
+            self.find(None, object, "missing; the address of this node on the link");
             return None;
         };
         let text = self.string(value, object)?;
@@ -215,11 +196,7 @@ impl Reader<'_> {
     fn integer(&mut self, table: &DeTable<'_>, key: &str, low: u64, high: u64) -> Option<u64> {
         let object = format!("[[link]] {key}");
         let Some(value) = table.get(key) else {
-            self.find(
-                None,
-                &object,
-                format!("missing; a number from {low} to {high}"),
-            );
+            self.find(None, &object, format!("missing; a number from {low} to {high}"));
             return None;
         };
         let number = match value.get_ref() {
@@ -236,9 +213,7 @@ impl Reader<'_> {
 
     fn channel(&mut self, root: &DeTable<'_>, links: &[LinkConfig]) -> Option<SocketAddr> {
         let Some(value) = lookup(root, "channel", "listen") else {
-            return links
-                .first()
-                .map(|link| SocketAddr::new(link.local, DEFAULT_CHANNEL_PORT));
+            return links.first().map(|link| SocketAddr::new(link.local, DEFAULT_CHANNEL_PORT));
         };
         let object = "[channel] listen";
         let text = self.string(value, object)?;
@@ -305,11 +280,7 @@ fn tables<'t, 'a>(value: &'t Value<'a>) -> Vec<&'t DeTable<'a>> {
 }
 
 fn line_of(text: &str, span: &Range<usize>) -> usize {
-    text.bytes()
-        .take(span.start)
-        .filter(|byte| *byte == b'\n')
-        .count()
-        + 1
+    text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1
 }
 
 fn unknown(what: &str, found: &str, known: &[&str]) -> String {

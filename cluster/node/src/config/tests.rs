@@ -24,10 +24,7 @@ fn a_complete_file_is_read_and_defaults_are_filled_in() {
     assert_eq!(config.links[1].address().to_string(), "[fd00::1]:5405");
     assert_eq!(config.channel.to_string(), "10.77.0.1:5406");
     assert_eq!(config.log_level, "info");
-    assert_eq!(
-        config.control_socket().to_str(),
-        Some("/tmp/b/control.sock")
-    );
+    assert_eq!(config.control_socket().to_str(), Some("/tmp/b/control.sock"));
 }
 
 #[test]
@@ -46,10 +43,7 @@ fn all_mistakes_are_reported_at_once_with_line_and_nearest_name() {
         "line 8, [log] level: found \"loud\", expected one of error, warn, info, debug, trace",
         "line 10, [paths] state: found \"rel\", expected an absolute path",
     ] {
-        assert!(
-            shown.iter().any(|line| line.starts_with(expected)),
-            "{expected}\n{shown:#?}"
-        );
+        assert!(shown.iter().any(|line| line.starts_with(expected)), "{expected}\n{shown:#?}");
     }
     assert_eq!(findings.len(), 8, "{shown:#?}");
 }
