@@ -1,0 +1,131 @@
+//! What one node's heartbeat machine says to another's. The frame around it (messaging) proves who
+//! sent it: node and boot id are the frame's.
+
+use std::time::Duration;
+
+use haven_lease::{Claim, Refusal, Release};
+use haven_types::{BootId, LogPosition, NodeId, Seq};
+use serde::{Deserialize, Serialize};
+
+/// Version of [`Message::encode`]'s layout.
+pub const MESSAGE_VERSION: u8 = 1;
+/// Longest encoded message accepted: what fits a frame on a 1,280-byte path with room to spare.
+pub const MAX_MESSAGE_BYTES: usize = 1_100;
+
+/// A heartbeat message.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Message {
+    /// Sent to every peer on every link each min(D/4, 25 ms), and at once when something changed.
+    Beat(Beat),
+    /// Sent on the link a beat came by, in the step that received it (L1: *every* beat is answered).
+    Answer(Answer),
+    /// A lease group a refused claimant waits for has become free at this voter: claim again now.
+    Vacant(haven_types::GroupId),
+}
+
+/// A beat (L1).
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Beat {
+    /// Counts the beats of the sender's boot, from 1. Copies on several links carry one seq.
+    pub seq: Seq,
+    /// D in microseconds.
+    pub duration_micros: u32,
+    /// The last entry of the sender's log.
+    pub log: LogPosition,
+    /// What the sender asks to hold, or holds.
+    pub claims: Vec<Claim>,
+    /// What the sender gave up.
+    pub releases: Vec<Release>,
+    /// Members the sender does not hear now; empty in a healthy cluster.
+    pub unheard: Vec<Unheard>,
+    /// Fresh `unheard` lists of others as the sender knows them, those that are not empty: tells a
+    /// node about peers it cannot hear itself.
+    pub relayed: Vec<(NodeId, Vec<NodeId>)>,
+    /// How long the sender announces to be silent for a planned restart, in milliseconds; 0 = not.
+    pub away_millis: u16,
+}
+
+/// A member the sender of a beat does not hear.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Unheard {
+    /// The silent member.
+    pub node: NodeId,
+    /// The boot it had when it was heard last; none when it was never heard.
+    pub boot: Option<BootId>,
+}
+
+/// An answer to one copy of a beat.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Answer {
+    /// Echo: the boot id of the beat's sender.
+    pub boot: BootId,
+    /// Echo: the beat's seq.
+    pub seq: Seq,
+    /// The newest voter-configuration entry in the answering node's log, committed or not (L5).
+    pub configuration: LogPosition,
+    /// The beat's claims that are not promised; all others are.
+    pub refusals: Vec<Refusal>,
+}
+
+/// Why bytes are not a message. A counter for strangers' and newer versions' frames, never an error
+/// of the receiver.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum DecodeMessageError {
+    /// Empty input.
+    #[error("cannot decode a heartbeat message: it is empty")]
+    Empty,
+    /// A version this node does not speak.
+    #[error("cannot decode a heartbeat message of version {found}: this node speaks version 1")]
+    Version {
+        /// The version byte found.
+        found: u8,
+    },
+    /// Not the layout of this version, or trailing bytes.
+    #[error("cannot decode a heartbeat message: its {length} bytes are not of version 1's layout")]
+    Layout {
+        /// Length of the input.
+        length: usize,
+    },
+}
+
+impl Message {
+    /// The bytes of this message: one version byte, then the message in postcard's layout.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(64);
+        bytes.push(MESSAGE_VERSION);
+        // A vector grows as needed, so serialisation of plain data into it cannot fail; were it to,
+        // the message would be cut short and the receiver would count it as undecodable.
+        postcard::to_extend(self, bytes).unwrap_or_default()
+    }
+
+    /// Reads [`Message::encode`]'s bytes.
+    ///
+    /// # Errors
+    /// When they are empty, of another version, or not of this version's layout.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeMessageError> {
+        let (&version, body) = bytes.split_first().ok_or(DecodeMessageError::Empty)?;
+        if version != MESSAGE_VERSION {
+            return Err(DecodeMessageError::Version { found: version });
+        }
+        let layout = DecodeMessageError::Layout { length: bytes.len() };
+        match postcard::take_from_bytes(body) {
+            Ok((message, [])) => Ok(message),
+            Ok(_) | Err(_) => Err(layout),
+        }
+    }
+}
+
+impl Beat {
+    /// D.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        Duration::from_micros(u64::from(self.duration_micros))
+    }
+
+    /// The announced absence, if any.
+    #[must_use]
+    pub fn away(&self) -> Option<Duration> {
+        (self.away_millis > 0).then(|| Duration::from_millis(u64::from(self.away_millis)))
+    }
+}
