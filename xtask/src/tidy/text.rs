@@ -1,0 +1,89 @@
+//! Lines that should not stay: unfinished marks, skipped tests, blind sleeps, paths of one machine,
+//! and files that have grown too long.
+
+use crate::Complaint;
+use crate::sources::Source;
+
+/// Longest Rust file in lines.
+pub(super) const LONGEST: usize = 900;
+
+// Written in two parts, so that this file does not find itself.
+const MARKS: [&str; 6] = [
+    concat!("TO", "DO"),
+    concat!("FIX", "ME"),
+    concat!("XX", "X"),
+    concat!("HA", "CK"),
+    concat!("unimple", "mented!"),
+    concat!("to", "do!("),
+];
+const MACHINE_PATHS: [&str; 5] = [
+    concat!("/wo", "rk/"),
+    concat!("/fa", "rm/"),
+    concat!("/ro", "ot/"),
+    concat!("/tmp/", "haven/"),
+    concat!("/home", "/"),
+];
+const IGNORED: &str = concat!("#[igno", "re");
+const SLEEPS: [&str; 2] = [concat!("sle", "ep("), concat!("sleep_", "until(")];
+const PACED: &str = "// paced:";
+
+pub(super) fn complaints(sources: &[Source]) -> Vec<Complaint> {
+    sources.iter().flat_map(of_file).collect()
+}
+
+fn of_file(source: &Source) -> Vec<Complaint> {
+    let mut found = Vec::new();
+    let length = source.text.lines().count();
+    if source.is_rust() && length > LONGEST {
+        found.push(Complaint::file(
+            &source.path,
+            format!("{length} lines, more than {LONGEST}: split it by duty"),
+        ));
+    }
+    let tests_from = source.is_rust().then(|| source.tests_from()).flatten();
+    let mut before = "";
+    for (number, line) in source.lines() {
+        let mut complain = |text: String| found.push(Complaint::line(&source.path, number, text));
+        if let Some(mark) = MARKS.iter().find(|mark| has_word(line, mark)) {
+            complain(format!("{mark} left behind: do it, or file an issue"));
+        }
+        if let Some(path) = MACHINE_PATHS.iter().find(|path| has_path(line, path)) {
+            complain(format!("the path {path} exists on one machine only"));
+        }
+        if source.is_rust() && line.trim_start().starts_with(IGNORED) {
+            complain("an ignored test runs nowhere: run it, or remove it".into());
+        }
+        let sleeps = SLEEPS.iter().any(|call| line.contains(call)) && !is_comment(line);
+        let paced = line.contains(PACED) || before.contains(PACED);
+        if sleeps && !paced && tests_from.is_some_and(|from| number >= from) {
+            complain(format!(
+                "a test that sleeps is slow or flaky: wait for the event, drive virtual time, or say \
+                 what real time it needs by `{PACED} why` on the line before"
+            ));
+        }
+        before = line;
+    }
+    found
+}
+
+fn is_comment(line: &str) -> bool {
+    line.trim_start().starts_with("//")
+}
+
+/// True when `mark` stands in `line` and is not part of a longer word.
+fn has_word(line: &str, mark: &str) -> bool {
+    line.match_indices(mark).any(|(at, _)| {
+        let joined = |c: char| c.is_alphanumeric() || c == '_';
+        let before = line[..at].chars().next_back().is_some_and(joined);
+        let after = line[at + mark.len()..].chars().next().is_some_and(joined);
+        !before && (!after || mark.ends_with(['!', '(']))
+    })
+}
+
+/// True when an absolute path in `line` starts with `path`.
+fn has_path(line: &str, path: &str) -> bool {
+    line.match_indices(path).any(|(at, _)| {
+        let longer = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '}' | '*');
+        !line[..at].chars().next_back().is_some_and(longer)
+    })
+}

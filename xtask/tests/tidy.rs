@@ -1,0 +1,155 @@
+//! The tree is tidy, and tidy sees what it should see.
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+/// A small tree that is tidy: one pure crate, `cluster/lease`.
+fn tidy_tree() -> TempDir {
+    let tree = TempDir::new().unwrap();
+    write(
+        tree.path(),
+        "cluster/lease/Cargo.toml",
+        "[package]\nname = \"haven-lease\"\n[dependencies]\nhaven-base.workspace = true\n\
+         [lints]\nworkspace = true\n",
+    );
+    write(tree.path(), "cluster/lease/src/lib.rs", "mod promise;\n");
+    write(tree.path(), "cluster/lease/src/promise.rs", "fn promise() {}\n");
+    xtask::tidy::fix(tree.path()).unwrap();
+    tree
+}
+
+fn write(root: &Path, path: &str, text: &str) {
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+fn complaints(root: &Path) -> Vec<String> {
+    xtask::tidy::tidy(root).unwrap().iter().map(ToString::to_string).collect()
+}
+
+/// Writes `text` to `path` in a tidy tree and expects exactly one complaint with `expected` in it.
+#[track_caller]
+fn expect_one(path: &str, text: &str, expected: &str) {
+    let tree = tidy_tree();
+    write(tree.path(), path, text);
+    let found = complaints(tree.path());
+    assert!(
+        found.len() == 1 && found[0].starts_with(path) && found[0].contains(expected),
+        "{path}: expected one complaint with {expected:?}, found {found:#?}"
+    );
+}
+
+#[test]
+fn this_tree_is_tidy() {
+    let found = complaints(&xtask::root());
+    assert!(found.is_empty(), "run `cargo xtask tidy`:\n{}", found.join("\n"));
+}
+
+#[test]
+fn every_spec_tag_of_this_tree_can_be_read() {
+    let table = xtask::spec::table(&xtask::sources::read(&xtask::root()).unwrap());
+    assert!(table.complaints.is_empty(), "{:#?}", table.complaints);
+}
+
+#[test]
+fn a_small_tidy_tree_has_no_complaints() {
+    assert_eq!(complaints(tidy_tree().path()), Vec::<String>::new());
+}
+
+#[test]
+fn an_import_against_the_arrows_is_found() {
+    let manifest = |dependency: &str| {
+        format!(
+            "[package]\nname = \"haven-lease\"\n[dependencies]\n{dependency}\n[lints]\nworkspace = true\n"
+        )
+    };
+    let path = "cluster/lease/Cargo.toml";
+    expect_one(path, &manifest("haven-policy.workspace = true"), "may not import haven-policy");
+    expect_one(path, &manifest("tokio.workspace = true"), "is pure and may not use tokio");
+    expect_one(path, &manifest("serde = \"1\""), "declare it once");
+}
+
+#[test]
+fn a_crate_without_lints_or_place_is_found() {
+    let path = "cluster/lease/Cargo.toml";
+    expect_one(path, "[package]\nname = \"haven-lease\"\n", "does not inherit the lints");
+    let lints = "[lints]\nworkspace = true\n";
+    expect_one(
+        "cluster/utils/Cargo.toml",
+        &format!("[package]\nname = \"haven-utils\"\n{lints}"),
+        "haven-utils is not in xtask/src/layout.rs",
+    );
+}
+
+#[test]
+fn a_changed_clippy_file_is_found_and_fixed() {
+    expect_one("cluster/lease/clippy.toml", "msrv = \"1.0\"\n", "run `cargo xtask tidy --fix`");
+    expect_one("host/clippy.toml", "msrv = \"1.0\"\n", "only pure crates");
+    let tree = tidy_tree();
+    write(tree.path(), "cluster/lease/clippy.toml", "");
+    assert_eq!(xtask::tidy::fix(tree.path()).unwrap(), 1);
+    assert_eq!(xtask::tidy::fix(tree.path()).unwrap(), 0, "nothing left to fix");
+    assert_eq!(complaints(tree.path()), Vec::<String>::new());
+}
+
+#[test]
+fn leftovers_are_found() {
+    let path = "cluster/lease/src/promise.rs";
+    for mark in [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("unimple", "mented!")] {
+        expect_one(path, &format!("// {mark}: later\n"), "left behind");
+    }
+    expect_one(path, &format!("{}\nfn test() {{}}\n", concat!("#[igno", "re]")), "ignored test");
+    expect_one(path, &"\n".repeat(901), "901 lines");
+    expect_one("README.md", concat!("see /wo", "rk/notes\n"), "one machine only");
+    expect_one(path, concat!("#![allow(unsafe", "_code)]\n"), "unsafe code lives in host");
+}
+
+#[test]
+fn words_that_only_contain_a_mark_are_fine() {
+    let tree = tidy_tree();
+    let text = concat!("// TO", "DOs and MASTO", "DON are words; so is target/wo", "rk/x\n");
+    write(tree.path(), "cluster/lease/src/promise.rs", text);
+    assert_eq!(complaints(tree.path()), Vec::<String>::new());
+}
+
+#[test]
+fn a_blind_sleep_in_a_test_is_found_and_a_paced_one_is_not() {
+    let call = concat!("std::thread::sle", "ep(D);");
+    let test = "cluster/lease/tests/slow.rs";
+    expect_one(test, &format!("fn test() {{ {call} }}\n"), "wait for the event");
+    let tree = tidy_tree();
+    let paced =
+        format!("fn test() {{\n    // paced: the kernel's timer is the subject\n    {call}\n}}\n");
+    write(tree.path(), test, &paced);
+    write(tree.path(), "cluster/lease/src/promise.rs", &format!("fn shell() {{ {call} }}\n"));
+    assert_eq!(complaints(tree.path()), Vec::<String>::new(), "code before the tests may sleep");
+}
+
+#[test]
+fn a_file_that_no_mod_line_reaches_is_found() {
+    expect_one("cluster/lease/src/forgotten.rs", "fn lost() {}\n", "it is dead");
+    let tree = tidy_tree();
+    write(tree.path(), "cluster/lease/src/lib.rs", "mod promise;\npub(crate) mod nested;\n");
+    write(tree.path(), "cluster/lease/src/nested.rs", "mod deep;\n#[path = \"odd.rs\"]\nmod x;\n");
+    write(tree.path(), "cluster/lease/src/nested/deep.rs", "");
+    write(tree.path(), "cluster/lease/src/odd.rs", "");
+    assert_eq!(complaints(tree.path()), Vec::<String>::new());
+}
+
+#[test]
+fn a_promise_must_name_a_test_that_exists() {
+    let row = |cell: &str| format!("| promise | held by |\n|---|---|\n| one owner | {cell} |\n");
+    let path = "SPECIFICATION.md";
+    expect_one(path, &row("hope"), "names no test");
+    expect_one(path, &row("`cluster/lease/src/gone.rs::promise`"), "there is no file");
+    expect_one(path, &row("`cluster/lease/src/promise.rs::gone`"), "has no fn gone");
+    let tree = tidy_tree();
+    write(tree.path(), path, &row("`cluster/lease/src/promise.rs::promise`"));
+    assert_eq!(complaints(tree.path()), Vec::<String>::new());
+    write(tree.path(), path, &row("*unproved*: needs real hardware"));
+    assert_eq!(complaints(tree.path()), Vec::<String>::new());
+}
