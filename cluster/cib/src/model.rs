@@ -1,0 +1,526 @@
+//! The configuration as typed Rust. Values keep the words they were written in (scores, durations
+//! and booleans are read by those who use them), so that nothing is lost between reading and
+//! writing.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::xml::Element;
+
+/// The whole configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cib {
+    /// Version triple.
+    pub version: Version,
+    /// Schema the document was written for, such as `pacemaker-3.10`.
+    pub validate_with: Option<String>,
+    /// Feature set of the writer.
+    pub crm_feature_set: Option<String>,
+    /// Cluster options (`crm_config`); a block called `cib-bootstrap-options` comes first.
+    pub options: Vec<NvSet>,
+    /// Nodes.
+    pub nodes: Vec<Node>,
+    /// Resources, in the order written.
+    pub resources: Vec<Resource>,
+    /// Resource templates.
+    pub templates: Vec<Primitive>,
+    /// Constraints, in the order written.
+    pub constraints: Vec<Constraint>,
+    /// Which devices fence which node, in which order.
+    pub fencing_topology: Vec<FencingLevel>,
+    /// Names for lists of resources.
+    pub tags: Vec<Tag>,
+    /// Defaults of resource meta attributes.
+    pub rsc_defaults: Vec<NvSet>,
+    /// Defaults of operation attributes.
+    pub op_defaults: Vec<NvSet>,
+    /// Alerts, as written.
+    pub alerts: Vec<Element>,
+    /// Access control, as written.
+    pub acls: Vec<Element>,
+}
+
+/// `admin_epoch.epoch.num_updates`; compared in that order.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Version {
+    /// Raised by hand only.
+    pub admin_epoch: u64,
+    /// Raised by each change of the configuration.
+    pub epoch: u64,
+    /// Raised by each change of the status.
+    pub num_updates: u64,
+}
+
+/// A named value.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NvPair {
+    /// Its id.
+    pub id: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Its value; a name without one is kept, too.
+    pub value: Option<String>,
+}
+
+/// A block of named values, with the rule that decides whether it counts. References to other
+/// blocks (`id-ref`) are resolved on reading.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NvSet {
+    /// Its id.
+    pub id: String,
+    /// Blocks of higher score come first.
+    pub score: Option<String>,
+    /// The block counts only while this holds.
+    pub rule: Option<Rule>,
+    /// The values.
+    pub pairs: Vec<NvPair>,
+}
+
+/// A rule: conditions joined by `and` or `or`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Its id.
+    pub id: String,
+    /// Score where it holds (location constraints).
+    pub score: Option<String>,
+    /// Node attribute to take the score from.
+    pub score_attribute: Option<String>,
+    /// `and` (default) or `or`.
+    pub boolean_op: Option<String>,
+    /// Role it is about (location constraints).
+    pub role: Option<String>,
+    /// The conditions.
+    pub conditions: Vec<Condition>,
+}
+
+/// One condition of a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Condition {
+    /// A rule inside the rule.
+    Rule(Rule),
+    /// A node attribute.
+    Attribute(AttributeTest),
+    /// A date.
+    Date(DateTest),
+    /// The agent of a resource.
+    Resource {
+        /// Expression id.
+        id: String,
+        /// Agent class.
+        class: Option<String>,
+        /// Agent provider.
+        provider: Option<String>,
+        /// Agent type.
+        kind: Option<String>,
+    },
+    /// An operation.
+    Operation {
+        /// Expression id.
+        id: String,
+        /// Operation name.
+        name: Option<String>,
+        /// Operation interval.
+        interval: Option<String>,
+    },
+    /// Something unknown, which never holds.
+    Unknown(String),
+}
+
+/// A test of a node attribute.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttributeTest {
+    /// Expression id.
+    pub id: String,
+    /// Attribute name.
+    pub attribute: Option<String>,
+    /// `eq`, `ne`, `lt`, `lte`, `gt`, `gte`, `defined`, `not_defined`.
+    pub operation: Option<String>,
+    /// What to compare with.
+    pub value: Option<String>,
+    /// `string`, `integer`, `number`, `version`.
+    pub kind: Option<String>,
+    /// `literal`, `param`, `meta`.
+    pub value_source: Option<String>,
+}
+
+/// A test of the date.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DateTest {
+    /// Expression id.
+    pub id: String,
+    /// `gt`, `lt`, `in_range`, `date_spec`.
+    pub operation: Option<String>,
+    /// Begin of the range.
+    pub start: Option<String>,
+    /// End of the range.
+    pub end: Option<String>,
+    /// Length of the range: `hours`, `days`, `weeks`, `months`, `years`, …
+    pub duration: Option<BTreeMap<String, String>>,
+    /// Fields of the date with the values or ranges they must have.
+    pub spec: Option<BTreeMap<String, String>>,
+}
+
+/// A node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Node id.
+    pub id: String,
+    /// Node name.
+    pub uname: String,
+    /// `member`, `ping`, `remote`, `normal`.
+    pub kind: Option<String>,
+    /// Fallback for rules' scores; hardly ever used.
+    pub score: Option<String>,
+    /// Permanent attributes.
+    pub attributes: Vec<NvSet>,
+    /// Capacity.
+    pub utilization: Vec<NvSet>,
+}
+
+/// A resource of any kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Resource {
+    /// One instance of an agent.
+    Primitive(Primitive),
+    /// An ordered, colocated list.
+    Group(Group),
+    /// Many instances.
+    Clone(CloneResource),
+    /// Containers.
+    Bundle(Bundle),
+}
+
+impl Resource {
+    /// The resource's id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Primitive(p) => &p.id,
+            Self::Group(g) => &g.id,
+            Self::Clone(c) => &c.id,
+            Self::Bundle(b) => &b.id,
+        }
+    }
+
+    /// Its own meta attributes.
+    #[must_use]
+    pub fn meta(&self) -> &Vec<NvSet> {
+        match self {
+            Self::Primitive(p) => &p.meta,
+            Self::Group(g) => &g.meta,
+            Self::Clone(c) => &c.meta,
+            Self::Bundle(b) => &b.meta,
+        }
+    }
+
+    /// Its own meta attributes, to be changed.
+    pub fn meta_mut(&mut self) -> &mut Vec<NvSet> {
+        match self {
+            Self::Primitive(p) => &mut p.meta,
+            Self::Group(g) => &mut g.meta,
+            Self::Clone(c) => &mut c.meta,
+            Self::Bundle(b) => &mut b.meta,
+        }
+    }
+
+    /// The primitives in it, in order.
+    #[must_use]
+    pub fn primitives(&self) -> Vec<&Primitive> {
+        match self {
+            Self::Primitive(p) => vec![p],
+            Self::Group(g) => g.members.iter().collect(),
+            Self::Clone(c) => match &*c.child {
+                CloneChild::Primitive(p) => vec![p],
+                CloneChild::Group(g) => g.members.iter().collect(),
+            },
+            Self::Bundle(b) => b.primitive.iter().collect(),
+        }
+    }
+}
+
+/// One instance of an agent; also a template.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Primitive {
+    /// Resource id.
+    pub id: String,
+    /// Agent class.
+    pub class: Option<String>,
+    /// Agent provider.
+    pub provider: Option<String>,
+    /// Agent type.
+    pub kind: Option<String>,
+    /// The template it is made from.
+    pub template: Option<String>,
+    /// Free text.
+    pub description: Option<String>,
+    /// Meta attributes.
+    pub meta: Vec<NvSet>,
+    /// Instance parameters.
+    pub params: Vec<NvSet>,
+    /// Configured operations.
+    pub operations: Vec<Operation>,
+    /// What it needs of a node's capacity.
+    pub utilization: Vec<NvSet>,
+}
+
+/// A configured operation.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operation {
+    /// Its id.
+    pub id: String,
+    /// `start`, `stop`, `monitor`, …
+    pub name: String,
+    /// Time between two runs, such as `10s`.
+    pub interval: Option<String>,
+    /// Everything else written as an attribute: `timeout`, `role`, `on-fail`, `enabled`,
+    /// `start-delay`, `interval-origin`, `record-pending`, …
+    pub options: BTreeMap<String, String>,
+    /// Meta attributes.
+    pub meta: Vec<NvSet>,
+    /// Parameters for this operation only.
+    pub params: Vec<NvSet>,
+}
+
+/// An ordered, colocated list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Resource id.
+    pub id: String,
+    /// Free text.
+    pub description: Option<String>,
+    /// Meta attributes, inherited by the members.
+    pub meta: Vec<NvSet>,
+    /// Instance parameters, inherited by the members.
+    pub params: Vec<NvSet>,
+    /// Members, first to start first.
+    pub members: Vec<Primitive>,
+}
+
+/// Many instances of a primitive or group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloneResource {
+    /// Resource id.
+    pub id: String,
+    /// True when written as `<master>`, the old word for a promotable clone.
+    pub master: bool,
+    /// Free text.
+    pub description: Option<String>,
+    /// Meta attributes.
+    pub meta: Vec<NvSet>,
+    /// Instance parameters.
+    pub params: Vec<NvSet>,
+    /// What is cloned.
+    pub child: Box<CloneChild>,
+}
+
+/// What a clone clones.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CloneChild {
+    /// A primitive.
+    Primitive(Primitive),
+    /// A group.
+    Group(Group),
+}
+
+/// Containers with an optional resource in each.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bundle {
+    /// Resource id.
+    pub id: String,
+    /// Free text.
+    pub description: Option<String>,
+    /// Meta attributes.
+    pub meta: Vec<NvSet>,
+    /// Instance parameters.
+    pub params: Vec<NvSet>,
+    /// `docker`, `podman`, `rkt`; empty when the element is missing.
+    pub container: String,
+    /// Attributes of the container element: `image`, `replicas`, `promoted-max`, `options`, …
+    pub container_options: BTreeMap<String, String>,
+    /// Attributes of the network element, when it is there.
+    pub network: Option<BTreeMap<String, String>>,
+    /// Ports to map: `id`, `port`, `internal-port`, `range`.
+    pub ports: Vec<BTreeMap<String, String>>,
+    /// Directories to map: `source-dir`, `source-dir-root`, `target-dir`, `options`.
+    pub storage: Vec<BTreeMap<String, String>>,
+    /// What runs inside.
+    pub primitive: Option<Primitive>,
+}
+
+/// A constraint of any kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Constraint {
+    /// Where.
+    Location(Location),
+    /// With whom.
+    Colocation(Colocation),
+    /// When.
+    Order(Order),
+    /// Whether at all.
+    Ticket(TicketConstraint),
+}
+
+impl Constraint {
+    /// The constraint's id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Location(c) => &c.id,
+            Self::Colocation(c) => &c.id,
+            Self::Order(c) => &c.id,
+            Self::Ticket(c) => &c.id,
+        }
+    }
+}
+
+/// Where a resource should or must not run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Location {
+    /// Constraint id.
+    pub id: String,
+    /// The resource, template or tag.
+    pub resource: Option<String>,
+    /// A regular expression of resource ids; a leading `!` inverts.
+    pub pattern: Option<String>,
+    /// Sets of resources.
+    pub sets: Vec<ResourceSet>,
+    /// The node, in the short form.
+    pub node: Option<String>,
+    /// The score, in the short form.
+    pub score: Option<String>,
+    /// Rules, in the long form.
+    pub rules: Vec<Rule>,
+    /// Only for this role.
+    pub role: Option<String>,
+    /// `always`, `never`, `exclusive`.
+    pub discovery: Option<String>,
+    /// The constraint counts only while one of these holds.
+    pub lifetime: Option<Vec<Rule>>,
+}
+
+/// A set of resources in a constraint.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceSet {
+    /// Set id.
+    pub id: String,
+    /// Resource ids.
+    pub members: Vec<String>,
+    /// Members depend on each other in order.
+    pub sequential: Option<String>,
+    /// All of them are needed.
+    pub require_all: Option<String>,
+    /// `group` or `listed` (colocation).
+    pub ordering: Option<String>,
+    /// Action (order).
+    pub action: Option<String>,
+    /// Role.
+    pub role: Option<String>,
+    /// Score.
+    pub score: Option<String>,
+    /// Kind (order).
+    pub kind: Option<String>,
+}
+
+/// What must be placed with what.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Colocation {
+    /// Constraint id.
+    pub id: String,
+    /// Score; INFINITY when absent.
+    pub score: Option<String>,
+    /// The one that follows (`rsc`).
+    pub dependent: Option<String>,
+    /// Its role.
+    pub dependent_role: Option<String>,
+    /// Its instance number.
+    pub dependent_instance: Option<String>,
+    /// The one that leads (`with-rsc`).
+    pub primary: Option<String>,
+    /// Its role.
+    pub primary_role: Option<String>,
+    /// Its instance number.
+    pub primary_instance: Option<String>,
+    /// Same value of this attribute instead of same node.
+    pub node_attribute: Option<String>,
+    /// Whether the dependent has a say in where the primary goes.
+    pub influence: Option<String>,
+    /// Sets instead of two resources.
+    pub sets: Vec<ResourceSet>,
+}
+
+/// What must happen before what.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Constraint id.
+    pub id: String,
+    /// The one that goes first.
+    pub first: Option<String>,
+    /// Its action.
+    pub first_action: Option<String>,
+    /// Its instance number.
+    pub first_instance: Option<String>,
+    /// The one that goes then.
+    pub then: Option<String>,
+    /// Its action.
+    pub then_action: Option<String>,
+    /// Its instance number.
+    pub then_instance: Option<String>,
+    /// `Mandatory`, `Optional`, `Serialize`.
+    pub kind: Option<String>,
+    /// The old form of kind.
+    pub score: Option<String>,
+    /// Reverse when stopping.
+    pub symmetrical: Option<String>,
+    /// All instances of `first` are needed.
+    pub require_all: Option<String>,
+    /// Sets instead of two resources.
+    pub sets: Vec<ResourceSet>,
+}
+
+/// A resource that needs a ticket.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketConstraint {
+    /// Constraint id.
+    pub id: String,
+    /// Ticket name.
+    pub ticket: Option<String>,
+    /// The resource.
+    pub resource: Option<String>,
+    /// Its role.
+    pub role: Option<String>,
+    /// `stop`, `demote`, `fence`, `freeze`.
+    pub loss_policy: Option<String>,
+    /// Sets instead of one resource.
+    pub sets: Vec<ResourceSet>,
+}
+
+/// One level of fencing for a target.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FencingLevel {
+    /// Level id.
+    pub id: String,
+    /// A node's name.
+    pub target: Option<String>,
+    /// A regular expression of node names.
+    pub target_pattern: Option<String>,
+    /// A node attribute …
+    pub target_attribute: Option<String>,
+    /// … and its value.
+    pub target_value: Option<String>,
+    /// 1 to 9.
+    pub index: Option<String>,
+    /// Devices, all of which must succeed.
+    pub devices: Vec<String>,
+}
+
+/// A name for a list of ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tag {
+    /// Tag id.
+    pub id: String,
+    /// What it stands for.
+    pub members: Vec<String>,
+}

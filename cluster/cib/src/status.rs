@@ -1,0 +1,269 @@
+//! The status section: element tree to `Status` and back.
+
+use std::collections::BTreeMap;
+
+use haven_types::status::{
+    NodeState, OperationRecord, Presence, ResourceHistory, Status, TicketState,
+};
+
+use crate::xml::Element;
+
+/// Reads the status section of a `<cib>` element. What cannot be read is left at its default: a
+/// strange history must never keep a cluster from planning.
+pub(crate) fn read_status(root: &Element) -> Status {
+    let mut status = Status {
+        quorate: root.attr("have-quorum").map(is_true),
+        dc: root.get("dc-uuid"),
+        recorded_at: root.attr("execution-date").and_then(|v| v.parse().ok()),
+        ..Status::default()
+    };
+    let Some(section) = root.child("status") else { return status };
+    for e in &section.children {
+        match e.name.as_str() {
+            "node_state" => status.nodes.push(node_state(e)),
+            "tickets" => {
+                for t in &e.children {
+                    ticket(t, &mut status.tickets);
+                }
+            }
+            _ => {}
+        }
+    }
+    status
+}
+
+/// The words that mean yes.
+fn is_true(v: &str) -> bool {
+    ["true", "on", "yes", "y", "1"].iter().any(|w| v.eq_ignore_ascii_case(w))
+}
+
+fn is_false(v: &str) -> bool {
+    ["false", "off", "no", "n", "0"].iter().any(|w| v.eq_ignore_ascii_case(w))
+}
+
+fn presence(v: Option<&str>) -> Presence {
+    match v {
+        None => Presence::Unknown,
+        Some(v) if is_false(v) || v == "offline" => Presence::No,
+        Some(v) if is_true(v) || v == "online" => Presence::Yes,
+        Some(v) => match v.parse::<i64>() {
+            Ok(t) if t > 1 => Presence::Since(t),
+            Ok(_) => Presence::No,
+            Err(_) => Presence::Unknown,
+        },
+    }
+}
+
+fn pairs(parent: &Element, set: &str) -> BTreeMap<String, String> {
+    let mut map = BTreeMap::new();
+    for s in parent.children_named(set) {
+        for p in s.children_named("nvpair") {
+            if let (Some(n), Some(v)) = (p.attr("name"), p.attr("value")) {
+                map.entry(n.to_owned()).or_insert_with(|| v.to_owned());
+            }
+        }
+    }
+    map
+}
+
+fn node_state(e: &Element) -> NodeState {
+    let mut node = NodeState {
+        id: e.get("id").unwrap_or_default(),
+        uname: e.get("uname").unwrap_or_default(),
+        remote: e.attr("remote_node").is_some_and(is_true),
+        in_membership: presence(e.attr("in_ccm")),
+        peer_online: presence(e.attr("crmd")),
+        join: e.get("join"),
+        expected: e.get("expected"),
+        node_fenced: e.get("node_fenced"),
+        remote_maintenance: e.get("node_in_maintenance"),
+        ..NodeState::default()
+    };
+    for c in &e.children {
+        match c.name.as_str() {
+            "transient_attributes" => {
+                node.attributes.append(&mut pairs(c, "instance_attributes"));
+                node.utilization.append(&mut pairs(c, "utilization"));
+            }
+            "lrm" => {
+                node.has_history = true;
+                for list in c.children_named("lrm_resources") {
+                    node.resources
+                        .extend(list.children_named("lrm_resource").map(resource_history));
+                }
+            }
+            _ => {}
+        }
+    }
+    node
+}
+
+fn resource_history(e: &Element) -> ResourceHistory {
+    ResourceHistory {
+        id: e.get("id").unwrap_or_default(),
+        class: e.get("class").unwrap_or_default(),
+        provider: e.get("provider"),
+        kind: e.get("type").unwrap_or_default(),
+        container: e.get("container"),
+        shutdown_lock: e.attr("shutdown-lock").and_then(|v| v.parse().ok()),
+        operations: e.children_named("lrm_rsc_op").map(operation).collect(),
+    }
+}
+
+fn operation(e: &Element) -> OperationRecord {
+    let number = |name: &str, default: i32| -> i32 {
+        e.attr(name).and_then(|v| v.trim().parse().ok()).unwrap_or(default)
+    };
+    OperationRecord {
+        id: e.get("id").unwrap_or_default(),
+        operation_key: e.get("operation_key"),
+        operation: e.get("operation").unwrap_or_default(),
+        call_id: number("call-id", 0),
+        rc: number("rc-code", 0),
+        exec_status: number("op-status", -2),
+        interval_ms: e.attr("interval").and_then(|v| v.parse().ok()).unwrap_or(0),
+        transition_key: e.get("transition-key"),
+        transition_magic: e.get("transition-magic"),
+        on_node: e.get("on_node"),
+        exit_reason: e.get("exit-reason"),
+        last_rc_change: e.attr("last-rc-change").and_then(|v| v.parse().ok()),
+        last_run: e.attr("last-run").and_then(|v| v.parse().ok()),
+        exec_time_ms: e.attr("exec-time").and_then(|v| v.parse().ok()),
+        queue_time_ms: e.attr("queue-time").and_then(|v| v.parse().ok()),
+        op_digest: e.get("op-digest"),
+        op_restart_digest: e.get("op-restart-digest"),
+        op_secure_digest: e.get("op-secure-digest"),
+        op_force_restart: e.get("op-force-restart"),
+        op_secure_params: e.get("op-secure-params"),
+        migrate_source: e.get("migrate_source"),
+        migrate_target: e.get("migrate_target"),
+        crm_feature_set: e.get("crm_feature_set"),
+    }
+}
+
+fn ticket(e: &Element, tickets: &mut Vec<TicketState>) {
+    let mut attributes: BTreeMap<String, String> = e.attributes.iter().cloned().collect();
+    let Some(id) = attributes.remove("id") else { return };
+    tickets.push(TicketState {
+        granted: attributes.get("granted").is_some_and(|v| is_true(v)),
+        last_granted: attributes.get("last-granted").and_then(|v| v.parse().ok()),
+        standby: attributes.get("standby").is_some_and(|v| is_true(v)),
+        id,
+        attributes,
+    });
+}
+
+/// Writes the status section.
+pub(crate) fn write_status(status: &Status) -> Element {
+    let mut section = Element::new("status");
+    section.children.extend(status.nodes.iter().map(write_node));
+    if !status.tickets.is_empty() {
+        let mut tickets = Element::new("tickets");
+        for t in &status.tickets {
+            let mut e = Element::new("ticket_state");
+            e.push("id", &t.id);
+            for (n, v) in &t.attributes {
+                e.push(n, v);
+            }
+            e.set("granted", t.granted.to_string());
+            e.set("standby", t.standby.to_string());
+            tickets.children.push(e);
+        }
+        section.children.push(tickets);
+    }
+    section
+}
+
+fn push_presence(e: &mut Element, name: &str, presence: Presence) {
+    match presence {
+        Presence::Unknown => {}
+        Presence::No => e.push(name, "0"),
+        Presence::Yes => e.push(name, "true"),
+        Presence::Since(t) => e.push(name, t.to_string()),
+    }
+}
+
+fn write_node(n: &NodeState) -> Element {
+    let mut e = Element::new("node_state");
+    e.push("id", &n.id);
+    e.push("uname", &n.uname);
+    if n.remote {
+        e.push("remote_node", "true");
+    }
+    push_presence(&mut e, "in_ccm", n.in_membership);
+    push_presence(&mut e, "crmd", n.peer_online);
+    e.push_opt("join", n.join.as_ref());
+    e.push_opt("expected", n.expected.as_ref());
+    e.push_opt("node_fenced", n.node_fenced.as_ref());
+    e.push_opt("node_in_maintenance", n.remote_maintenance.as_ref());
+    if !n.attributes.is_empty() || !n.utilization.is_empty() {
+        let mut t = Element::new("transient_attributes");
+        t.push("id", &n.id);
+        for (kind, map) in [("instance_attributes", &n.attributes), ("utilization", &n.utilization)]
+        {
+            if map.is_empty() {
+                continue;
+            }
+            let mut set = Element::new(kind);
+            set.push("id", format!("status-{}", n.id));
+            for (name, value) in map {
+                let mut p = Element::new("nvpair");
+                p.push("id", format!("status-{}-{name}", n.id));
+                p.push("name", name);
+                p.push("value", value);
+                set.children.push(p);
+            }
+            t.children.push(set);
+        }
+        e.children.push(t);
+    }
+    if n.has_history {
+        let mut lrm = Element::new("lrm");
+        lrm.push("id", &n.id);
+        let mut list = Element::new("lrm_resources");
+        list.children.extend(n.resources.iter().map(write_history));
+        lrm.children.push(list);
+        e.children.push(lrm);
+    }
+    e
+}
+
+fn write_history(r: &ResourceHistory) -> Element {
+    let mut e = Element::new("lrm_resource");
+    e.push("id", &r.id);
+    e.push("class", &r.class);
+    e.push_opt("provider", r.provider.as_ref());
+    e.push("type", &r.kind);
+    e.push_opt("container", r.container.as_ref());
+    e.push_opt("shutdown-lock", r.shutdown_lock.map(|t| t.to_string()).as_ref());
+    e.children.extend(r.operations.iter().map(write_operation));
+    e
+}
+
+fn write_operation(o: &OperationRecord) -> Element {
+    let mut e = Element::new("lrm_rsc_op");
+    e.push("id", &o.id);
+    e.push_opt("operation_key", o.operation_key.as_ref());
+    e.push("operation", &o.operation);
+    e.push_opt("crm_feature_set", o.crm_feature_set.as_ref());
+    e.push_opt("transition-key", o.transition_key.as_ref());
+    e.push_opt("transition-magic", o.transition_magic.as_ref());
+    e.push_opt("exit-reason", o.exit_reason.as_ref());
+    e.push_opt("on_node", o.on_node.as_ref());
+    e.push("call-id", o.call_id.to_string());
+    e.push("rc-code", o.rc.to_string());
+    e.push("op-status", o.exec_status.to_string());
+    e.push("interval", o.interval_ms.to_string());
+    e.push_opt("last-rc-change", o.last_rc_change.map(|v| v.to_string()).as_ref());
+    e.push_opt("last-run", o.last_run.map(|v| v.to_string()).as_ref());
+    e.push_opt("exec-time", o.exec_time_ms.map(|v| v.to_string()).as_ref());
+    e.push_opt("queue-time", o.queue_time_ms.map(|v| v.to_string()).as_ref());
+    e.push_opt("migrate_source", o.migrate_source.as_ref());
+    e.push_opt("migrate_target", o.migrate_target.as_ref());
+    e.push_opt("op-digest", o.op_digest.as_ref());
+    e.push_opt("op-force-restart", o.op_force_restart.as_ref());
+    e.push_opt("op-restart-digest", o.op_restart_digest.as_ref());
+    e.push_opt("op-secure-params", o.op_secure_params.as_ref());
+    e.push_opt("op-secure-digest", o.op_secure_digest.as_ref());
+    e
+}

@@ -1,0 +1,241 @@
+//! The door for XML: text to a plain element tree and back. Nothing behind the reader sees XML.
+
+use std::fmt::Write as _;
+
+use quick_xml::Reader;
+use quick_xml::events::{BytesStart, Event};
+use serde::{Deserialize, Serialize};
+
+use crate::CibError;
+
+/// The deepest nesting accepted; a real CIB stays far below.
+const MAX_DEPTH: usize = 200;
+
+/// One XML element: name, attributes in the order written, children; comments are dropped.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Element {
+    /// Tag name.
+    pub name: String,
+    /// Attributes in the order written.
+    pub attributes: Vec<(String, String)>,
+    /// Child elements.
+    pub children: Vec<Self>,
+    /// Character data directly inside, trimmed.
+    pub text: String,
+    /// Line of the opening tag in its source, from 1; 0 when made in memory.
+    pub line: u32,
+}
+
+impl Element {
+    /// An element without attributes or children.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::default() }
+    }
+
+    /// The value of an attribute.
+    #[must_use]
+    pub fn attr(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// An owned copy of an attribute's value.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<String> {
+        self.attr(name).map(str::to_owned)
+    }
+
+    /// Adds an attribute at the end, without looking for one of the same name.
+    pub fn push(&mut self, name: &str, value: impl Into<String>) {
+        self.attributes.push((name.to_owned(), value.into()));
+    }
+
+    /// Adds an attribute when there is a value.
+    pub fn push_opt(&mut self, name: &str, value: Option<&String>) {
+        if let Some(v) = value {
+            self.push(name, v.clone());
+        }
+    }
+
+    /// Sets an attribute, replacing an earlier value.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        let value = value.into();
+        match self.attributes.iter_mut().find(|(n, _)| n == name) {
+            Some((_, v)) => *v = value,
+            None => self.attributes.push((name.to_owned(), value)),
+        }
+    }
+
+    /// Removes an attribute and returns its value.
+    pub fn remove(&mut self, name: &str) -> Option<String> {
+        let i = self.attributes.iter().position(|(n, _)| n == name)?;
+        Some(self.attributes.remove(i).1)
+    }
+
+    /// The first child of this name.
+    #[must_use]
+    pub fn child(&self, name: &str) -> Option<&Self> {
+        self.children.iter().find(|c| c.name == name)
+    }
+
+    /// All children of this name.
+    pub fn children_named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Self> {
+        self.children.iter().filter(move |c| c.name == name)
+    }
+
+    /// The element as text, indented by two blanks per level.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut out = String::new();
+        self.write(&mut out, 0);
+        out
+    }
+
+    /// Appends the element to `out`, indented by `depth` levels.
+    pub fn write(&self, out: &mut String, depth: usize) {
+        for _ in 0..depth {
+            out.push_str("  ");
+        }
+        out.push('<');
+        out.push_str(&self.name);
+        for (n, v) in &self.attributes {
+            out.push(' ');
+            out.push_str(n);
+            out.push_str("=\"");
+            escape_into(out, v);
+            out.push('"');
+        }
+        if self.children.is_empty() && self.text.is_empty() {
+            out.push_str("/>\n");
+            return;
+        }
+        out.push('>');
+        escape_into(out, &self.text);
+        if !self.children.is_empty() {
+            out.push('\n');
+            for c in &self.children {
+                c.write(out, depth + 1);
+            }
+            for _ in 0..depth {
+                out.push_str("  ");
+            }
+        }
+        let _ = writeln!(out, "</{}>", self.name);
+    }
+}
+
+/// Appends `text` with the five XML characters, tabs and line ends escaped.
+pub fn escape_into(out: &mut String, text: &str) {
+    if !text.bytes().any(|b| matches!(b, b'<' | b'>' | b'&' | b'"' | b'\t' | b'\n' | b'\r')) {
+        out.push_str(text);
+        return;
+    }
+    for c in text.chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '"' => out.push_str("&quot;"),
+            '\t' => out.push_str("&#9;"),
+            '\n' => out.push_str("&#10;"),
+            '\r' => out.push_str("&#13;"),
+            _ => out.push(c),
+        }
+    }
+}
+
+/// Counts lines as positions move forward.
+struct Lines<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    line: u32,
+}
+
+impl Lines<'_> {
+    fn line_at(&mut self, position: u64) -> u32 {
+        let to = usize::try_from(position).unwrap_or(usize::MAX).min(self.bytes.len());
+        if to > self.at {
+            let n = self.bytes[self.at..to].iter().filter(|b| **b == b'\n').count();
+            self.line = self.line.saturating_add(u32::try_from(n).unwrap_or(u32::MAX));
+            self.at = to;
+        }
+        self.line
+    }
+}
+
+/// Reads a document into its root element.
+///
+/// # Errors
+/// [`CibError::Syntax`] where the text is no well-formed XML, or nested deeper than 200.
+pub fn parse(text: &str) -> Result<Element, CibError> {
+    let mut reader = Reader::from_str(text);
+    reader.config_mut().check_end_names = true;
+    let mut lines = Lines { bytes: text.as_bytes(), at: 0, line: 1 };
+    let mut stack: Vec<Element> = Vec::new();
+    let mut root: Option<Element> = None;
+    let syntax = |line: u32, found: String| CibError::Syntax { line, found };
+    loop {
+        let event = reader.read_event();
+        let line = lines.line_at(reader.buffer_position());
+        match event.map_err(|e| syntax(line, e.to_string()))? {
+            Event::Start(tag) => {
+                if stack.len() >= MAX_DEPTH {
+                    return Err(syntax(line, format!("elements nested deeper than {MAX_DEPTH}")));
+                }
+                stack.push(open(&tag, line)?);
+            }
+            Event::Empty(tag) => {
+                let element = open(&tag, line)?;
+                close(element, &mut stack, &mut root, line)?;
+            }
+            Event::End(_) => {
+                let element = stack.pop().ok_or_else(|| syntax(line, "a stray end tag".into()))?;
+                close(element, &mut stack, &mut root, line)?;
+            }
+            Event::Text(t) => {
+                if let Some(top) = stack.last_mut() {
+                    top.text.push_str(t.trim());
+                }
+            }
+            Event::Eof => break,
+            Event::CData(_)
+            | Event::Comment(_)
+            | Event::Decl(_)
+            | Event::PI(_)
+            | Event::DocType(_)
+            | Event::GeneralRef(_) => {}
+        }
+    }
+    if let Some(top) = stack.last() {
+        return Err(syntax(lines.line, format!("the text ends inside <{}>", top.name)));
+    }
+    root.ok_or_else(|| syntax(1, "no element at all".into()))
+}
+
+fn open(tag: &BytesStart<'_>, line: u32) -> Result<Element, CibError> {
+    let syntax = |found: String| CibError::Syntax { line, found };
+    let name = tag.name().into_inner().to_owned();
+    let mut attributes = Vec::new();
+    for a in tag.attributes() {
+        let a = a.map_err(|e| syntax(e.to_string()))?;
+        let value = quick_xml::escape::unescape(&a.value).map_err(|e| syntax(e.to_string()))?;
+        attributes.push((a.key.into_inner().to_owned(), value.into_owned()));
+    }
+    Ok(Element { name, attributes, children: Vec::new(), text: String::new(), line })
+}
+
+fn close(
+    element: Element,
+    stack: &mut [Element],
+    root: &mut Option<Element>,
+    line: u32,
+) -> Result<(), CibError> {
+    match stack.last_mut() {
+        Some(parent) => parent.children.push(element),
+        None if root.is_none() => *root = Some(element),
+        None => {
+            return Err(CibError::Syntax { line, found: "a second root element".into() });
+        }
+    }
+    Ok(())
+}
