@@ -1,0 +1,1 @@
+//! Small messages between members, each delivered exactly once over datagrams that get lost.

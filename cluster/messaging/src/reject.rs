@@ -1,0 +1,210 @@
+//! What was refused: the reasons, their counters, and when a line about one is due.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use haven_base::Instant;
+use haven_types::{BootId, NodeId};
+use serde::{Deserialize, Serialize};
+
+use crate::frame::Malformed;
+
+/// At most one line per reason in this time.
+pub const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Why a datagram was not accepted. `Ord` and the variants' order carry no meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Rejected {
+    /// No frame of this program, or of another version.
+    Malformed(Malformed),
+    /// For another node.
+    NotForUs(NodeId),
+    /// From a node that is not a member.
+    NotMember(NodeId),
+    /// Sealed with a cluster key this node does not hold: another cluster, or a key change missed.
+    WrongKey {
+        /// Who claims to have sent it.
+        from: NodeId,
+        /// The epoch it names.
+        epoch: u32,
+    },
+    /// Sealed with a cluster key that was replaced; the sender missed the key change.
+    RetiredKey {
+        /// Who claims to have sent it.
+        from: NodeId,
+        /// The epoch it names.
+        epoch: u32,
+    },
+    /// The header is plausible and the seal is broken: damaged or forged.
+    Forged(NodeId),
+    /// Accepted before, or too old to tell.
+    Replayed(NodeId),
+    /// Addressed to an earlier life of this node, or sent before its sender knew of this life. Normal
+    /// for the first beats after a start.
+    NotFresh(NodeId),
+    /// From an earlier life of the sender.
+    StaleBoot(NodeId),
+    /// One of our own frames came back.
+    Reflected,
+    /// Too many unknown boot ids under one node's name in a short time; not examined.
+    Hurried(NodeId),
+    /// Proof that two processes use one node id.
+    DuplicateId {
+        /// The id used twice; ours when another node uses our own.
+        node: NodeId,
+        /// The life that is accepted.
+        accepted: BootId,
+        /// The other one; equal when both hold a copy of one state directory.
+        other: BootId,
+    },
+}
+
+impl Rejected {
+    /// The reason without its values: what is counted.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::NotForUs(_) => "not_for_us",
+            Self::NotMember(_) => "not_member",
+            Self::WrongKey { .. } => "wrong_key",
+            Self::RetiredKey { .. } => "retired_key",
+            Self::Forged(_) => "forged",
+            Self::Replayed(_) => "replayed",
+            Self::NotFresh(_) => "not_fresh",
+            Self::StaleBoot(_) => "stale_boot",
+            Self::Reflected => "reflected",
+            Self::Hurried(_) => "hurried",
+            Self::DuplicateId { .. } => "duplicate_id",
+        }
+    }
+
+    /// Whether the reason is worth a line to people. Frames of the first moments of a life are not.
+    fn notable(&self) -> bool {
+        !matches!(self, Self::NotFresh(_) | Self::StaleBoot(_))
+    }
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(Malformed::Version(version)) => write!(
+                f,
+                "a frame of version {version}, this program speaks {}: upgrade the older node",
+                crate::frame::VERSION
+            ),
+            Self::Malformed(what) => write!(f, "not a frame of a cluster ({what:?})"),
+            Self::NotForUs(to) => {
+                write!(f, "addressed to node {to}: two nodes may share an address")
+            }
+            Self::NotMember(from) => write!(f, "node {from} is not a member"),
+            Self::WrongKey { from, epoch } => write!(
+                f,
+                "node {from} uses key {epoch}, which this node does not hold: another cluster on \
+                 this network and port, or a key change one of the two missed"
+            ),
+            Self::RetiredKey { from, epoch } => {
+                write!(f, "node {from} still uses key {epoch}, which was replaced")
+            }
+            Self::Forged(from) => write!(f, "damaged or forged under the name of node {from}"),
+            Self::Replayed(from) => write!(f, "a repeated frame of node {from}"),
+            Self::NotFresh(from) => write!(f, "node {from} does not know of our restart yet"),
+            Self::StaleBoot(from) => write!(f, "from an earlier life of node {from}"),
+            Self::Reflected => f.write_str("our own frame came back: a loop in the network"),
+            Self::Hurried(from) => write!(f, "too many new boot ids named for node {from}"),
+            Self::DuplicateId { node, accepted, other } => write!(
+                f,
+                "two processes run as node {node} (boot {accepted} and {other}): stop one; a copied \
+                 state directory must be removed and the node joined anew"
+            ),
+        }
+    }
+}
+
+/// A line for people: what was refused and how often since the last line on that reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectionLine {
+    /// The newest case.
+    pub rejected: Rejected,
+    /// Cases of this reason since the last line, this one included.
+    pub times: u64,
+}
+
+impl fmt::Display for RejectionLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "datagram refused: {}", self.rejected)?;
+        if self.times > 1 { write!(f, " ({} times)", self.times) } else { Ok(()) }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Count {
+    total: u64,
+    since_line: u64,
+    line_at: Option<Instant>,
+}
+
+/// Counters by reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rejections {
+    counts: BTreeMap<&'static str, Count>,
+}
+
+impl Rejections {
+    /// No refusals yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Counts a refusal. A line comes back at most once per reason and [`LINE_EVERY`].
+    pub fn note(&mut self, now: Instant, rejected: Rejected) -> Option<RejectionLine> {
+        let count = self.counts.entry(rejected.reason()).or_default();
+        count.total += 1;
+        count.since_line += 1;
+        let due = count.line_at.is_none_or(|at| now.since(at) >= LINE_EVERY);
+        if !due || !rejected.notable() {
+            return None;
+        }
+        count.line_at = Some(now);
+        Some(RejectionLine { rejected, times: std::mem::take(&mut count.since_line) })
+    }
+
+    /// Cases of one reason (see [`Rejected::reason`]) since the start.
+    #[must_use]
+    pub fn total(&self, reason: &str) -> u64 {
+        self.counts.get(reason).map_or(0, |count| count.total)
+    }
+
+    /// All reasons seen and their totals, by name.
+    pub fn totals(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.counts.iter().map(|(reason, count)| (*reason, count.total))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_makes_one_line_in_ten_seconds_and_loses_no_count() {
+        let mut rejections = Rejections::new();
+        let stranger = Rejected::Malformed(Malformed::Magic);
+        let mut lines = Vec::new();
+        for millis in 0..25_000 {
+            let now = Instant::from_nanos(millis * 1_000_000);
+            lines.extend(rejections.note(now, stranger));
+        }
+        assert_eq!(lines.iter().map(|line| line.times).collect::<Vec<_>>(), [1, 10_000, 10_000]);
+        assert_eq!(rejections.total("malformed"), 25_000);
+        assert!(lines[1].to_string().contains("(10000 times)"));
+    }
+
+    #[test]
+    fn the_first_frames_of_a_life_are_counted_without_a_line() {
+        let mut rejections = Rejections::new();
+        assert_eq!(rejections.note(Instant::ZERO, Rejected::NotFresh(NodeId(2))), None);
+        assert_eq!(rejections.totals().collect::<Vec<_>>(), [("not_fresh", 1)]);
+    }
+}
