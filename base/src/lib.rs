@@ -7,7 +7,8 @@ mod rng;
 mod time;
 
 pub use net::{
-    Address, AddressFlags, IfIndex, Lifetime, Link, MacAddr, Neighbour, OperState, Route,
+    Address, AddressChange, AddressFlags, IfIndex, Lifetime, Link, MacAddr, Neighbour, OperState,
+    Route,
 };
 pub use rng::Rng;
 pub use time::{Instant, WallTime};

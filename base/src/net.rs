@@ -3,7 +3,7 @@
 //! `host` reads and writes them, pure cores decide on them; neither needs the other for that.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
@@ -132,7 +132,7 @@ pub struct Address {
     /// Prefix length, 0 to 32 or 0 to 128.
     pub prefix_len: u8,
     /// IPv4 broadcast address.
-    pub broadcast: Option<std::net::Ipv4Addr>,
+    pub broadcast: Option<Ipv4Addr>,
     /// IPv4 label (`eth0:vip`).
     pub label: Option<String>,
     /// Flags.
@@ -158,6 +158,37 @@ pub struct AddressFlags {
     pub noprefixroute: bool,
     /// Another address of the same prefix is primary; it goes when that one goes (IPv4).
     pub secondary: bool,
+}
+
+/// A change to the kernel's addresses.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum AddressChange {
+    /// Add the address, or give an existing one these lifetimes and flags. `secondary`, `tentative`
+    /// and `dad_failed` are the kernel's to set and are ignored.
+    Set(Address),
+    /// Remove the address.
+    Delete {
+        /// Interface.
+        index: IfIndex,
+        /// Address.
+        ip: IpAddr,
+        /// Its prefix length.
+        prefix_len: u8,
+    },
+    /// Give an IPv6 address (/128) a source selection label of its own (RFC 6724 §2.1).
+    Label {
+        /// Address.
+        ip: Ipv6Addr,
+        /// Label number, below 4 294 967 295.
+        label: u32,
+    },
+    /// Remove that label.
+    Unlabel {
+        /// Address.
+        ip: Ipv6Addr,
+        /// Label number it was given.
+        label: u32,
+    },
 }
 
 /// A unicast route of the main table.
