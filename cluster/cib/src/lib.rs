@@ -134,6 +134,9 @@ impl Cib {
         if let Some(q) = status.quorate {
             root.push("have-quorum", if q { "1" } else { "0" });
         }
+        if status.quorum_lost {
+            root.push("no-quorum-panic", "1");
+        }
         root.push_opt("dc-uuid", status.dc.as_ref());
         root.push_opt("execution-date", status.recorded_at.map(|t| t.to_string()).as_ref());
         root.children.push(status::write_status(status));

@@ -13,6 +13,7 @@ use crate::xml::Element;
 pub(crate) fn read_status(root: &Element) -> Status {
     let mut status = Status {
         quorate: root.attr("have-quorum").map(is_true),
+        quorum_lost: root.attr("no-quorum-panic").is_some_and(is_true),
         dc: root.get("dc-uuid"),
         recorded_at: root.attr("execution-date").and_then(|v| v.parse().ok()),
         ..Status::default()

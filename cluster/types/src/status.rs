@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct Status {
     /// Whether this partition has quorum; unknown counts as no.
     pub quorate: Option<bool>,
+    /// Quorum was had before and lost (`no-quorum-panic`); lets `no-quorum-policy=fence` act.
+    pub quorum_lost: bool,
     /// Node id of the coordinator (DC).
     pub dc: Option<String>,
     /// The second (since 1970) this was recorded at, if it is a saved one.
