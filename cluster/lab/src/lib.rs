@@ -1,1 +1,32 @@
 //! A cluster in network namespaces: bed, faults and the measuring client.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::cast_possible_truncation,
+        reason = "tests fail by panicking"
+    )
+)]
+
+pub mod bed;
+pub mod client;
+pub mod error;
+pub mod fault;
+pub mod judge;
+pub mod measure;
+pub mod namespace;
+pub mod outage;
+pub mod packet_socket;
+pub mod processes;
+pub mod relay;
+pub mod ruleset;
+pub mod service;
+pub mod sighting;
+pub mod topology;
+pub mod wait;
+
+pub use bed::{Bed, BedOptions};
+pub use error::LabError;
+pub use fault::{Fault, Noise};
+pub use measure::{MeasureOptions, Measuring, Report};
+pub use topology::{Family, Net, Place, Topology};
