@@ -279,14 +279,14 @@ impl Peer {
                 fresh(header, local).map(|()| opened)
             }
             Some(current) if header.boot <= current.boot => {
-                Err(self.from_other(now, header, prk, datagram))
+                Err(self.refuse_other(now, header, prk, datagram))
             }
-            _ => self.from_candidate(now, header, prk, local, datagram),
+            _ => self.open_candidate(now, header, prk, local, datagram),
         }
     }
 
     /// A frame of a life that may become the current one.
-    fn from_candidate<'d>(
+    fn open_candidate<'d>(
         &mut self,
         now: Instant,
         header: &Header,
@@ -360,7 +360,7 @@ impl Peer {
     }
 
     /// A frame of an earlier life, or of a second process with the same boot id.
-    fn from_other(
+    fn refuse_other(
         &mut self,
         now: Instant,
         header: &Header,

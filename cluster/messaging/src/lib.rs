@@ -9,6 +9,7 @@
 //!
 //! - [`Frames`] seals and opens datagrams ([`frame`] has the layout). It is owned by one thread.
 //! - [`Keyring`] says which cluster keys are in use, [`KeyChange`] moves from one to the next.
+//! - [`Express`] delivers small messages exactly once over the lossy datagrams.
 //! - [`Rejections`] counts what was refused, and says when a line about it is due.
 //!
 //! **Never:** panics or allocates without bound because of what arrived; accepts a frame twice, from a
@@ -25,6 +26,7 @@
     )
 )]
 
+pub mod express;
 pub mod frame;
 mod frames;
 pub mod keyring;
@@ -32,6 +34,7 @@ pub mod reject;
 pub mod replay;
 mod session;
 
+pub use express::{Class, Express};
 pub use frame::Kind;
 pub use frames::{Frames, Local, Opened, SealError};
 pub use keyring::{ClusterKey, KeyChange, KeyChangeError, KeyNotice, Keyring};

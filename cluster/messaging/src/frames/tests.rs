@@ -329,39 +329,3 @@ fn mutated_and_random_datagrams_never_panic_and_are_never_accepted() {
     }
     open_arbitrary(&mut b, at(0), &vec![b'h'; MAX_DATAGRAM + 1]);
 }
-
-/// Run with `--release --ignored --nocapture`: prints the cost of a packet.
-#[test]
-#[ignore = "a measurement"]
-fn cost_of_a_packet() {
-    let (mut a, mut b) = pair();
-    let payload = [0_u8; 200];
-    let mut datagram = Vec::new();
-    let rounds = 200_000_u32;
-    let measure = |name: &str, work: &mut dyn FnMut()| {
-        let begun = clock();
-        for _ in 0..rounds {
-            work();
-        }
-        println!("{name}: {} ns", (clock() - begun).as_nanos() / u128::from(rounds));
-    };
-    measure("seal and open 200 bytes", &mut || {
-        a.seal(NodeId(2), LinkId(0), Kind::Beat, &payload, &mut datagram).unwrap();
-        assert!(b.open(at(0), &mut datagram).is_ok());
-    });
-    measure("refuse a stranger's packet", &mut || {
-        let mut stranger = [0x55; 200];
-        assert!(b.open(at(0), &mut stranger).is_err());
-    });
-    let mut forged = sealed(&mut a, 2, 0, &payload);
-    forged[60] ^= 1;
-    measure("refuse a forged packet", &mut || {
-        assert!(b.open(at(0), &mut forged.clone()).is_err());
-    });
-}
-
-/// Process time for the measurement; the crate itself reads no clock.
-#[allow(clippy::disallowed_methods, reason = "a measurement of real time")]
-fn clock() -> std::time::Instant {
-    std::time::Instant::now()
-}
