@@ -1,0 +1,390 @@
+//! What may be typed. Help, completion and the manual page come from here.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use haven_api::{Format, Version};
+
+use crate::duration;
+
+/// Where a node's configuration is looked for when nothing else is said.
+pub(crate) const DEFAULT_CONFIG: &str = "/etc/haven/haven.toml";
+
+/// Environment variable that names it.
+pub(crate) const CONFIG_VARIABLE: &str = "HAVEN_CONFIG";
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "haven",
+    version,
+    about = "A high-availability cluster for Linux: one address, one owner",
+    long_about = "A high-availability cluster for Linux whose heart is moving addresses between nodes without \
+                  ever having two owners.\n\n\
+                  Commands talk to the daemon of this node over its control socket, which they find by the \
+                  node's configuration file.",
+    after_long_help = "\
+Start here:
+  haven cluster init                     create a cluster whose first member is this node
+  haven node run                         run this node's daemon
+  haven cluster token                    print the command that another node joins with
+  haven status                           see how it is
+  haven configure load vip.crm           give it something to do
+
+Exit codes:
+    0  success                              103  the configuration changed meanwhile
+    1  carried out, and failed              105  no such object
+   64  wrong usage                          106  no quorum
+   65  malformed input                      107  unsafe without --force
+   69  the daemon is not available          112  the outcome is unknown
+   77  permission denied                    114  no coordinator
+   78  configuration error                  124  timed out
+  102  disconnected before the answer",
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// Configuration file of this node
+    ///
+    /// Without it the environment variable HAVEN_CONFIG names the file, else /etc/haven/haven.toml.
+    #[arg(long, short = 'C', global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print one JSON document with the same content, errors included
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create, join and leave a cluster
+    #[command(subcommand, visible_alias = "c")]
+    Cluster(Cluster),
+    /// Show how the cluster is
+    #[command(after_long_help = "\
+The first line is the verdict: OK, DEGRADED (something failed, everything runs), AT RISK (the next failure may stop \
+services, or an address is UNPROTECTED), DOWN (no quorum, or a service does not run), with the gravest cause.
+
+Examples:
+  haven status             one look
+  haven status --watch     stay, and draw anew at each change
+  haven status --json      the same for programs
+  haven status --watch --json | jq -c 'select(.event)'   only what happens")]
+    Status(StatusArgs),
+    /// Show, judge and change the configuration
+    #[command(subcommand, visible_alias = "cfg")]
+    Configure(Configure),
+    /// Run this node, and take nodes out of service and back
+    #[command(subcommand)]
+    Node(Node),
+    /// Move, start and stop resources
+    #[command(subcommand, visible_alias = "rsc")]
+    Resource(Resource),
+    /// See who owns which address, and why
+    #[command(subcommand)]
+    Ip(Ip),
+    /// Print the completion script of a shell
+    #[command(after_long_help = "\
+Examples:
+  haven completion bash > /etc/bash_completion.d/haven
+  haven completion zsh  > /usr/share/zsh/vendor-completions/_haven
+  haven completion fish > ~/.config/fish/completions/haven.fish")]
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write all pages to a directory
+    #[command(after_long_help = "\
+Examples:
+  haven man | man -l -
+  haven man --out /usr/local/share/man/man8")]
+    Man {
+        /// Write a page for each command into this directory
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cluster {
+    /// Create a cluster whose only member is this node
+    ///
+    /// Makes this node's identity, the cluster's certificate authority and its keys, and a store with this
+    /// node as the only member. Refused when the state directory already belongs to a cluster.
+    #[command(after_long_help = "\
+Examples:
+  haven cluster init --config /etc/haven/haven.toml
+  haven node run &
+  haven cluster token")]
+    Init,
+    /// Join the cluster that made a token
+    ///
+    /// The token pins the cluster's certificate authority: this node talks to no other cluster, and the
+    /// cluster gives its keys to no node without the token. A token admits one node once.
+    #[command(after_long_help = "\
+Examples:
+  haven cluster join 10.77.0.1:5406 TOKEN
+  haven cluster join 10.77.0.1:5406 TOKEN --witness   votes and answers beats, runs nothing")]
+    Join(JoinArgs),
+    /// Print the command that a new node joins with
+    Token(TokenArgs),
+    /// Leave the cluster for good
+    ///
+    /// Resources move away first. Refused when the nodes that stay would have no quorum, unless forced.
+    Leave {
+        /// Leave although the rest will have no quorum
+        #[arg(long)]
+        force: bool,
+    },
+    /// Remove another node that will not come back
+    Remove {
+        /// Name of the node
+        node: String,
+        /// Remove it although it is online
+        #[arg(long)]
+        force: bool,
+    },
+    /// Hand the coordinator's duties to another node
+    Handover {
+        /// Name of the successor; without it the coordinator chooses
+        node: Option<String>,
+    },
+    /// Make a new key for the heartbeats on all nodes
+    RotateKey,
+}
+
+/// How to join.
+#[derive(Clone, PartialEq, Eq, Debug, Args)]
+pub struct JoinArgs {
+    /// Address of any member's reliable channel, ADDRESS:PORT
+    #[arg(value_name = "ADDRESS")]
+    pub address: String,
+    /// The token that `haven cluster token` printed there
+    pub token: String,
+    /// Vote and answer beats, but run nothing
+    #[arg(long)]
+    pub witness: bool,
+}
+
+/// What kind of token is wanted.
+#[derive(Clone, PartialEq, Eq, Debug, Args)]
+pub struct TokenArgs {
+    /// How long it is good for, at most 24 h
+    #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = duration::parse)]
+    pub lifetime: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Stay, and draw anew at each change
+    #[arg(long, short = 'w')]
+    pub(crate) watch: bool,
+    /// Only the verdict line
+    #[arg(long, short = 'b', conflicts_with = "watch")]
+    pub(crate) brief: bool,
+}
+
+/// Notations of the configuration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub(crate) enum FormatArg {
+    /// Lines of the crm shell
+    #[default]
+    Crm,
+    /// The CIB document of Pacemaker
+    Xml,
+    /// For programs
+    Json,
+}
+
+impl From<FormatArg> for Format {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::Crm => Self::Crm,
+            FormatArg::Xml => Self::Xml,
+            FormatArg::Json => Self::Json,
+        }
+    }
+}
+
+const LINES: &str = "\
+A configuration in lines of the crm shell:
+  primitive vip ocf:haven:ip params ip=192.0.2.10 cidr_netmask=24 nic=eth0 op monitor interval=10s
+  location vip-prefers-n1 vip 100: n1
+  property no-quorum-policy=stop
+A line goes on after a backslash; # starts a comment.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Configure {
+    /// Print the configuration
+    #[command(after_long_help = LINES)]
+    Show {
+        /// Notation
+        #[arg(long, short = 'f', value_enum, default_value_t)]
+        format: FormatArg,
+    },
+    /// Change the configuration as one transaction
+    ///
+    /// Objects in the file are added or replaced; with --replace every other object is removed. Every error
+    /// is reported at once, with line, object and remedy; with any error nothing changes.
+    #[command(after_long_help = LINES)]
+    Load {
+        /// The file; `-` reads standard input
+        file: PathBuf,
+        /// Notation
+        #[arg(long, short = 'f', value_enum, default_value_t)]
+        format: FormatArg,
+        /// Remove every object that the file does not name
+        #[arg(long)]
+        replace: bool,
+        /// Refuse unless this is the current version, as `configure show --json` prints it
+        #[arg(long, value_name = "VERSION")]
+        expect: Option<Version>,
+        /// Load in spite of findings that are unsafe but not contradictory
+        #[arg(long)]
+        force: bool,
+    },
+    /// Change the configuration in your editor ($VISUAL, $EDITOR, else vi)
+    ///
+    /// The result replaces the whole configuration, provided nobody else changed it meanwhile. With errors
+    /// nothing changes; the text is kept, and you may edit it again.
+    #[command(after_long_help = LINES)]
+    Edit,
+    /// Judge a configuration, or the one in force, without changing anything
+    #[command(after_long_help = "\
+Examples:
+  haven configure verify                 the configuration in force
+  haven configure verify new.crm         a file, as `configure load new.crm` would take it")]
+    Verify {
+        /// The file; `-` reads standard input
+        file: Option<PathBuf>,
+        /// Notation
+        #[arg(long, short = 'f', value_enum, default_value_t)]
+        format: FormatArg,
+        /// Judge the file as the whole configuration
+        #[arg(long)]
+        replace: bool,
+        /// Fail on warnings, too
+        #[arg(long)]
+        strict: bool,
+    },
+}
+
+/// Whether and how long to wait for a change to be carried out.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Waiting {
+    /// Return as soon as the change is committed
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// How long to wait
+    #[arg(long, default_value = "60s", value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Node {
+    /// Run this node's daemon in the foreground
+    #[command(after_long_help = "\
+Logs go to standard error, one line each. TERM ends it after its resources have moved; `haven node restart` \
+replaces it without a gap.
+
+Examples:
+  haven node run --config /etc/haven/haven.toml")]
+    Run,
+    /// Move everything off a node and keep it empty
+    Standby {
+        /// Name of the node; this one without it
+        node: Option<String>,
+        /// Only until its daemon starts anew
+        #[arg(long)]
+        until_reboot: bool,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Take a node back from standby
+    Online {
+        /// Name of the node; this one without it
+        node: Option<String>,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Replace this node's daemon without interrupting its addresses
+    ///
+    /// The daemon obtains a long lease, ends, and is started again by its supervisor; this command waits until
+    /// the new one answers.
+    Restart {
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Print what this node has counted: packets refused, beats lost, gate writes …
+    Counters,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Resource {
+    /// Ask for a resource to run elsewhere
+    ///
+    /// The wish stays in force, and is shown by `haven status`, until `resource clear`.
+    #[command(after_long_help = "\
+Examples:
+  haven resource move vip n2
+  haven resource move vip        anywhere but where it runs now
+  haven resource clear vip")]
+    Move {
+        /// Name of the resource
+        resource: String,
+        /// Name of the node; without it, anywhere but here
+        node: Option<String>,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Forget earlier moves of a resource
+    Clear {
+        /// Name of the resource
+        resource: String,
+    },
+    /// Set a resource's target role to Started
+    Start {
+        /// Name of the resource
+        resource: String,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Set a resource's target role to Stopped
+    Stop {
+        /// Name of the resource
+        resource: String,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Forget failures, of one resource or of all
+    Cleanup {
+        /// Name of the resource; every one without it
+        resource: Option<String>,
+        /// Only failures on this node
+        #[arg(long)]
+        node: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ip {
+    /// Show every address with its owner and lease
+    Status,
+    /// Say who owns an address and what decided that
+    #[command(after_long_help = "\
+Examples:
+  haven ip why 192.0.2.10
+  haven ip why 2001:db8::10 --json")]
+    Why {
+        /// The address
+        address: IpAddr,
+    },
+}

@@ -1,0 +1,181 @@
+//! `haven configure …`
+
+use std::fs;
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::path::Path;
+use std::process::Command;
+
+use haven_api::{
+    ApiError, Code, Finding, Format, LoadMode, ReplyBody, RequestBody, Severity, Version,
+};
+
+use super::{Session, findings_below, unexpected};
+use crate::args::Configure;
+use crate::render;
+
+pub(super) fn run(command: Configure, session: &mut Session<'_, '_>) -> Result<u8, ApiError> {
+    match command {
+        Configure::Show { format } => {
+            let reply = session.ask(RequestBody::ConfigureShow { format: format.into() })?;
+            let ReplyBody::Configuration { text, .. } = &reply else {
+                return Err(unexpected(&reply));
+            };
+            session.output.result(&reply, |_| text.clone())?;
+            Ok(0)
+        }
+        Configure::Load { file, format, replace, expect, force } => {
+            let load = RequestBody::ConfigureLoad {
+                text: read(&file)?,
+                format: format.into(),
+                mode: mode(replace),
+                expected: expect,
+                force,
+            };
+            committed(&session.ask(load)?, session)
+        }
+        Configure::Edit => edit(session),
+        Configure::Verify { file, format, replace, strict } => {
+            let text = file.as_deref().map(read).transpose()?;
+            let verify =
+                RequestBody::ConfigureVerify { text, format: format.into(), mode: mode(replace) };
+            let reply = session.ask(verify)?;
+            let ReplyBody::Verified { findings } = reply else { return Err(unexpected(&reply)) };
+            verdict(findings, strict, session)
+        }
+    }
+}
+
+const fn mode(replace: bool) -> LoadMode {
+    if replace { LoadMode::Replace } else { LoadMode::Update }
+}
+
+fn read(file: &Path) -> Result<String, ApiError> {
+    let mut text = String::new();
+    let read = if file == Path::new("-") {
+        io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        fs::read_to_string(file)
+    };
+    read.map_err(|error| {
+        let refused = error.kind() == io::ErrorKind::PermissionDenied;
+        let code = if refused { Code::NoPermission } else { Code::BadData };
+        ApiError::new(code, format!("cannot read {}: {error}", file.display()))
+    })
+}
+
+fn committed(reply: &ReplyBody, session: &mut Session<'_, '_>) -> Result<u8, ApiError> {
+    let ReplyBody::Committed { version, changed, findings } = reply else {
+        return Err(unexpected(reply));
+    };
+    session.output.result(reply, |_| {
+        let text = if changed.is_empty() {
+            format!("nothing differs from version {version}\n")
+        } else {
+            format!("version {version} committed: {}\n", changed.join(", "))
+        };
+        findings_below(text, findings)
+    })?;
+    Ok(0)
+}
+
+fn verdict(
+    findings: Vec<Finding>,
+    strict: bool,
+    session: &mut Session<'_, '_>,
+) -> Result<u8, ApiError> {
+    let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let reply = ReplyBody::Verified { findings };
+    let ReplyBody::Verified { findings } = &reply else { return Err(unexpected(&reply)) };
+    session.output.result(&reply, |_| {
+        let text = format!("{errors} errors, {warnings} warnings\n");
+        let mut all = render::findings(findings);
+        all.push_str(&text);
+        all
+    })?;
+    let refused = errors > 0 || (strict && warnings > 0);
+    Ok(if refused { Code::Configuration.exit_code() } else { 0 })
+}
+
+/// Shows the whole configuration in an editor and loads what comes back. A text that is refused stays
+/// in its file, whose name the error tells.
+fn edit(session: &mut Session<'_, '_>) -> Result<u8, ApiError> {
+    let reply = session.ask(RequestBody::ConfigureShow { format: Format::Crm })?;
+    let ReplyBody::Configuration { version, text, .. } = reply else {
+        return Err(unexpected(&reply));
+    };
+    let failed = |what: &str, error: &io::Error| {
+        ApiError::new(Code::Failed, format!("cannot {what} the text to edit: {error}"))
+    };
+    let mut file = tempfile::Builder::new()
+        .prefix("haven-")
+        .suffix(".crm")
+        .tempfile()
+        .map_err(|error| failed("create a file for", &error))?;
+    file.write_all(text.as_bytes()).map_err(|error| failed("write", &error))?;
+    loop {
+        open_editor(file.path())?;
+        let edited = fs::read_to_string(file.path()).map_err(|error| failed("read", &error))?;
+        if edited == text {
+            session.output.note("nothing was changed");
+            return Ok(0);
+        }
+        match load_edited(edited, version, session) {
+            Ok(code) => return Ok(code),
+            Err(error) if again(session, &error) => {}
+            Err(error) => {
+                let kept = file.keep().map_err(|error| failed("keep", &error.error))?.1;
+                session.output.note(&format!("your text is kept in {}", kept.display()));
+                return Err(error);
+            }
+        }
+    }
+}
+
+fn load_edited(
+    text: String,
+    version: Version,
+    session: &mut Session<'_, '_>,
+) -> Result<u8, ApiError> {
+    let load = RequestBody::ConfigureLoad {
+        text,
+        format: Format::Crm,
+        mode: LoadMode::Replace,
+        expected: Some(version),
+        force: false,
+    };
+    let reply = session.ask(load)?;
+    committed(&reply, session)
+}
+
+fn open_editor(file: &Path) -> Result<(), ApiError> {
+    let editor = ["VISUAL", "EDITOR"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|editor| !editor.trim().is_empty()))
+        .unwrap_or_else(|| "vi".to_owned());
+    // The variable may hold arguments, as in "code --wait".
+    let mut words = editor.split_whitespace();
+    let program = words.next().unwrap_or("vi");
+    let status = Command::new(program).args(words).arg(file).status().map_err(|error| {
+        ApiError::new(Code::Failed, format!("cannot run the editor {program}: {error}"))
+            .remedy("set EDITOR to one that is installed")
+    })?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(ApiError::new(Code::Failed, format!("the editor {program} ended with {status}"))
+        .remedy("nothing was changed"))
+}
+
+/// Asks a person whether to go on editing; programs are never asked.
+fn again(session: &mut Session<'_, '_>, error: &ApiError) -> bool {
+    let can_be_mended = matches!(error.code, Code::BadData | Code::Configuration | Code::Unsafe);
+    if !can_be_mended || session.output.json() || !io::stdin().is_terminal() {
+        return false;
+    }
+    session.output.note(render::error(error).trim_end());
+    session.output.note("Edit again? [Y/n]");
+    let mut answer = String::new();
+    let read = io::stdin().lock().read_line(&mut answer);
+    read.is_ok_and(|length| length > 0) && !answer.trim().eq_ignore_ascii_case("n")
+}

@@ -1,0 +1,78 @@
+//! `haven node …`
+
+use std::time::{Duration, Instant};
+
+use haven_api::{ApiError, Code, Notice, ReplyBody, RequestBody, StandbyLifetime};
+
+use super::{Session, unexpected, wait_of};
+use crate::args::{Node, Waiting};
+use crate::{Client, duration, render};
+
+pub(super) fn run(command: Node, session: &mut Session<'_, '_>) -> Result<u8, ApiError> {
+    match command {
+        Node::Run => session.daemon.run(session.config).map(|()| 0),
+        Node::Standby { node, until_reboot, waiting } => {
+            let (wait, timeout_ms) = wait_of(&waiting);
+            let lifetime =
+                if until_reboot { StandbyLifetime::Reboot } else { StandbyLifetime::Forever };
+            let body = RequestBody::NodeStandby { node, on: true, lifetime, wait, timeout_ms };
+            session.change(body, Some(&waiting))
+        }
+        Node::Online { node, waiting } => {
+            let (wait, timeout_ms) = wait_of(&waiting);
+            let lifetime = StandbyLifetime::Forever;
+            let body = RequestBody::NodeStandby { node, on: false, lifetime, wait, timeout_ms };
+            session.change(body, Some(&waiting))
+        }
+        Node::Restart { waiting } => restart(&waiting, session),
+        Node::Counters => {
+            let reply = session.ask(RequestBody::Counters)?;
+            let ReplyBody::Counters(counters) = &reply else { return Err(unexpected(&reply)) };
+            session.output.result(&reply, |_| render::counters(counters))?;
+            Ok(0)
+        }
+    }
+}
+
+/// Ends the daemon under a long lease, and waits until its successor answers.
+fn restart(waiting: &Waiting, session: &mut Session<'_, '_>) -> Result<u8, ApiError> {
+    let socket = session.daemon.control_socket(session.config)?;
+    let start = Instant::now();
+    let reply = Client::connect(&socket)?.call(RequestBody::PlanRestart)?;
+    let ReplyBody::Restarting { boot, lease_left_ms } = reply else {
+        return Err(unexpected(&reply));
+    };
+    if waiting.no_wait {
+        session.output.result(&reply, |_| "the daemon ends now\n".to_owned())?;
+        return Ok(0);
+    }
+    if let Some(left) = lease_left_ms {
+        session.output.note(&format!("… its leases are good for {}", duration::age(left)));
+    }
+    while start.elapsed() < waiting.timeout {
+        if let Ok(ReplyBody::Hello(hello)) =
+            Client::connect(&socket).and_then(|mut client| client.call(RequestBody::Hello))
+            && hello.boot > boot
+        {
+            let elapsed_ms = duration::millis(start.elapsed());
+            let text =
+                format!("{} runs version {} as boot {}", hello.node, hello.version, hello.boot);
+            let notice = Notice { text, elapsed_ms, pending: Vec::new() };
+            session.output.result(&ReplyBody::Done(notice.clone()), |_| super::done(&notice))?;
+            return Ok(0);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let waited = duration::age(duration::millis(waiting.timeout));
+    Err(ApiError::new(
+        Code::Timeout,
+        format!(
+            "the daemon ended, and no new one answered at {} within {waited}",
+            socket.display()
+        ),
+    )
+    .remedy(
+        "start it: haven node run --config FILE, or have its supervisor restart it always \
+         (systemd: Restart=always)",
+    ))
+}
