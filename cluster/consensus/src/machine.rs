@@ -1,0 +1,614 @@
+//! [`Consensus`]: its inputs. What follows from them is in `drive`.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::time::Duration;
+
+use haven_base::{Instant, Rng};
+use haven_types::{LogIndex, LogPosition, NodeId, Term};
+use raft::eraftpb::{HardState as RaftHardState, Message as RaftMessage, MessageType};
+use raft::{RawNode, ReadOnlyOption, StateRole};
+
+use crate::convert::{self, node_id, raft_id};
+use crate::drive::Held;
+use crate::guard::{self, Knowledge};
+use crate::interface::{
+    Config, DropReason, Event, Input, MembersReason, Output, PersistToken, ProposalId, ReadId, Role,
+};
+use crate::members::Members;
+use crate::memory::{MemoryLog, Placed};
+use crate::persist::{Recovered, Snapshot};
+use crate::resend::Resend;
+use crate::status::{Counters, PeerState, PeerStatus, Status};
+use crate::wire::{Body, Force, Message};
+
+/// The longest proposal, in bytes.
+const MAX_PROPOSAL: usize = 16 << 20;
+/// The largest append message, in bytes of entries.
+const MAX_APPEND: u64 = 48 << 10;
+/// Appends under way to one follower.
+const MAX_INFLIGHT: usize = 64;
+/// Reads under way.
+const MAX_READS: usize = 1024;
+/// The shortest and longest tick.
+const TICKS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(10));
+
+/// Why the machine cannot start from what was recovered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// The configuration of the machine contradicts itself.
+    #[error("cannot start consensus: {0}")]
+    Config(String),
+    /// The log does not join up.
+    #[error(
+        "cannot start consensus from the store: entry {found} stands where {expected} belongs; \
+         set the store aside and join again"
+    )]
+    Gap {
+        /// The index that belongs there.
+        expected: LogIndex,
+        /// The index found.
+        found: LogIndex,
+    },
+    /// Terms fall, or the log and the snapshot disagree about one.
+    #[error(
+        "cannot start consensus from the store: entry {index} has a term that cannot be; \
+         set the store aside and join again"
+    )]
+    Term {
+        /// Where.
+        index: LogIndex,
+    },
+}
+
+/// A forced campaign waiting for its moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Forcing {
+    pub(crate) reason: Force,
+    /// The term in which it was asked for; void in another.
+    pub(crate) term: u64,
+}
+
+/// The replicated log's machine. See the crate's documentation.
+pub struct Consensus {
+    pub(crate) config: Config,
+    pub(crate) raw: RawNode<MemoryLog>,
+    rng: Rng,
+    pub(crate) tick: Duration,
+    next_tick: Instant,
+    /// Output of the start, delivered with the first step.
+    pub(crate) start: Option<Start>,
+    /// Ticks until this node campaigns, this time.
+    jitter: usize,
+    pub(crate) role_told: (Option<NodeId>, Term, Role),
+    pub(crate) ready_told: Term,
+    pub(crate) configuration_told: Placed,
+    /// The newest configuration this node applied.
+    pub(crate) applied_configuration: Placed,
+    opinions: BTreeMap<NodeId, bool>,
+    pub(crate) force: Force,
+    pub(crate) forcing: Option<Forcing>,
+    pub(crate) held: VecDeque<Held>,
+    pub(crate) next_token: PersistToken,
+    /// The term whose hard state is durable.
+    pub(crate) durable_term: u64,
+    /// Answers to votes that came before this node's own vote was durable.
+    early_answers: Vec<RaftMessage>,
+    pub(crate) proposals: BTreeMap<u64, (u64, ProposalId)>,
+    pub(crate) reads: BTreeSet<ReadId>,
+    pub(crate) incoming: Option<Snapshot>,
+    pub(crate) snapshot_asked: bool,
+    pub(crate) members: Members,
+    pub(crate) resend: Resend,
+    pub(crate) mute: bool,
+    pub(crate) counters: Counters,
+}
+
+/// What a start has to tell once.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) snapshot: Option<Snapshot>,
+    pub(crate) entries: Vec<crate::persist::LogEntry>,
+}
+
+impl fmt::Debug for Consensus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consensus").field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+impl Consensus {
+    /// A machine that continues from what the store held. `seed` decides its election jitter.
+    ///
+    /// # Errors
+    /// [`StartError`] where the configuration or the recovered log contradicts itself.
+    pub fn new(config: Config, recovered: Recovered, seed: u64) -> Result<Self, StartError> {
+        let (log, start) = load(recovered)?;
+        let applied = log.snapshot_position();
+        let hard_state_term = log_term(&log);
+        let newest = log.newest_configuration();
+        let in_force = log.configuration_at(applied.index);
+        let election = usize::from(config.election_ticks);
+        let raft_config = raft::Config {
+            id: raft_id(config.id),
+            election_tick: election,
+            heartbeat_tick: usize::from(config.heartbeat_ticks),
+            min_election_tick: election,
+            max_election_tick: election * 2,
+            applied: applied.index.0,
+            max_size_per_msg: MAX_APPEND,
+            max_inflight_msgs: MAX_INFLIGHT,
+            check_quorum: true,
+            pre_vote: true,
+            read_only_option: ReadOnlyOption::Safe,
+            priority: i64::from(config.priority),
+            max_uncommitted_size: config.max_uncommitted_bytes.max(MAX_APPEND),
+            ..raft::Config::default()
+        };
+        let logger = slog::Logger::root(slog::Discard, slog::o!());
+        let raw = RawNode::new(&raft_config, log, &logger)
+            .map_err(|e| StartError::Config(e.to_string()))?;
+        let mut rng = Rng::new(seed);
+        let jitter = draw_jitter(&mut rng, election);
+        Ok(Self {
+            tick: config.tick.clamp(TICKS.0, TICKS.1),
+            next_tick: Instant::ZERO,
+            rng,
+            jitter,
+            start: Some(start),
+            role_told: (None, Term(0), Role::Follower),
+            ready_told: Term(0),
+            configuration_told: newest,
+            applied_configuration: in_force,
+            opinions: BTreeMap::new(),
+            force: Force::No,
+            forcing: None,
+            held: VecDeque::new(),
+            next_token: PersistToken(1),
+            durable_term: hard_state_term,
+            early_answers: Vec::new(),
+            proposals: BTreeMap::new(),
+            reads: BTreeSet::new(),
+            incoming: None,
+            snapshot_asked: false,
+            members: Members::default(),
+            resend: Resend::default(),
+            mute: false,
+            counters: Counters::default(),
+            config,
+            raw,
+        })
+    }
+
+    /// One input, and everything that follows from it.
+    pub fn step(&mut self, now: Instant, input: Input) -> Vec<Output> {
+        let mut out = Vec::new();
+        if let Some(start) = self.start.take() {
+            self.tell_start(start, &mut out);
+            self.next_tick = now + self.tick;
+            self.drive(now, &mut out);
+        }
+        if self.mute {
+            Self::step_mute(input, &mut out);
+            return out;
+        }
+        match input {
+            Input::Tick => self.on_tick(now),
+            Input::SetTick(tick) => {
+                self.tick = tick.clamp(TICKS.0, TICKS.1);
+                self.next_tick = self.next_tick.min(now + self.tick);
+            }
+            Input::Received { from, bytes } => self.on_received(from, &bytes, &mut out),
+            Input::Propose { id, bytes } => self.on_propose(id, bytes, &mut out),
+            Input::ReadIndex(id) => self.on_read(id, &mut out),
+            Input::ForceCampaign => {
+                self.forcing =
+                    Some(Forcing { reason: Force::LeaderDead, term: self.raw.raft.term });
+                self.try_forced(&mut out);
+            }
+            Input::PeerAlive { node, alive } => self.on_peer_alive(node, alive),
+            Input::ChangeMembers { voters, learners } => {
+                self.on_change_members(voters, learners, &mut out);
+            }
+            Input::TransferLeadership(to) => self.raw.transfer_leader(raft_id(to)),
+            Input::Persisted(token) => self.on_persisted(now, token, &mut out),
+            Input::PersistFailed => self.on_persist_failed(&mut out),
+            Input::Snapshot { index, bytes } => self.on_snapshot(index, bytes, &mut out),
+            Input::Unreachable(node) => self.on_unreachable(node),
+        }
+        if !self.mute {
+            self.drive(now, &mut out);
+            self.resend_due(now, &mut out);
+        }
+        out
+    }
+
+    /// When the next [`Input::Tick`] is due; `None` once mute.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        if self.mute {
+            return None;
+        }
+        Some(self.resend.deadline().map_or(self.next_tick, |it| it.min(self.next_tick)))
+    }
+
+    fn step_mute(input: Input, out: &mut Vec<Output>) {
+        match input {
+            Input::Propose { id, .. } => {
+                out.push(Output::ProposalDropped { id, why: DropReason::Mute });
+            }
+            Input::ReadIndex(id) => out.push(Output::ReadDropped { id, leader: None }),
+            Input::ChangeMembers { .. } => {
+                out.push(Output::MembersDropped { why: MembersReason::NotLeader { leader: None } })
+            }
+            Input::Tick
+            | Input::SetTick(_)
+            | Input::Received { .. }
+            | Input::ForceCampaign
+            | Input::PeerAlive { .. }
+            | Input::TransferLeadership(_)
+            | Input::Persisted(_)
+            | Input::PersistFailed
+            | Input::Snapshot { .. }
+            | Input::Unreachable(_) => {}
+        }
+    }
+
+    /// At most one tick a step, however late: a process that was stopped for a while must not
+    /// conclude anything from its own silence.
+    fn on_tick(&mut self, now: Instant) {
+        if now < self.next_tick {
+            return;
+        }
+        self.next_tick = now + self.tick;
+        let raft = &mut self.raw.raft;
+        // What is not durable cannot be voted on, and the crate relies on it.
+        if raft.state != StateRole::Leader && !self.held.is_empty() {
+            return;
+        }
+        // The crate draws its own timeout from the process; it is overridden before it is read.
+        raft.set_randomized_election_timeout(self.jitter);
+        let before = raft.election_elapsed;
+        self.force = Force::No;
+        self.raw.tick();
+        if self.raw.raft.election_elapsed <= before {
+            self.jitter = draw_jitter(&mut self.rng, self.raw.raft.election_timeout());
+        }
+    }
+
+    fn on_received(&mut self, from: NodeId, bytes: &[u8], out: &mut Vec<Output>) {
+        self.counters.received += 1;
+        let Some(message) = Message::decode(bytes) else {
+            self.counters.undecodable += 1;
+            out.push(Output::Event(Event::Undecodable { from }));
+            return;
+        };
+        let raft = &self.raw.raft;
+        let know = Knowledge {
+            id: self.config.id,
+            term: raft.term,
+            committed: raft.raft_log.committed,
+            last: raft.raft_log.last_index(),
+            log: self.raw.store(),
+        };
+        if let Err(what) = guard::check(&know, from, &message) {
+            self.counters.implausible += 1;
+            out.push(Output::Event(Event::Implausible { from, what }));
+            return;
+        }
+        if self.admit(from, &message, out) {
+            self.resend.on_heard(from);
+            self.step_raft(from, message);
+        }
+    }
+
+    /// The rules of forced elections; whether the crate shall see the message.
+    fn admit(&mut self, from: NodeId, message: &Message, out: &mut Vec<Output>) -> bool {
+        let raft = &mut self.raw.raft;
+        let leader = node_id(raft.leader_id);
+        let newer = message.term.0 > raft.term;
+        match &message.body {
+            Body::Vote { ballot, force: Force::LeaderDead } if newer => {
+                let alive = leader.is_some_and(|it| {
+                    it == self.config.id || (it != from && self.opinions.get(&it) == Some(&true))
+                });
+                if alive {
+                    self.counters.forced_votes_dropped += 1;
+                    out.push(Output::Event(Event::ForcedVoteDropped { candidate: from }));
+                    return false;
+                }
+                if ballot.last < self.raw.store().last_position() {
+                    out.push(Output::Event(Event::ForcedVoteRefused { candidate: from }));
+                }
+                true
+            }
+            Body::PreVote(_) | Body::Vote { force: Force::No, .. } => {
+                // A leader held dead by the own detector has no lease on this node's patience.
+                if leader.is_some_and(|it| self.opinions.get(&it) == Some(&false)) {
+                    raft.leader_id = raft::INVALID_ID;
+                }
+                true
+            }
+            Body::TimeoutNow => {
+                if leader == Some(from) && message.term.0 == raft.term {
+                    self.forcing = Some(Forcing { reason: Force::HandedOver, term: raft.term });
+                    self.try_forced(out);
+                }
+                false
+            }
+            Body::VoteAnswer { .. }
+                if message.term.0 == raft.term && self.durable_term != raft.term =>
+            {
+                // Requests go out while this node's own vote is being written; until that is
+                // durable no answer counts.
+                if self.early_answers.len() < self.applied_configuration.1.members().len() {
+                    let to = self.config.id;
+                    self.early_answers.push(convert::message_to_raft(from, to, message.clone()));
+                }
+                false
+            }
+            Body::PreVoteAnswer { .. }
+            | Body::Vote { .. }
+            | Body::VoteAnswer { .. }
+            | Body::Append { .. }
+            | Body::AppendAccepted { .. }
+            | Body::AppendRefused { .. }
+            | Body::Heartbeat { .. }
+            | Body::HeartbeatAnswer { .. }
+            | Body::Snapshot(_) => true,
+        }
+    }
+
+    fn step_raft(&mut self, from: NodeId, message: Message) {
+        if let Body::Snapshot(snapshot) = &message.body {
+            self.incoming = Some(snapshot.clone());
+        }
+        self.force = Force::No;
+        // The crate's errors mean "dropped": from a stranger, or to no leader.
+        drop(self.raw.step(convert::message_to_raft(from, self.config.id, message)));
+    }
+
+    fn on_propose(&mut self, id: ProposalId, bytes: Vec<u8>, out: &mut Vec<Output>) {
+        let raft = &self.raw.raft;
+        let why = if raft.state != StateRole::Leader {
+            DropReason::NotLeader { leader: node_id(raft.leader_id) }
+        } else if raft.lead_transferee.is_some() {
+            DropReason::Transferring
+        } else if bytes.len() > MAX_PROPOSAL {
+            DropReason::Overloaded
+        } else {
+            match self.raw.propose(convert::proposal_mark(), bytes) {
+                Ok(()) => {
+                    let raft = &self.raw.raft;
+                    self.counters.proposals += 1;
+                    self.proposals.insert(raft.raft_log.last_index(), (raft.term, id));
+                    return;
+                }
+                Err(_) => DropReason::Overloaded,
+            }
+        };
+        out.push(Output::ProposalDropped { id, why });
+    }
+
+    fn on_read(&mut self, id: ReadId, out: &mut Vec<Output>) {
+        let raft = &self.raw.raft;
+        let leads = raft.state == StateRole::Leader;
+        if !leads || !raft.commit_to_current_term() || self.reads.len() >= MAX_READS {
+            let leader = node_id(raft.leader_id).filter(|it| *it != self.config.id);
+            out.push(Output::ReadDropped { id, leader });
+            return;
+        }
+        if self.reads.insert(id) {
+            self.raw.read_index(id.0.to_be_bytes().to_vec());
+        }
+    }
+
+    fn on_peer_alive(&mut self, node: NodeId, alive: bool) {
+        self.opinions.insert(node, alive);
+        let raft = &mut self.raw.raft;
+        if !alive && raft.state == StateRole::Follower && raft.leader_id == raft_id(node) {
+            raft.leader_id = raft::INVALID_ID;
+        }
+        let known = self.applied_configuration.1.members();
+        self.opinions.retain(|it, _| *it == node || known.contains(it));
+    }
+
+    fn on_unreachable(&mut self, node: NodeId) {
+        let id = raft_id(node);
+        self.raw.report_unreachable(id);
+        self.raw.report_snapshot(id, raft::SnapshotStatus::Failure);
+    }
+
+    /// Campaigns without pre-vote, once nothing stands in the way any more.
+    pub(crate) fn try_forced(&mut self, out: &mut Vec<Output>) {
+        let Some(forcing) = self.forcing else { return };
+        let raft = &mut self.raw.raft;
+        let void = forcing.term != raft.term || raft.state == StateRole::Leader;
+        if void || !raft.promotable() {
+            self.forcing = None;
+            let why = if raft.state == StateRole::Leader {
+                "this node leads"
+            } else if void {
+                "the term is over"
+            } else {
+                "this node does not vote"
+            };
+            out.push(Output::Event(Event::ForcedCampaignRefused { why: why.to_owned() }));
+            return;
+        }
+        if !self.held.is_empty() {
+            return; // Again when the disk has answered.
+        }
+        let term = raft.term;
+        if raft.state != StateRole::Follower {
+            raft.become_follower(term, raft::INVALID_ID);
+        }
+        self.forcing = None;
+        self.force = forcing.reason;
+        let mut now_is_the_time = RaftMessage::default();
+        now_is_the_time.set_msg_type(MessageType::MsgTimeoutNow);
+        now_is_the_time.from = raft.id;
+        now_is_the_time.to = raft.id;
+        now_is_the_time.term = term;
+        // Stepped, not campaign(): the crate checks for configuration changes not yet applied.
+        drop(self.raw.step(now_is_the_time));
+        if self.raw.raft.state == StateRole::Follower {
+            let why = "a committed configuration change is not applied yet".to_owned();
+            out.push(Output::Event(Event::ForcedCampaignRefused { why }));
+        }
+    }
+
+    /// Takes in the answers that came before this node's own vote was durable.
+    pub(crate) fn step_early_answers(&mut self) {
+        if self.durable_term == self.raw.raft.term {
+            for message in std::mem::take(&mut self.early_answers) {
+                drop(self.raw.step(message));
+            }
+        }
+    }
+
+    fn on_persist_failed(&mut self, out: &mut Vec<Output>) {
+        let raft = &self.raw.raft;
+        if raft.state == StateRole::Leader
+            && let Some(to) = self.best_successor(&self.applied_configuration.1.voters)
+        {
+            // The last thing it can do without a disk: name a successor.
+            let message = Message { term: Term(raft.term), body: Body::TimeoutNow };
+            self.send(to, &message, out);
+        }
+        self.mute = true;
+        self.held.clear();
+        for (_, (_, id)) in std::mem::take(&mut self.proposals) {
+            out.push(Output::ProposalDropped { id, why: DropReason::Mute });
+        }
+        for id in std::mem::take(&mut self.reads) {
+            out.push(Output::ReadDropped { id, leader: None });
+        }
+        let term = Term(self.raw.raft.term);
+        self.role_told = (None, term, Role::Follower);
+        out.push(Output::RoleChanged { leader: None, term, role: Role::Follower });
+        out.push(Output::Event(Event::Mute));
+    }
+
+    /// The voter among `of`, other than this node, whose log reaches furthest.
+    pub(crate) fn best_successor(&self, of: &BTreeSet<NodeId>) -> Option<NodeId> {
+        let voters = &self.applied_configuration.1;
+        of.iter()
+            .filter(|it| **it != self.config.id && voters.is_voter(**it))
+            .filter_map(|it| Some((self.raw.raft.prs().get(raft_id(*it))?, *it)))
+            .max_by_key(|(progress, it)| {
+                (progress.recent_active, progress.matched, std::cmp::Reverse(*it))
+            })
+            .map(|(_, it)| it)
+    }
+
+    /// The machine at a glance.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let raft = &self.raw.raft;
+        let log = self.raw.store();
+        let leads = raft.state == StateRole::Leader && !self.mute;
+        let peers = if leads { self.peers() } else { BTreeMap::new() };
+        Status {
+            id: self.config.id,
+            role: if self.mute { Role::Follower } else { role_of(raft.state) },
+            term: Term(raft.term),
+            leader: node_id(raft.leader_id).filter(|_| !self.mute),
+            vote: node_id(raft.vote),
+            last: log.last_position(),
+            persisted: LogIndex(raft.raft_log.persisted),
+            committed: LogIndex(raft.raft_log.committed),
+            applied: LogIndex(raft.raft_log.applied),
+            first: LogIndex(log.first()),
+            log_bytes: log.bytes(),
+            configuration: self.applied_configuration.1.clone(),
+            configuration_in_log: log.newest_configuration(),
+            peers,
+            changing_members: self.members.is_changing(&self.applied_configuration.1),
+            mute: self.mute,
+            counters: self.counters,
+        }
+    }
+
+    fn peers(&self) -> BTreeMap<NodeId, PeerStatus> {
+        let mut peers = BTreeMap::new();
+        for (id, progress) in self.raw.raft.prs().iter() {
+            let Some(node) = node_id(*id).filter(|it| *it != self.config.id) else { continue };
+            let state = match progress.state {
+                raft::ProgressState::Probe => PeerState::Probing,
+                raft::ProgressState::Replicate => PeerState::Replicating,
+                raft::ProgressState::Snapshot => PeerState::Snapshot,
+            };
+            let matched = LogIndex(progress.matched);
+            let recently_active = progress.recent_active;
+            peers.insert(node, PeerStatus { matched, state, recently_active });
+        }
+        peers
+    }
+}
+
+pub(crate) const fn role_of(state: StateRole) -> Role {
+    match state {
+        StateRole::Follower => Role::Follower,
+        StateRole::PreCandidate => Role::PreCandidate,
+        StateRole::Candidate => Role::Candidate,
+        StateRole::Leader => Role::Leader,
+    }
+}
+
+fn draw_jitter(rng: &mut Rng, election: usize) -> usize {
+    let span = u64::try_from(election).unwrap_or(1);
+    election + usize::try_from(rng.below(span)).unwrap_or(0)
+}
+
+fn log_term(log: &MemoryLog) -> u64 {
+    use raft::Storage as _;
+    log.initial_state().map_or(0, |it| it.hard_state.term)
+}
+
+/// Checks that what was recovered joins up, and builds the log in memory.
+fn load(recovered: Recovered) -> Result<(MemoryLog, Start), StartError> {
+    let Recovered { snapshot, mut entries, hard_state } = recovered;
+    let at = snapshot.as_ref().map_or_else(LogPosition::default, |it| it.position);
+    if entries.last().is_some_and(|it| it.position.index < at.index) {
+        entries.clear();
+    }
+    let mut dummy = at;
+    if let Some(first) = entries.first().map(|it| it.position) {
+        if first.index <= at.index && at.index.0 > 0 {
+            dummy = first;
+            entries.remove(0);
+        } else if first.index.0 != at.index.0 + 1 {
+            let expected = LogIndex(at.index.0 + 1);
+            return Err(StartError::Gap { expected, found: first.index });
+        }
+    }
+    let mut before = dummy;
+    for entry in &entries {
+        let it = entry.position;
+        if it.index.0 != before.index.0 + 1 {
+            let expected = LogIndex(before.index.0 + 1);
+            return Err(StartError::Gap { expected, found: it.index });
+        }
+        if it.term < before.term || (it.index == at.index && it.term != at.term) {
+            return Err(StartError::Term { index: it.index });
+        }
+        before = it;
+    }
+    if dummy.index == at.index && dummy.term != at.term {
+        return Err(StartError::Term { index: dummy.index });
+    }
+    let mut raft_hard_state = RaftHardState::default();
+    // A term can be behind the log only where the store lied; the log's own is a safe bound.
+    raft_hard_state.term = hard_state.term.0.max(before.term.0);
+    raft_hard_state.vote =
+        hard_state.vote.filter(|_| raft_hard_state.term == hard_state.term.0).map_or(0, raft_id);
+    raft_hard_state.commit = hard_state.commit.0.min(before.index.0).max(at.index.0);
+    let placed =
+        snapshot.as_ref().map(|it| (at, (it.configuration_position, it.configuration.clone())));
+    let mut log = MemoryLog::new(dummy, placed, raft_hard_state);
+    let raft_entries: Vec<_> = entries.iter().cloned().map(convert::entry_to_raft).collect();
+    log.append(&raft_entries);
+    log.note_snapshot(at);
+    Ok((log, Start { snapshot, entries }))
+}

@@ -1,0 +1,326 @@
+//! Changes of the membership, one safe step after another.
+//!
+//! ```text
+//!  new voter ─▶ learner ─▶ caught up ─▶ one voter more or less ─▶ spacing ─▶ next change
+//!                                   └─▶ several: joint ─▶ spacing ─▶ final ─▶ spacing ─▶ next
+//! ```
+//!
+//! Spacing (rule L5) is `Config::change_spacing`, counted from seeing the change before committed
+//! and applied; a new leader, who cannot know when that was, starts it again.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use haven_base::Instant;
+use haven_types::NodeId;
+use raft::StateRole;
+
+use crate::configuration::Configuration;
+use crate::convert::{self, node_id, raft_id};
+use crate::interface::{MembersReason, Output};
+use crate::machine::Consensus;
+
+/// The membership asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Target {
+    voters: BTreeSet<NodeId>,
+    learners: BTreeSet<NodeId>,
+}
+
+/// Where a change of members stands.
+#[derive(Debug, Default)]
+pub(crate) struct Members {
+    target: Option<Target>,
+    /// When a change of voters was last seen committed, or this leader became ready.
+    seen: Option<Instant>,
+}
+
+impl Members {
+    pub(crate) fn is_changing(&self, current: &Configuration) -> bool {
+        self.target.is_some() || current.is_joint()
+    }
+
+    /// `founding`: the configuration was never changed, so there is nothing to keep a distance from.
+    pub(crate) const fn on_leader_ready(&mut self, now: Instant, founding: bool) {
+        self.seen = if founding { None } else { Some(now) };
+    }
+
+    pub(crate) const fn on_voters_changed(&mut self, now: Instant) {
+        self.seen = Some(now);
+    }
+
+    fn spaced(&self, now: Instant, spacing: Duration) -> bool {
+        self.seen.is_none_or(|it| now >= it + spacing)
+    }
+}
+
+/// The next step towards a target.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// Nothing can be done yet.
+    Wait,
+    /// The target is in force.
+    Reached,
+    /// This configuration comes next.
+    Propose(Configuration),
+    /// One of these must lead first.
+    HandOver(BTreeSet<NodeId>),
+}
+
+/// What the leader knows that decides the next step.
+struct Situation<'a> {
+    me: NodeId,
+    current: &'a Configuration,
+    /// Enough time since the last change of voters.
+    spaced: bool,
+    /// Learners whose log is complete enough to vote.
+    caught_up: &'a BTreeSet<NodeId>,
+}
+
+fn next(it: &Situation<'_>, target: Option<&Target>) -> Next {
+    let current = it.current;
+    if current.is_joint() {
+        return match (it.spaced, current.voters.contains(&it.me)) {
+            (false, _) => Next::Wait,
+            (true, true) => Next::Propose(current.left()),
+            (true, false) => Next::HandOver(current.voters.clone()),
+        };
+    }
+    let Some(target) = target else { return Next::Wait };
+    if current.voters == target.voters && current.learners == target.learners {
+        return Next::Reached;
+    }
+    let mut voters = target.voters.clone();
+    if !voters.contains(&it.me) {
+        let able: BTreeSet<NodeId> = voters.intersection(&current.voters).copied().collect();
+        if !able.is_empty() {
+            return Next::HandOver(able);
+        }
+        voters.insert(it.me); // Until one of the new voters can take over.
+    }
+    if let Some(learners) = next_learners(current, &voters, &target.learners) {
+        return Next::Propose(Configuration { learners, ..current.clone() });
+    }
+    let newcomers = voters.difference(&current.voters);
+    if !it.spaced || !newcomers.clone().all(|node| it.caught_up.contains(node)) {
+        return Next::Wait;
+    }
+    if voters == current.voters {
+        return Next::Wait;
+    }
+    Next::Propose(next_voters(current, &voters, &target.learners))
+}
+
+/// One learner more or less, where that is what comes first: newcomers join as learners, and
+/// learners nobody wants go.
+fn next_learners(
+    current: &Configuration,
+    voters: &BTreeSet<NodeId>,
+    wanted: &BTreeSet<NodeId>,
+) -> Option<BTreeSet<NodeId>> {
+    let members = current.members();
+    let mut learners = current.learners.clone();
+    if let Some(new) = voters.union(wanted).find(|node| !members.contains(node)) {
+        learners.insert(*new);
+        return Some(learners);
+    }
+    let gone = *learners.iter().find(|node| !voters.contains(node) && !wanted.contains(node))?;
+    learners.remove(&gone);
+    Some(learners)
+}
+
+/// One voter more or less goes in a single step; anything else through a joint configuration.
+fn next_voters(
+    current: &Configuration,
+    voters: &BTreeSet<NodeId>,
+    wanted: &BTreeSet<NodeId>,
+) -> Configuration {
+    let demoted = |node: &&NodeId| wanted.contains(node) && !voters.contains(node);
+    let mut result = Configuration {
+        voters: voters.clone(),
+        learners: current.learners.difference(voters).copied().collect(),
+        ..Configuration::default()
+    };
+    let former: BTreeSet<NodeId> =
+        current.voters.difference(voters).filter(demoted).copied().collect();
+    if current.voters.symmetric_difference(voters).count() == 1 {
+        result.learners.extend(former);
+    } else {
+        result.outgoing = current.voters.clone();
+        result.learners_next = former;
+    }
+    result
+}
+
+impl Consensus {
+    pub(crate) fn on_change_members(
+        &mut self,
+        voters: BTreeSet<NodeId>,
+        learners: BTreeSet<NodeId>,
+        out: &mut Vec<Output>,
+    ) {
+        let raft = &self.raw.raft;
+        let asked = Configuration {
+            voters: voters.clone(),
+            learners: learners.clone(),
+            ..Configuration::default()
+        };
+        if raft.state != StateRole::Leader {
+            let leader = node_id(raft.leader_id);
+            out.push(Output::MembersDropped { why: MembersReason::NotLeader { leader } });
+        } else if asked.check().is_err() {
+            out.push(Output::MembersDropped { why: MembersReason::Contradictory });
+        } else {
+            self.members.target = Some(Target { voters, learners });
+        }
+    }
+
+    /// Takes the next step of a change of members if there is one; whether it did.
+    pub(crate) fn advance_members(&mut self, now: Instant, out: &mut Vec<Output>) -> bool {
+        let raft = &self.raw.raft;
+        if raft.state != StateRole::Leader {
+            if self.members.target.take().is_some() {
+                let leader = node_id(raft.leader_id);
+                out.push(Output::MembersDropped { why: MembersReason::NotLeader { leader } });
+            }
+            return false;
+        }
+        let busy = self.ready_told.0 != raft.term
+            || raft.has_pending_conf()
+            || raft.lead_transferee.is_some();
+        if busy || !self.members.is_changing(&self.applied_configuration.1) {
+            return false;
+        }
+        let caught_up = self.caught_up();
+        let situation = Situation {
+            me: self.config.id,
+            current: &self.applied_configuration.1,
+            spaced: self.members.spaced(now, self.config.change_spacing),
+            caught_up: &caught_up,
+        };
+        match next(&situation, self.members.target.as_ref()) {
+            Next::Wait => false,
+            Next::Reached => {
+                self.members.target = None;
+                let configuration = self.applied_configuration.1.clone();
+                out.push(Output::MembersReached { configuration });
+                false
+            }
+            Next::Propose(configuration) => self.propose_configuration(&configuration),
+            Next::HandOver(to) => self.hand_over(&to, out),
+        }
+    }
+
+    fn propose_configuration(&mut self, configuration: &Configuration) -> bool {
+        debug_assert_eq!(configuration.check(), Ok(()), "only sound configurations are proposed");
+        let change = convert::change_between(&self.applied_configuration.1, configuration);
+        let context = convert::configuration_bytes(configuration);
+        // Refused only where too much waits for commitment; the next step tries again.
+        self.raw.propose_conf_change(context, change).is_ok()
+    }
+
+    fn hand_over(&mut self, to: &BTreeSet<NodeId>, out: &mut Vec<Output>) -> bool {
+        let Some(to) = self.best_successor(to) else { return false };
+        self.raw.transfer_leader(raft_id(to));
+        if self.members.target.take().is_some() {
+            out.push(Output::MembersDropped { why: MembersReason::HandsOver { to } });
+        }
+        true
+    }
+
+    /// Learners that hold everything committed and answered lately.
+    fn caught_up(&self) -> BTreeSet<NodeId> {
+        let raft = &self.raw.raft;
+        self.applied_configuration
+            .1
+            .learners
+            .iter()
+            .copied()
+            .filter(|it| {
+                raft.prs().get(raft_id(*it)).is_some_and(|progress| {
+                    progress.recent_active && progress.matched >= raft.raft_log.committed
+                })
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nodes(ids: &[u16]) -> BTreeSet<NodeId> {
+        ids.iter().copied().map(NodeId).collect()
+    }
+
+    fn target(voters: &[u16], learners: &[u16]) -> Target {
+        Target { voters: nodes(voters), learners: nodes(learners) }
+    }
+
+    fn configuration(voters: &[u16], outgoing: &[u16], learners: &[u16]) -> Configuration {
+        Configuration {
+            voters: nodes(voters),
+            outgoing: nodes(outgoing),
+            learners: nodes(learners),
+            learners_next: BTreeSet::new(),
+        }
+    }
+
+    fn step(current: &Configuration, to: &Target, spaced: bool, caught_up: &[u16]) -> Next {
+        let caught_up = nodes(caught_up);
+        let it = Situation { me: NodeId(1), current, spaced, caught_up: &caught_up };
+        next(&it, Some(to))
+    }
+
+    #[test]
+    fn a_new_voter_learns_first_and_votes_once_caught_up() {
+        let to = target(&[1, 2], &[]);
+        let alone = configuration(&[1], &[], &[]);
+        let learning = configuration(&[1], &[], &[2]);
+        assert_eq!(step(&alone, &to, false, &[]), Next::Propose(learning.clone()));
+        assert_eq!(step(&learning, &to, true, &[]), Next::Wait);
+        assert_eq!(step(&learning, &to, false, &[2]), Next::Wait);
+        let both = configuration(&[1, 2], &[], &[]);
+        assert_eq!(step(&learning, &to, true, &[2]), Next::Propose(both.clone()));
+        assert_eq!(step(&both, &to, true, &[]), Next::Reached);
+    }
+
+    #[test]
+    fn several_changes_go_through_a_joint_configuration_and_wait_there() {
+        let to = target(&[1, 2, 3], &[]);
+        let learning = configuration(&[1], &[], &[2, 3]);
+        let joint = configuration(&[1, 2, 3], &[1], &[]);
+        assert_eq!(step(&learning, &to, true, &[2, 3]), Next::Propose(joint.clone()));
+        assert_eq!(step(&joint, &to, false, &[]), Next::Wait);
+        let done = configuration(&[1, 2, 3], &[], &[]);
+        assert_eq!(step(&joint, &to, true, &[]), Next::Propose(done));
+    }
+
+    #[test]
+    fn a_replacement_demotes_and_promotes_together() {
+        let to = target(&[1, 2, 4], &[3]);
+        let before = configuration(&[1, 2, 3], &[], &[4]);
+        let Next::Propose(joint) = step(&before, &to, true, &[4]) else { panic!("no step") };
+        assert_eq!(joint.outgoing, nodes(&[1, 2, 3]));
+        assert_eq!(joint.learners_next, nodes(&[3]));
+        assert_eq!(joint.check(), Ok(()));
+        assert_eq!(joint.left().learners, nodes(&[3]));
+    }
+
+    #[test]
+    fn a_leader_that_goes_hands_over_first() {
+        let to = target(&[2, 3], &[]);
+        let before = configuration(&[1, 2, 3], &[], &[]);
+        assert_eq!(step(&before, &to, true, &[]), Next::HandOver(nodes(&[2, 3])));
+        let joint = configuration(&[2, 3, 4], &[1, 2, 3], &[]);
+        assert_eq!(step(&joint, &to, true, &[]), Next::HandOver(nodes(&[2, 3, 4])));
+    }
+
+    #[test]
+    fn unwanted_learners_go_one_by_one_without_waiting() {
+        let to = target(&[1], &[4]);
+        let before = configuration(&[1], &[], &[2, 3, 4]);
+        let after = configuration(&[1], &[], &[3, 4]);
+        assert_eq!(step(&before, &to, false, &[]), Next::Propose(after));
+    }
+}
