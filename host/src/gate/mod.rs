@@ -1,0 +1,310 @@
+//! The gate: the kernel keeps this host silent for an address whose lease has ended.
+//!
+//! Each address that has one owner in the cluster has an *entry* naming its lease group. The kernel drops
+//! what this host says or hears as that address unless the group's *deadline* lies in the future. Deadlines
+//! are renewed while the lease is; when the process is killed, stopped or starved nobody renews, and the
+//! host falls silent by itself.
+//!
+//! ```text
+//! heartbeat thread ──set_entries, renew, close──▶ Gate ──▶ maps in the kernel ◀── programs on every device
+//!                  ◀─deadlines, status, repair──┘
+//! ```
+//!
+//! Invariants:
+//! - no entry, no gate; an entry without a deadline in the future is closed;
+//! - a deadline is absolute: however late a write reaches the kernel, it opens nothing past its deadline;
+//! - [`Gate::open`] takes over what an earlier process left without opening or closing anything;
+//! - one process at a time: a stopped predecessor keeps the gate until it is dead;
+//! - dropping a [`Gate`] changes nothing in the kernel.
+//!
+//! It never adds an address, decides about a lease, waits for a disk, or renews by itself.
+
+mod bpf;
+mod clock;
+mod clsact;
+mod device;
+mod error;
+mod hooks;
+mod lock;
+mod netlink;
+mod privilege;
+mod program;
+mod status;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+
+use haven_base::Instant;
+
+pub use error::GateError;
+pub use status::{BackEnd, DeviceHooks, Missing, Repair, Status};
+
+use bpf::BpfGate;
+
+/// What an address is to this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EntryKind {
+    /// One owner: nothing passes while the group is closed.
+    Exclusive,
+    /// A real server behind a director (DR, TUN): traffic passes, ARP and ND for the address never do,
+    /// whatever the lease. A host that becomes the director changes its entry to [`Self::Exclusive`].
+    RealServer,
+    /// Shared by nodes that each serve some of its buckets; this host's share passes while its group is open.
+    BucketSet,
+    /// Served by many hosts, told apart by routing: traffic passes; ARP and ND pass while the group is
+    /// open, for on one link even such an address has one MAC address.
+    Anycast,
+}
+
+/// One address under the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Entry {
+    /// Unicast, IPv4 or IPv6; an IPv4-mapped IPv6 address means the IPv4 one.
+    pub address: IpAddr,
+    /// What it is to this host.
+    pub kind: EntryKind,
+    /// The lease group whose deadline counts; any number.
+    pub group: u32,
+}
+
+/// What the kernel holds for a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline {
+    /// The lease group.
+    pub group: u32,
+    /// The group is open before this instant and closed from it on; it may be past.
+    pub until: Instant,
+}
+
+/// The outcome of [`Gate::renew`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "a lapsed group is closed: its lease is lost"]
+pub enum Renewal {
+    /// The kernel has acknowledged: the group is open until then.
+    Open {
+        /// The deadline given.
+        until: Instant,
+    },
+    /// The deadline was not in the future: before the write (then nothing was written) or when the kernel's
+    /// acknowledgement came (then it had no effect any more). Either way the group is closed.
+    Lapsed,
+}
+
+/// Which mechanism of the kernel to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Choice {
+    /// The best the kernel has.
+    #[default]
+    Auto,
+    /// BPF programs on `tcx` hooks (kernel 6.6), else on `clsact`.
+    Bpf,
+    /// BPF programs on `clsact`, also where `tcx` exists.
+    BpfClsact,
+}
+
+/// How to open a gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Tells this gate from others in the same network namespace: the node's name. A restarted process
+    /// must give the same.
+    pub instance: String,
+    /// A file for the lock, on a file system that forgets at boot (`/run`); one per node.
+    pub lock: PathBuf,
+    /// Which mechanism to use.
+    pub back_end: Choice,
+}
+
+/// Most addresses of one family under a gate.
+pub const MAX_ADDRESSES: u32 = 16_384;
+/// Most lease groups with a deadline at a time.
+pub const MAX_GROUPS: u32 = 4_096;
+
+/// The gate of this network namespace; see the module.
+///
+/// Every call is synchronous and takes microseconds, except [`Gate::open`] and [`Gate::repair`]
+/// (milliseconds, more with hundreds of devices).
+#[derive(Debug)]
+pub struct Gate {
+    back_end: BpfGate,
+    entries: BTreeMap<IpAddr, (EntryKind, u32)>,
+    _lock: lock::Lock,
+}
+
+impl Gate {
+    /// Puts the gate in force on every device, or takes over the one an earlier process left: entries and
+    /// deadlines stay as they are, no frame passes or drops because of the call.
+    ///
+    /// Devices that cannot be hooked do not fail the call; see [`Status::missing`] before an address is
+    /// added to one.
+    ///
+    /// # Errors
+    /// [`GateError::Held`] while another process (maybe a stopped one) has the gate; missing capabilities;
+    /// a kernel without the mechanism chosen; a clock that is not the kernel's.
+    pub fn open(config: &Config) -> Result<Self, GateError> {
+        privilege::check()?;
+        let lock = lock::Lock::take(&config.lock)?;
+        let back_end = BpfGate::open(config)?;
+        let entries = back_end.entries()?;
+        let entries = entries.into_iter().map(|e| (e.address, (e.kind, e.group))).collect();
+        Ok(Self { back_end, entries, _lock: lock })
+    }
+
+    /// Makes `entries` the whole set. Additions and changes come before removals.
+    ///
+    /// A new entry takes effect at once: closed unless its group is open. An address must have left the
+    /// host *before* its entry is removed, for without an entry nothing is dropped.
+    ///
+    /// # Errors
+    /// An address that is not unicast or given twice ([`GateError::Entry`], nothing is changed); more than
+    /// [`MAX_ADDRESSES`] of a family; refusals of the kernel (what was done before stays, and calling
+    /// again completes it).
+    pub fn set_entries(&mut self, entries: &[Entry]) -> Result<(), GateError> {
+        let wanted = normalise(entries)?;
+        for (&address, &(kind, group)) in &wanted {
+            if self.entries.get(&address) != Some(&(kind, group)) {
+                self.back_end.put_entry(&Entry { address, kind, group })?;
+                self.entries.insert(address, (kind, group));
+            }
+        }
+        let gone: Vec<IpAddr> =
+            self.entries.keys().filter(|address| !wanted.contains_key(address)).copied().collect();
+        for address in gone {
+            self.back_end.remove_entry(address)?;
+            self.entries.remove(&address);
+        }
+        Ok(())
+    }
+
+    /// The entries in force, in the order of their addresses; after [`Gate::open`] those of the earlier process.
+    #[must_use]
+    pub fn entries(&self) -> Vec<Entry> {
+        self.entries
+            .iter()
+            .map(|(&address, &(kind, group))| Entry { address, kind, group })
+            .collect()
+    }
+
+    /// Opens `group` until `deadline` (`CLOCK_BOOTTIME`), the end of its lease less one tick; also shortens.
+    ///
+    /// A deadline that is not in the future writes nothing and closes the group, whatever the kernel held
+    /// for it. Whether a group that lapsed may be opened again is the caller's to know: it must be a lease
+    /// won anew.
+    ///
+    /// # Errors
+    /// More than [`MAX_GROUPS`] groups; refusals of the kernel. The group then keeps its earlier deadline.
+    pub fn renew(&mut self, group: u32, deadline: Instant) -> Result<Renewal, GateError> {
+        if clock::boot_time() >= deadline {
+            self.close(group)?;
+            return Ok(Renewal::Lapsed);
+        }
+        self.back_end.put_deadline(group, deadline)?;
+        // However long the write took, the kernel compares the deadline itself; this is for the caller.
+        if clock::boot_time() >= deadline {
+            self.close(group)?;
+            return Ok(Renewal::Lapsed);
+        }
+        Ok(Renewal::Open { until: deadline })
+    }
+
+    /// Closes `group`; when it returns the kernel has acknowledged, and no frame judged from then on passes.
+    ///
+    /// # Errors
+    /// Refusals of the kernel; the group is then open until its deadline and no later.
+    pub fn close(&mut self, group: u32) -> Result<(), GateError> {
+        self.back_end.remove_deadline(group)
+    }
+
+    /// What the kernel holds now, in the order of the groups.
+    ///
+    /// # Errors
+    /// Refusals of the kernel.
+    pub fn deadlines(&self) -> Result<Vec<Deadline>, GateError> {
+        self.back_end.deadlines()
+    }
+
+    /// Takes the gate out of force: the addresses must have left the host before.
+    ///
+    /// # Errors
+    /// Refusals of the kernel; calling again completes it.
+    pub fn remove_all(mut self) -> Result<(), GateError> {
+        self.set_entries(&[])?;
+        self.back_end.remove_all()
+    }
+
+    /// What is in force, read from the kernel when it was last looked at ([`Gate::repair`]).
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.back_end.status(self.entries.len())
+    }
+
+    /// Descriptors that become readable when [`Gate::on_event`] has something to do.
+    #[must_use]
+    pub fn events(&self) -> Vec<BorrowedFd<'_>> {
+        vec![self.back_end.events()]
+    }
+
+    /// Reads the events and puts the gate in force on new or changed devices. Never waits.
+    ///
+    /// # Errors
+    /// Refusals of the kernel to tell; devices that cannot be hooked are in [`Status::missing`].
+    pub fn on_event(&mut self) -> Result<Repair, GateError> {
+        self.back_end.on_event()
+    }
+
+    /// Compares what is in force with what should be, on every device, and mends it: for start, and
+    /// regularly against programs that take hooks away.
+    ///
+    /// # Errors
+    /// Refusals of the kernel to tell; devices that cannot be hooked are in [`Status::missing`].
+    pub fn repair(&mut self) -> Result<Repair, GateError> {
+        self.back_end.repair()
+    }
+}
+
+fn normalise(entries: &[Entry]) -> Result<BTreeMap<IpAddr, (EntryKind, u32)>, GateError> {
+    let mut wanted = BTreeMap::new();
+    for entry in entries {
+        let address = entry.address.to_canonical();
+        let refused = |reason| Err(GateError::Entry { address, reason });
+        let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+        if address.is_unspecified() || address.is_multicast() || broadcast {
+            return refused("it is not a unicast address");
+        }
+        if address.is_loopback() {
+            return refused("it is a loopback address, which never leaves the host");
+        }
+        if wanted.insert(address, (entry.kind, entry.group)).is_some() {
+            return refused("it is given twice; an address has one entry");
+        }
+    }
+    let of_ipv4 = wanted.keys().filter(|a| a.is_ipv4()).count();
+    let most = of_ipv4.max(wanted.len() - of_ipv4);
+    if most > MAX_ADDRESSES as usize {
+        return Err(GateError::Full { what: "addresses of one family", limit: MAX_ADDRESSES });
+    }
+    Ok(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(address: &str) -> Entry {
+        Entry { address: address.parse().unwrap(), kind: EntryKind::Exclusive, group: 1 }
+    }
+
+    #[test]
+    fn only_unicast_addresses_given_once_are_taken() {
+        for bad in ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "127.0.0.1", "::1", "255.255.255.255"]
+        {
+            let error = normalise(&[entry(bad)]).unwrap_err();
+            assert!(error.to_string().contains(bad), "{error}");
+        }
+        let twice = [entry("192.0.2.1"), entry("::ffff:192.0.2.1")];
+        let error = normalise(&twice).unwrap_err();
+        assert!(error.to_string().contains("given twice"), "{error}");
+        assert_eq!(normalise(&[entry("192.0.2.1"), entry("fe80::1")]).unwrap().len(), 2);
+    }
+}
