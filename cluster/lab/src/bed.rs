@@ -14,6 +14,7 @@ use crate::fault::{Fault, NetworkFaults};
 use crate::namespace;
 use crate::processes;
 use crate::ruleset::{delayed_paths, ruleset};
+use crate::system::SystemKind;
 use crate::topology::{Net, Place, Topology, prefix_length};
 
 /// Where the labs of this host keep their run directories.
@@ -29,6 +30,7 @@ struct Remembered {
     haven: PathBuf,
     state: PathBuf,
     config: String,
+    system: SystemKind,
 }
 
 /// A lab's namespaces and network on this host.
@@ -49,6 +51,8 @@ pub struct BedOptions {
     pub haven: PathBuf,
     /// Cluster configuration, crm lines.
     pub config: String,
+    /// The cluster software that runs in it.
+    pub system: SystemKind,
 }
 
 impl Bed {
@@ -63,10 +67,11 @@ impl Bed {
             return Err(LabError::NotRoot);
         }
         let name = options.topology.name.clone();
-        let (dir, state) = directories(&name, options.dir);
+        let (dir, state) = directories(&name, options.dir.clone());
         let faults = NetworkFaults::default();
-        let (topology, haven, config) = (options.topology, options.haven, options.config);
-        let bed = Self { dir, remembered: Remembered { topology, faults, haven, state, config } };
+        let BedOptions { topology, haven, config, system, dir: _ } = options;
+        let remembered = Remembered { topology, faults, haven, state, config, system };
+        let bed = Self { dir, remembered };
         bed.sweep()?;
         let built = bed.build();
         if built.is_err() {
@@ -146,6 +151,12 @@ impl Bed {
     #[must_use]
     pub fn config(&self) -> &str {
         &self.remembered.config
+    }
+
+    /// The cluster software that runs in the lab.
+    #[must_use]
+    pub const fn system(&self) -> SystemKind {
+        self.remembered.system
     }
 
     /// Run directory of the lab.

@@ -9,10 +9,17 @@
 )]
 
 pub mod bed;
+pub mod bench;
+pub mod cli;
 pub mod client;
+pub mod cluster;
+pub mod demo;
 pub mod error;
 pub mod fault;
+pub mod haven;
+pub mod interrupt;
 pub mod judge;
+pub mod keepalived;
 pub mod measure;
 pub mod namespace;
 pub mod outage;
@@ -20,12 +27,16 @@ pub mod packet_socket;
 pub mod processes;
 pub mod relay;
 pub mod ruleset;
+pub mod scenario;
 pub mod service;
 pub mod sighting;
+pub mod system;
 pub mod topology;
 pub mod wait;
 
 pub use bed::{Bed, BedOptions};
+pub use cli::{LabArgs, run};
+pub use cluster::Cluster;
 pub use error::LabError;
 pub use fault::{Fault, Noise};
 pub use measure::{MeasureOptions, Measuring, Report};

@@ -91,6 +91,26 @@ pub fn probe_figures(probes: &[Probe], from_nanos: u64, to_nanos: u64) -> ProbeF
     figures
 }
 
+/// The longest time without an answer among the gaps that begin within `phase`; `whole` is the
+/// time measured. All in nanoseconds of the wall clock.
+#[must_use]
+pub fn longest_gap(probes: &[Probe], whole: (u64, u64), phase: (u64, u64)) -> Duration {
+    let mut points: Vec<u64> = probes.iter().filter_map(|p| Some(p.answer?.0)).collect();
+    points.extend([whole.0, whole.1]);
+    points.sort_unstable();
+    let within = points.windows(2).filter(|pair| (phase.0..phase.1).contains(&pair[0]));
+    Duration::from_nanos(within.map(|pair| pair[1] - pair[0]).max().unwrap_or(0))
+}
+
+/// How often the answering node changed between two instants.
+#[must_use]
+pub fn moves_between(probes: &[Probe], from_nanos: u64, to_nanos: u64) -> u64 {
+    let mut answers: Vec<_> = probes.iter().filter_map(|p| p.answer).collect();
+    answers.retain(|(at, _)| (from_nanos..to_nanos).contains(at));
+    answers.sort_unstable();
+    answers.windows(2).filter(|pair| pair[0].1 != pair[1].1).count() as u64
+}
+
 /// The gaps between answers longer than `least`, longest first.
 #[must_use]
 pub fn gaps(probes: &[Probe], least: Duration) -> Vec<Duration> {
@@ -206,6 +226,22 @@ mod tests {
         assert_eq!((figures.owner_before, figures.owner_after), (Some(1), Some(2)));
         assert_eq!(figures.lost_nanos, Some((300 * MS, 374 * MS)));
         assert_eq!((figures.answered, figures.moves, figures.recovered), (925, 1, true));
+    }
+
+    #[test]
+    fn a_gap_belongs_to_the_phase_in_which_it_begins() {
+        let list = probes(|ms| (!matches!(ms, 100..180 | 600..640)).then_some((ms, 1)));
+        let whole = (0, 1000 * MS);
+        let gap = |from, to| longest_gap(&list, whole, (from * MS, to * MS)).as_millis();
+        assert_eq!((gap(95, 170), gap(170, 999)), (81, 41));
+        assert_eq!(gap(700, 998), 1);
+    }
+
+    #[test]
+    fn moves_are_counted_within_their_time() {
+        let list = probes(|ms| Some((ms, u8::from(ms >= 400) + u8::from(ms >= 700))));
+        assert_eq!(moves_between(&list, 0, 1000 * MS), 2);
+        assert_eq!(moves_between(&list, 450 * MS, 1000 * MS), 1);
     }
 
     #[test]

@@ -58,6 +58,31 @@ pub fn signal_all(name: &str, signal: Signal) -> Result<usize, LabError> {
     }
 }
 
+/// Sends `signal` once to the processes of the namespace called `name` whose command line
+/// satisfies `wanted`; returns how many there were.
+///
+/// # Errors
+/// Those of [`of`].
+pub fn signal_matching(
+    name: &str,
+    signal: Signal,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<usize, LabError> {
+    let all = of(name)?.into_iter();
+    let meant: Vec<_> = all.filter(|pid| wanted(&command_line(*pid))).collect();
+    for pid in &meant {
+        // Gone already is as good as signalled.
+        let _ = kill_process(*pid, signal);
+    }
+    Ok(meant.len())
+}
+
+/// The command line of a process, its words separated by blanks; empty when it has ended.
+fn command_line(pid: Pid) -> String {
+    let path = Path::new("/proc").join(pid.as_raw_nonzero().to_string()).join("cmdline");
+    std::fs::read_to_string(path).unwrap_or_default().replace('\0', " ")
+}
+
 /// Kills every process of the namespace called `name` and waits until the last one has ended.
 ///
 /// # Errors
@@ -97,7 +122,7 @@ pub fn usage(name: &str, wanted: impl Fn(&str) -> bool) -> Result<Usage, LabErro
     for pid in of(name)? {
         let base = Path::new("/proc").join(pid.as_raw_nonzero().to_string());
         let read = |file: &str| std::fs::read_to_string(base.join(file)).unwrap_or_default();
-        if !wanted(&read("cmdline").replace('\0', " ")) {
+        if !wanted(&command_line(pid)) {
             continue;
         }
         let (ticks, kib) = (cpu_ticks(&read("stat")), resident_kib(&read("status")));

@@ -1,0 +1,306 @@
+//! Rows of figures: each fault many times, median and worst, as the table of docs/benchmarks.md.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use haven_base::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::bed::{Bed, BedOptions};
+use crate::cli::say;
+use crate::cluster::Cluster;
+use crate::error::LabError;
+use crate::interrupt::remove_on_interrupt;
+use crate::outage::median_and_worst;
+use crate::scenario::{self, Outcome, Scenario, Times};
+use crate::system::SystemKind;
+use crate::topology::{Family, Topology};
+
+/// What `haven lab bench` runs.
+#[derive(Args, Debug)]
+pub struct BenchArgs {
+    /// Runs of each row.
+    #[arg(long, default_value_t = 20)]
+    runs: u32,
+    /// Rows [default: all].
+    #[arg(long, value_enum, value_delimiter = ',')]
+    rows: Vec<Scenario>,
+    /// Software to measure [default: all].
+    #[arg(long, value_enum, value_delimiter = ',')]
+    systems: Vec<SystemKind>,
+    /// Address families, one table section each.
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["4", "6"])]
+    families: Vec<Family>,
+    /// How long each run is watched after its fault was healed, in seconds.
+    #[arg(long, default_value_t = 60.0)]
+    after_heal: f64,
+    /// How long noise or load lasts, in seconds.
+    #[arg(long, default_value_t = 10.0)]
+    noise: f64,
+    /// Seed of the random instants; printed, so that a run can be repeated.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write every outcome to this file, JSON, one a line.
+    #[arg(long)]
+    record: Option<PathBuf>,
+}
+
+const ALL_ROWS: [Scenario; 12] = [
+    Scenario::LinkDown,
+    Scenario::Cut,
+    Scenario::Pause,
+    Scenario::Kill,
+    Scenario::SwitchOver,
+    Scenario::Partition,
+    Scenario::ShortPauses,
+    Scenario::Noise,
+    Scenario::NoiseOneLink,
+    Scenario::NoiseKill,
+    Scenario::Busy,
+    Scenario::Restart,
+];
+
+/// One line of the table: the outcomes of one fault, condensed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// Words for the fault.
+    pub fault: String,
+    /// Words for the software.
+    pub system: String,
+    /// Words for the address family.
+    pub family: String,
+    /// Runs that gave figures.
+    pub runs: usize,
+    /// Runs in which the owner was the coordinator; `None` where there is none.
+    pub coordinator_runs: Option<usize>,
+    /// Median and worst outage.
+    pub outage: (Duration, Duration),
+    /// Worst outage that began after the fault was healed.
+    pub after_heal: Duration,
+    /// Worst time with two owners in one run, and runs with any.
+    pub two_owners: (Duration, usize),
+    /// Changes of the answering node, all runs together.
+    pub moves: u64,
+    /// New connections delayed, refused or lost, all runs together.
+    pub connections_hurt: u64,
+}
+
+impl Row {
+    /// Condenses the outcomes of one fault; `None` when there are none.
+    #[must_use]
+    pub fn of(system: SystemKind, vip: IpAddr, outcomes: &[Outcome]) -> Option<Self> {
+        let outages: Vec<_> = outcomes.iter().map(|o| o.outage).collect();
+        let known: Vec<_> = outcomes.iter().filter_map(|o| o.owner_coordinates).collect();
+        let hurt = |o: &Outcome| {
+            let connects = o.report.connects;
+            connects.delayed + connects.refused + connects.lost
+        };
+        Some(Self {
+            fault: outcomes.first()?.scenario.to_string(),
+            system: system.to_string(),
+            family: if vip.is_ipv6() { "IPv6" } else { "IPv4" }.to_owned(),
+            runs: outcomes.len(),
+            coordinator_runs: (!known.is_empty()).then(|| known.iter().filter(|c| **c).count()),
+            outage: median_and_worst(&outages)?,
+            after_heal: outcomes.iter().map(|o| o.outage_after_heal).max()?,
+            two_owners: (
+                outcomes.iter().map(|o| o.two_owners).max()?,
+                outcomes.iter().filter(|o| !o.two_owners.is_zero()).count(),
+            ),
+            moves: outcomes.iter().map(|o| o.moves).sum(),
+            connections_hurt: outcomes.iter().map(hurt).sum(),
+        })
+    }
+}
+
+/// The table, in Markdown.
+#[must_use]
+pub fn table(rows: &[Row]) -> String {
+    let mut text = "| fault | software | family | runs | owner = coordinator | outage median | worst \
+                    | worst after healing | two owners, worst | runs with two | moves | connections hurt |\n\
+                    |---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
+        .to_owned();
+    let figure = |d: Duration| format!("{:.1} ms", d.as_secs_f64() * 1000.0);
+    for row in rows {
+        let coordinator = row.coordinator_runs.map_or_else(|| "–".to_owned(), |n| n.to_string());
+        let (two, runs_with_two) = row.two_owners;
+        let two = if two.is_zero() { "0 ms".to_owned() } else { figure(two) };
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {coordinator} | {} | {} | {} | {two} | {runs_with_two} | {} | {} |",
+            row.fault,
+            row.system,
+            row.family,
+            row.runs,
+            figure(row.outage.0),
+            figure(row.outage.1),
+            figure(row.after_heal),
+            row.moves,
+            row.connections_hurt,
+        );
+    }
+    text
+}
+
+/// What a daemon uses while nothing happens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Idle {
+    /// Share of one processor, in per cent, worst node.
+    pub cpu_percent: f64,
+    /// Resident memory in MiB, worst node.
+    pub rss_mib: f64,
+}
+
+/// Watches the daemons of a quiet cluster for `time`.
+///
+/// # Errors
+/// Those of reading /proc.
+pub fn idle(cluster: &Cluster, time: Duration) -> Result<Idle, LabError> {
+    let wanted = cluster.system.is_daemon();
+    let nodes: Vec<_> = cluster.bed.topology().workers().map(|n| n.name.clone()).collect();
+    let all = || nodes.iter().map(|n| cluster.bed.usage(n, wanted)).collect::<Result<Vec<_>, _>>();
+    let before = all()?;
+    std::thread::sleep(time);
+    let after = all()?;
+    let cpu = before.iter().zip(&after).map(|(b, a)| a.cpu.saturating_sub(b.cpu)).max();
+    let kib = after.iter().map(|a| a.rss_kib).max().unwrap_or(0);
+    let kib = u32::try_from(kib).unwrap_or(u32::MAX);
+    Ok(Idle {
+        cpu_percent: cpu.unwrap_or_default().as_secs_f64() / time.as_secs_f64() * 100.0,
+        rss_mib: f64::from(kib) / 1024.0,
+    })
+}
+
+/// Runs the rows asked for and prints the table.
+///
+/// # Errors
+/// Those of building a lab; an experiment that fails is reported and the next one begins.
+pub fn run(name: &str, dir: Option<PathBuf>, args: &BenchArgs) -> Result<ExitCode> {
+    remove_on_interrupt(name, dir.clone())?;
+    let systems = match args.systems.as_slice() {
+        [] => &[SystemKind::Haven, SystemKind::KeepalivedFast, SystemKind::Keepalived],
+        some => some,
+    };
+    let rows = if args.rows.is_empty() { &ALL_ROWS[..] } else { &args.rows };
+    let mut table_rows = Vec::new();
+    let mut idles = Vec::new();
+    let mut whole = true;
+    for &system in systems {
+        for &family in &args.families {
+            let mut cluster = fresh(name, dir.clone(), system, family)?;
+            std::thread::sleep(Duration::from_secs(3));
+            let quiet = idle(&cluster, Duration::from_secs(10))?;
+            say(&format!(
+                "{system}, idle: {:.2} % CPU, {:.1} MiB",
+                quiet.cpu_percent, quiet.rss_mib
+            ));
+            idles.push((system, quiet));
+            for &scenario in rows {
+                let vip = cluster.bed.topology().vips()[0];
+                let outcomes = row(&mut cluster, scenario, args);
+                whole &= outcomes.len() == usize::try_from(args.runs).unwrap_or(usize::MAX);
+                table_rows.extend(Row::of(system, vip, &outcomes));
+            }
+        }
+        Bed::remove(name, dir.clone())?;
+    }
+    say(&format!("\nseed {}\n\n{}", args.seed, table(&table_rows)));
+    for (system, quiet) in idles {
+        say(&format!(
+            "idle, {system}: {:.2} % of a processor, {:.1} MiB resident",
+            quiet.cpu_percent, quiet.rss_mib
+        ));
+    }
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn fresh(name: &str, dir: Option<PathBuf>, system: SystemKind, family: Family) -> Result<Cluster> {
+    let topology = Topology::new(name, 3, false, family)?;
+    let config = crate::haven::default_configuration(&topology);
+    let haven = std::env::current_exe().context("find this program's own file")?;
+    let bed = Bed::create(BedOptions { topology, dir, haven, config, system })?;
+    Ok(Cluster::start(bed, &mut |step| say(step))?)
+}
+
+/// The outcomes of one row. A run that fails is reported and heals the cluster for the next.
+fn row(cluster: &mut Cluster, scenario: Scenario, args: &BenchArgs) -> Vec<Outcome> {
+    let seconds = |s: f64| Duration::try_from_secs_f64(s).unwrap_or(Duration::from_secs(60));
+    let times = Times {
+        after_heal: seconds(args.after_heal),
+        noise: seconds(args.noise),
+        ..Times::default()
+    };
+    let mut rng = Rng::new(args.seed);
+    let mut outcomes = Vec::new();
+    for number in 0..args.runs {
+        match one(cluster, scenario, times, &mut rng, number % 2 == 0) {
+            Ok(outcome) => {
+                say(&progress(number, &outcome));
+                record(args, &outcome);
+                outcomes.push(outcome);
+            }
+            Err(error) => {
+                say(&format!("{scenario}, run {number}: {error}"));
+                if let Err(error) = cluster.restore() {
+                    say(&format!("{scenario}: the cluster does not heal: {error}"));
+                    return outcomes;
+                }
+            }
+        }
+    }
+    outcomes
+}
+
+fn one(
+    cluster: &mut Cluster,
+    scenario: Scenario,
+    times: Times,
+    rng: &mut Rng,
+    on_coordinator: bool,
+) -> Result<Outcome, LabError> {
+    let vip = cluster.bed.topology().vips()[0];
+    cluster.wait_served()?;
+    if let Some(coordinator) = cluster.system.coordinator(&cluster.bed) {
+        let nodes = cluster.bed.topology().workers().map(|n| n.name.clone());
+        let wanted = nodes.into_iter().find(|n| (*n == coordinator) == on_coordinator);
+        let owner = cluster.owner(vip, Duration::from_secs(1))?;
+        let placed = owner.is_some_and(|owner| (owner == coordinator) == on_coordinator);
+        if let Some(node) = wanted.filter(|_| !placed) {
+            cluster.place(vip, &node)?;
+        }
+    }
+    scenario::run(cluster, vip, scenario, times, rng)
+}
+
+fn progress(number: u32, outcome: &Outcome) -> String {
+    let ms = |d: Duration| format!("{:.1}", d.as_secs_f64() * 1000.0);
+    format!(
+        "{:<24} run {:>3}: outage {:>8} ms, after healing {:>8} ms, two owners {:>8} ms, {} → {}, {} moves",
+        outcome.scenario.to_string(),
+        number + 1,
+        ms(outcome.outage),
+        ms(outcome.outage_after_heal),
+        ms(outcome.two_owners),
+        outcome.owner_before.as_deref().unwrap_or("nobody"),
+        outcome.owner_after.as_deref().unwrap_or("nobody"),
+        outcome.moves,
+    )
+}
+
+fn record(args: &BenchArgs, outcome: &Outcome) {
+    use std::io::Write as _;
+    let Some(path) = &args.record else { return };
+    let written =
+        std::fs::File::options().create(true).append(true).open(path).and_then(|mut f| {
+            let line = serde_json::to_string(outcome)?;
+            writeln!(f, "{line}")
+        });
+    if let Err(error) = written {
+        say(&format!("cannot write {}: {error}", path.display()));
+    }
+}

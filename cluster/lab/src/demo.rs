@@ -1,0 +1,120 @@
+//! The demonstration: a fresh cluster of three, five faults, and what each cost a client.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use haven_base::Rng;
+
+use crate::bed::{Bed, BedOptions};
+use crate::cli::say;
+use crate::cluster::Cluster;
+use crate::interrupt::remove_on_interrupt;
+use crate::measure::ms;
+use crate::scenario::{self, Outcome, Scenario, Times};
+use crate::system::SystemKind;
+use crate::topology::{Family, Place, Topology};
+
+const STEPS: [(Scenario, &str); 5] = [
+    (Scenario::Kill, "kill -9 of everything on the owner; its kernel keeps the address"),
+    (Scenario::Pause, "every process of the owner stopped, as a starved machine"),
+    (Scenario::Cut, "the owner cut off; its network card still sees a carrier"),
+    (Scenario::Partition, "the owner parted from the others; clients reach both sides"),
+    (Scenario::SwitchOver, "the address moved by an operator"),
+];
+
+/// Runs the demonstration in the lab called `name`.
+///
+/// # Errors
+/// Those of building the lab and of the experiments.
+pub fn run(name: &str, dir: Option<PathBuf>, system: SystemKind, keep: bool) -> Result<ExitCode> {
+    let topology = Topology::new(name, 3, false, Family::V4)?;
+    let config = crate::haven::default_configuration(&topology);
+    let haven = std::env::current_exe().context("find this program's own file")?;
+    remove_on_interrupt(name, dir.clone())?;
+    say("building three nodes and a client, each in a network namespace of its own");
+    let bed = Bed::create(BedOptions { topology, dir: dir.clone(), haven, config, system })?;
+    let done = show(bed);
+    if keep && done.is_ok() {
+        explain(name);
+    } else {
+        Bed::remove(name, dir)?;
+        say("everything the demonstration built is gone");
+    }
+    done
+}
+
+fn show(bed: Bed) -> Result<ExitCode> {
+    let mut cluster = Cluster::start(bed, &mut |step| say(step))?;
+    let vip = cluster.bed.topology().vips()[0];
+    show_cluster(&cluster)?;
+    say(&format!(
+        "a client sends a probe to {vip} each millisecond and opens 200 connections a second\n"
+    ));
+    let times = Times {
+        takeover_limit: Duration::from_secs(10),
+        before_heal: Duration::from_millis(500),
+        after_heal: Duration::from_secs(3),
+        ..Times::default()
+    };
+    let mut rng = Rng::new(u64::from(std::process::id()));
+    let mut clean = true;
+    for (number, (step, words)) in (1..).zip(STEPS) {
+        say(&format!("{number}. {words}"));
+        let outcome = scenario::run(&mut cluster, vip, step, times, &mut rng)?;
+        say(&line(&outcome));
+        clean &= outcome.two_owners.is_zero();
+    }
+    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// One outcome in words.
+fn line(outcome: &Outcome) -> String {
+    let name = |node: &Option<String>| node.clone().unwrap_or_else(|| "nobody".to_owned());
+    format!(
+        "   outage {}   owner {} → {}   two owners {}   after healing {}\n",
+        ms(outcome.outage),
+        name(&outcome.owner_before),
+        name(&outcome.owner_after),
+        ms(outcome.two_owners),
+        ms(outcome.outage_after_heal),
+    )
+}
+
+fn show_cluster(cluster: &Cluster) -> Result<()> {
+    let bed = &cluster.bed;
+    if bed.system() == SystemKind::Haven {
+        let mut command = Command::new(bed.haven());
+        command.args(["status", "--config"]).arg(crate::haven::config_file(bed, "n1"));
+        say(&format!("\n{}", bed.run(&Place::Node("n1".to_owned()), &mut command)?));
+    }
+    for vip in bed.topology().vips() {
+        let owner = cluster.owner(vip, Duration::from_secs(1))?;
+        say(&format!("{vip} is served by {}", owner.as_deref().unwrap_or("nobody")));
+    }
+    Ok(())
+}
+
+fn explain(name: &str) {
+    say(&format!(
+        "the cluster stays up. Look around:\n\
+         \x20 haven lab --name {name} status\n\
+         \x20 haven lab --name {name} exec n1 -- haven status\n\
+         \x20 haven lab --name {name} exec client -- ping 10.77.1.100\n\
+         \x20 haven lab --name {name} fault pause --ms 500 n1\n\
+         \x20 haven lab --name {name} measure --seconds 10\n\
+         \x20 haven lab --name {name} down      (removes everything)"
+    ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_five_faults_of_the_demonstration_differ() {
+        let steps: std::collections::BTreeSet<_> = STEPS.iter().map(|(s, _)| *s).collect();
+        assert_eq!(steps.len(), 5);
+    }
+}
