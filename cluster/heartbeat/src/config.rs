@@ -82,11 +82,13 @@ pub struct Config {
     pub held: Vec<Held>,
     /// The voter configurations the log holds at start, oldest first.
     pub configurations: Vec<Configuration>,
+    /// The last entry known to be committed and applied at start.
+    pub applied: LogPosition,
     /// The last entry of the local log at start.
     pub log: LogPosition,
     /// The highest epoch per group that the log holds at start.
     pub epochs: BTreeMap<GroupId, Epoch>,
-    /// Seed of the machine's generator.
+    /// Seed of the machine's generator: spreads the beats of several nodes over time.
     pub seed: u64,
 }
 
@@ -107,6 +109,7 @@ impl Config {
             start: Start::Unknown,
             held: Vec::new(),
             configurations: Vec::new(),
+            applied: LogPosition::default(),
             log: LogPosition::default(),
             epochs: BTreeMap::new(),
             seed: 0,

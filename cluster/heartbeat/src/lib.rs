@@ -17,6 +17,7 @@
 mod config;
 mod machine;
 mod message;
+mod pace;
 mod port;
 mod status;
 
@@ -25,10 +26,10 @@ pub use haven_lease::{
     Claim, Configuration, GateOrder, LossCause, Promise, PromiseTable, Refusal, RefusalCause,
     Release, Rule, Rules, Terms, Ticket,
 };
-pub use haven_membership::View;
+pub use haven_membership::{PeerState, View};
 pub use machine::{HandOver, Heartbeat};
 pub use message::{
     Answer, Beat, DecodeMessageError, MAX_MESSAGE_BYTES, MESSAGE_VERSION, Message, Unheard,
 };
 pub use port::{Input, Output};
-pub use status::{Counters, LeaseStatus, LinkFault, LinkStatus, PeerState, PeerStatus, Status};
+pub use status::{Counters, LeaseStatus, LinkFault, LinkStatus, PeerStatus, Status};

@@ -1,15 +1,70 @@
 //! The machine itself.
 
-use haven_base::Instant;
-use haven_lease::PromiseTable;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use haven_base::{Instant, Rng};
+use haven_lease::{
+    Asking, Configuration, Holder, HolderOutput, LossCause, MAX_CLAIMS, PromiseTable, Rule, Voter,
+};
+use haven_membership::{AWAY_MAX, Clauses, Detector, PeerState, Report, Verdict};
+use haven_types::{BootId, Epoch, GroupId, LinkId, LogPosition, NodeId, Seq};
 use serde::{Deserialize, Serialize};
 
-use crate::{Config, Held, Input, Output, Status};
+use crate::pace::{Pace, interval_of};
+use crate::{
+    Answer, Beat, Config, Counters, Held, Input, Member, Message, Output, Role, Start, Unheard,
+};
+
+/// Beats sent because something changed keep this distance, whatever peers say.
+const BEAT_GAP: Duration = Duration::from_micros(500);
+/// How many releases one beat carries; the others follow with the next.
+const MAX_RELEASES: usize = 16;
+/// How many unheard members, and relayed pairs, one beat carries.
+const MAX_UNHEARD: usize = 64;
+/// Frames of an older boot are a restart's last ones for so long; after that, somebody else's.
+const OLD_BOOT_GRACE: Duration = Duration::from_secs(10);
+/// How often [`Output::DuplicateNode`] is given for one node at most.
+const DUPLICATE_EVERY: Duration = Duration::from_secs(60);
+/// Bounds of the recommended consensus tick.
+const CONSENSUS_TICK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// Membership and lease over one beat. See the crate's documentation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Heartbeat {
-    config: Config,
+    pub(crate) config: Config,
+    pub(crate) now: Instant,
+    pub(crate) detector: Detector,
+    pub(crate) voter: Voter,
+    pub(crate) holder: Holder,
+    pub(crate) pace: Pace,
+    pub(crate) counters: Counters,
+    pub(crate) down: BTreeSet<LinkId>,
+    rng: Rng,
+    coordinator: Option<NodeId>,
+    /// When the last beat left; none before the first.
+    last_beat: Option<Instant>,
+    next_beat: Instant,
+    beat_now: bool,
+    restart: Option<Restart>,
+    consensus_tick: Duration,
+    boots_seen: BTreeMap<NodeId, BootSeen>,
+    started: bool,
+}
+
+/// A planned restart under way (L9).
+#[derive(Clone, Copy, Debug, Default)]
+struct Restart {
+    /// The first beat that announced the absence.
+    announced: Option<Seq>,
+    ready: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct BootSeen {
+    boot: BootId,
+    since: Instant,
+    warned: Option<Instant>,
 }
 
 /// What a process leaves to its successor on the same kernel boot (L9).
@@ -22,37 +77,594 @@ pub struct HandOver {
 }
 
 impl Heartbeat {
-    /// A machine at its start. `now` is the start of L4's silence.
+    /// A machine at its start. `now` is the start of L4's silence. Step it with [`Input::Tick`] at
+    /// once: the first beat is due.
     #[must_use]
-    pub fn new(config: Config, now: Instant) -> Self {
-        let _ = now;
-        Self { config }
+    pub fn new(mut config: Config, now: Instant) -> Self {
+        config.members.remove(&config.node);
+        let terms = config.terms;
+        // spec: L4 "A voter that (re)starts … promises nothing for D_max·(1+ρ) + 2 ticks", unless
+        // nothing can have been forgotten: see the variants of `Start`.
+        let (silent_until, table) = match &config.start {
+            Start::Unknown => (now + terms.forgotten(), PromiseTable::default()),
+            Start::First => (now, PromiseTable::default()),
+            Start::HandedOver(table) => (now, table.clone()),
+        };
+        let log = &config.configurations;
+        let mut voter = Voter::new(config.node, terms, silent_until, table, log, config.applied);
+        for (&group, &epoch) in &config.epochs {
+            voter.set_epoch(group, epoch);
+        }
+        let mut holder = Holder::new(config.node, config.boot, terms, log.clone());
+        for held in config.held.iter().filter(|held| held.deadline > now) {
+            holder.adopt(held.group, held.epoch, held.deadline);
+        }
+        let clauses = Clauses {
+            majority: terms.rules.has(Rule::VerdictMajority),
+            silence: terms.rules.has(Rule::VerdictSilence),
+        };
+        let mut detector = Detector::new(config.node, clauses);
+        detector.set_members(now, &links_of(&config.members));
+        Self {
+            pace: Pace::new(terms, config.floor, config.ceiling, now),
+            rng: Rng::new(config.seed),
+            now,
+            detector,
+            voter,
+            holder,
+            counters: Counters::default(),
+            down: BTreeSet::new(),
+            coordinator: None,
+            last_beat: None,
+            next_beat: now,
+            beat_now: false,
+            restart: None,
+            consensus_tick: Duration::ZERO,
+            boots_seen: BTreeMap::new(),
+            started: false,
+            config,
+        }
     }
 
-    /// Turns one input into outputs, to be carried out in order.
+    /// Turns one input into outputs, to be carried out in order. `now` is read after the event that
+    /// the input reports and before any of the outputs is carried out.
     pub fn step(&mut self, now: Instant, input: Input) -> Vec<Output> {
-        let _ = (now, input);
-        Vec::new()
+        let now = now.max(self.now);
+        let mut out = Vec::new();
+        self.notice_stall(now);
+        self.now = now;
+        if !self.started {
+            self.started = true;
+            self.report_adopted(&mut out);
+        }
+        self.take(now, input, &mut out);
+        self.advance(now, &mut out);
+        out
+    }
+
+    fn take(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
+        match input {
+            Input::Received { from, boot, link, message } => {
+                if self.admit(now, from, boot, link, out) {
+                    self.on_message(now, from, boot, link, message, out);
+                }
+            }
+            Input::Heard { from, boot, link } => {
+                self.admit(now, from, boot, link, out);
+            }
+            Input::Tick => {}
+            Input::Members(members) => self.on_members(now, members),
+            Input::Configurations(log) => self.on_configurations(log),
+            Input::ConfigurationApplied(position) => {
+                self.voter.configuration_applied(now, position);
+            }
+            Input::Log(position) => self.config.log = position,
+            Input::Epoch { group, epoch } => self.on_epoch(now, group, epoch, out),
+            Input::Coordinator { node, .. } => {
+                self.coordinator = node;
+                self.detector.set_coordinator(node);
+            }
+            Input::Claim { group, epoch } => self.on_claim(group, epoch, out),
+            Input::Release { group } => {
+                self.with_holder(out, |holder, said| holder.release(now, group, said));
+            }
+            Input::GateOpened { group, ticket } => {
+                self.with_holder(out, |h, said| h.gate_opened(now, group, ticket, said));
+            }
+            Input::GateClosed { group, ticket } => {
+                self.with_holder(out, |h, said| h.gate_closed(now, group, ticket, said));
+            }
+            Input::GateFailed { group, ticket } => {
+                self.with_holder(out, |h, said| h.gate_failed(now, group, ticket, said));
+            }
+            Input::Carrier { link, up } => {
+                if up {
+                    self.down.remove(&link)
+                } else {
+                    self.down.insert(link)
+                };
+            }
+            Input::PlanRestart => {
+                self.restart.get_or_insert_default();
+                self.beat_now = true;
+            }
+            Input::Resume => {
+                self.restart = None;
+                self.beat_now = true;
+            }
+        }
     }
 
     /// When the next [`Input::Tick`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        None
-    }
-
-    /// What the machine knows, for the command line and for metrics.
-    #[must_use]
-    pub fn status(&self, now: Instant) -> Status {
-        let _ = now;
-        Status { node: self.config.node, ..Status::default() }
+        let detector = self.detector.deadline(self.now);
+        let others = [self.voter.deadline(), self.holder.deadline(), detector];
+        others.into_iter().flatten().chain([self.next_beat]).min()
     }
 
     /// Ends the machine for a planned restart: it can promise nothing after this, so the table is
     /// complete. Call it after [`Output::RestartReady`], as the process's last act on the thread.
     #[must_use]
     pub fn hand_over(self, now: Instant) -> HandOver {
-        let _ = now;
-        HandOver::default()
+        let held = self.holder.leases().filter(|lease| !lease.releasing).filter_map(|lease| {
+            let deadline = lease.open_until?;
+            Some(Held { group: lease.group, epoch: lease.epoch, deadline })
+        });
+        HandOver { held: held.collect(), promises: self.voter.into_table(now) }
     }
+
+    /// The thread woke later than it should have: neither silence nor delay of that time are the
+    /// network's. A lease that ended meanwhile lapses by its end, as always.
+    fn notice_stall(&mut self, now: Instant) {
+        let due = self.deadline().unwrap_or(now);
+        if self.started && now > due + self.config.terms.tick * 2 {
+            self.counters.stalls += 1;
+            self.detector.excuse(now, now - due);
+            self.pace.stalled(now, now - due);
+        }
+    }
+
+    fn report_adopted(&mut self, out: &mut Vec<Output>) {
+        for lease in self.holder.leases() {
+            if let (Some(until), true) = (lease.until, lease.gained) {
+                out.push(Output::LeaseGained { group: lease.group, epoch: lease.epoch, until });
+            }
+        }
+    }
+
+    /// Takes in the proof of life that every authentic frame is. False when the frame is dropped.
+    fn admit(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        boot: BootId,
+        link: LinkId,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        if from == self.config.node || !self.config.members.contains_key(&from) {
+            self.counters.frames_of_strangers += 1;
+            return false;
+        }
+        let mut verdicts = Vec::new();
+        if !self.detector.heard(now, from, boot, link, &mut verdicts) {
+            self.counters.frames_of_older_boot += 1;
+            self.warn_duplicate(now, from, boot, out);
+            return false;
+        }
+        if self.boots_seen.get(&from).is_none_or(|seen| seen.boot != boot) {
+            self.boots_seen.insert(from, BootSeen { boot, since: now, warned: None });
+        }
+        self.tell(verdicts, out);
+        true
+    }
+
+    fn warn_duplicate(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        dropped: BootId,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(seen) = self.boots_seen.get_mut(&node) else { return };
+        let settled = now - seen.since >= OLD_BOOT_GRACE;
+        if settled && seen.warned.is_none_or(|last| now - last >= DUPLICATE_EVERY) {
+            seen.warned = Some(now);
+            out.push(Output::DuplicateNode { node, newest: seen.boot, dropped });
+        }
+    }
+
+    fn on_message(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        boot: BootId,
+        link: LinkId,
+        message: Message,
+        out: &mut Vec<Output>,
+    ) {
+        match message {
+            Message::Beat(beat) => self.on_beat(now, from, boot, link, beat, out),
+            Message::Answer(answer) => self.on_answer(now, from, link, &answer, out),
+            Message::Vacant(group) => {
+                let claims =
+                    self.holder.leases().any(|l| l.group == group && !l.gained && !l.releasing);
+                self.beat_now |= claims;
+            }
+        }
+    }
+
+    fn on_beat(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        boot: BootId,
+        link: LinkId,
+        mut beat: Beat,
+        out: &mut Vec<Output>,
+    ) {
+        self.counters.beats_received += 1;
+        let bounds = [
+            cut(&mut beat.claims, MAX_CLAIMS),
+            cut(&mut beat.releases, MAX_CLAIMS),
+            cut(&mut beat.unheard, MAX_UNHEARD),
+            cut(&mut beat.relayed, MAX_UNHEARD),
+        ];
+        self.counters.out_of_bounds += u64::from(bounds.contains(&true));
+        let unheard: Vec<_> = beat.unheard.iter().map(|u| (u.node, u.boot)).collect();
+        let report = Report {
+            seq: beat.seq,
+            interval: interval_of(beat.duration()),
+            log: beat.log,
+            unheard: &unheard,
+            relayed: &beat.relayed,
+            away: beat.away(),
+        };
+        self.detector.report(now, from, link, report);
+        let asking = Asking {
+            from,
+            boot,
+            seq: beat.seq,
+            duration: beat.duration(),
+            claims: &beat.claims,
+            releases: &beat.releases,
+        };
+        let mut vacant = Vec::new();
+        let refusals = self.voter.answer(now, asking, &mut vacant);
+        self.counters.refusals += refusals.len() as u64;
+        // spec: L1 "*Every* beat is answered"; spec: L2 "An answer echoes boot and seq";
+        // spec: L5 "An answer names the newest voter configuration entry in its sender's log".
+        let answer = Answer { boot, seq: beat.seq, configuration: self.named(), refusals };
+        out.push(Output::Send { to: from, link, message: Message::Answer(answer) });
+        self.tell_vacant(vacant, out);
+        // A holder's release frees the group for us at other voters, too.
+        let released = |group| beat.releases.iter().any(|release| release.group == group);
+        self.beat_now |=
+            self.holder.leases().any(|l| !l.gained && !l.releasing && released(l.group));
+    }
+
+    fn on_answer(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        link: LinkId,
+        answer: &Answer,
+        out: &mut Vec<Output>,
+    ) {
+        self.counters.answers_received += 1;
+        if answer.boot == self.config.boot
+            && let Some(sent) = self.holder.rounds().get(answer.seq).map(|round| round.sent)
+        {
+            self.detector.round_trip(now, from, link, sent);
+        }
+        self.count_answer(now, from, answer, out);
+    }
+
+    fn count_answer(
+        &mut self,
+        now: Instant,
+        voter: NodeId,
+        answer: &Answer,
+        out: &mut Vec<Output>,
+    ) {
+        let mut said = Vec::new();
+        let Answer { boot, seq, configuration, ref refusals } = *answer;
+        let told = self.holder.answer(now, voter, boot, seq, configuration, refusals, &mut said);
+        self.counters.answers_unmatched += u64::from(!told.matched);
+        self.counters.answers_unknown_configuration += u64::from(told.unknown_configuration);
+        if let Some((sent, took)) = told.completed {
+            self.pace.completed(now, sent, took);
+            let announced = self.restart.and_then(|restart| restart.announced);
+            if announced.is_some_and(|first| seq >= first) {
+                self.ready_to_restart(out);
+            }
+        }
+        self.say(said, out);
+    }
+
+    /// The newest voter-configuration entry of the local log.
+    fn named(&self) -> LogPosition {
+        self.holder.newest_configuration().map_or_else(LogPosition::default, |c| c.position)
+    }
+
+    fn on_members(&mut self, now: Instant, mut members: BTreeMap<NodeId, Member>) {
+        members.remove(&self.config.node);
+        for node in self.config.members.keys().filter(|node| !members.contains_key(node)) {
+            self.voter.forget_node(*node);
+            self.boots_seen.remove(node);
+        }
+        self.detector.set_members(now, &links_of(&members));
+        self.config.members = members;
+        self.beat_now = true;
+    }
+
+    fn on_configurations(&mut self, log: Vec<Configuration>) {
+        self.voter.set_configuration(log.last());
+        self.holder.set_log(log);
+    }
+
+    fn on_epoch(&mut self, now: Instant, group: GroupId, epoch: Epoch, out: &mut Vec<Output>) {
+        self.config.epochs.insert(group, epoch);
+        self.voter.set_epoch(group, epoch);
+        self.with_holder(out, |holder, said| holder.superseded_by(now, group, epoch, said));
+    }
+
+    fn on_claim(&mut self, group: GroupId, epoch: Epoch, out: &mut Vec<Output>) {
+        if self.config.epochs.get(&group).is_some_and(|&newest| newest > epoch) {
+            out.push(Output::LeaseLost { group, epoch, cause: LossCause::Superseded });
+            return;
+        }
+        let mut said = Vec::new();
+        if self.holder.claim(group, epoch, &mut said).is_err() {
+            out.push(Output::TooManyClaims { group });
+        }
+        self.say(said, out);
+    }
+
+    fn with_holder(
+        &mut self,
+        out: &mut Vec<Output>,
+        act: impl FnOnce(&mut Holder, &mut Vec<HolderOutput>),
+    ) {
+        let mut said = Vec::new();
+        act(&mut self.holder, &mut said);
+        self.say(said, out);
+    }
+
+    fn say(&mut self, said: Vec<HolderOutput>, out: &mut Vec<Output>) {
+        for said in said {
+            out.push(match said {
+                HolderOutput::Gate(order) => Output::Gate(order),
+                HolderOutput::Gained { group, epoch, until } => {
+                    Output::LeaseGained { group, epoch, until }
+                }
+                HolderOutput::Lost { group, epoch, cause } => {
+                    self.counters.lapses += u64::from(cause == LossCause::Lapsed);
+                    Output::LeaseLost { group, epoch, cause }
+                }
+                HolderOutput::Released { group, epoch } => Output::Released { group, epoch },
+                HolderOutput::BeatNow => {
+                    self.beat_now = true;
+                    continue;
+                }
+            });
+        }
+    }
+
+    fn tell_vacant(&mut self, vacant: Vec<(NodeId, GroupId)>, out: &mut Vec<Output>) {
+        for (claimant, group) in vacant {
+            if claimant == self.config.node {
+                self.beat_now = true;
+                continue;
+            }
+            for link in self.links_to(claimant) {
+                out.push(Output::Send { to: claimant, link, message: Message::Vacant(group) });
+            }
+        }
+    }
+
+    fn tell(&mut self, verdicts: Vec<Verdict>, out: &mut Vec<Output>) {
+        for verdict in verdicts {
+            out.push(match verdict {
+                Verdict::Suspect { node, boot, silent } => {
+                    self.counters.suspicions += 1;
+                    self.beat_now = true;
+                    Output::Suspect { node, boot, silent }
+                }
+                Verdict::Alive { node, boot, withdrawn } => {
+                    self.counters.suspicions_withdrawn += u64::from(withdrawn);
+                    self.beat_now = true;
+                    Output::Alive { node, boot }
+                }
+                Verdict::Dead { node, boot } => {
+                    self.counters.verdicts += 1;
+                    let led = self.coordinator == Some(node);
+                    let successor = led.then(|| self.successor(node)).flatten();
+                    Output::Dead { node, boot, successor }
+                }
+                Verdict::Link { peer, link, up } => Output::Link { peer, link, up },
+                Verdict::View(view) => Output::View(view),
+            });
+        }
+    }
+
+    /// Who should lead now that `dead` does not: of the full voters heard, the one with the newest
+    /// log, then the lowest id.
+    fn successor(&self, dead: NodeId) -> Option<NodeId> {
+        let newest = self.holder.newest_configuration()?;
+        let full = |node: NodeId| match self.config.members.get(&node) {
+            _ if node == self.config.node => self.config.role == Role::Full,
+            member => member.is_some_and(|member| member.role == Role::Full),
+        };
+        let log = |node: NodeId| match self.detector.peers().get(&node) {
+            _ if node == self.config.node => Some(self.config.log),
+            peer => peer.filter(|p| p.state == PeerState::Alive).map(|p| p.log),
+        };
+        let candidates = newest.all_voters().into_iter().filter(|&n| n != dead && full(n));
+        let ranked = candidates.filter_map(|n| Some((log(n)?, std::cmp::Reverse(n))));
+        ranked.max().map(|(_, std::cmp::Reverse(node))| node)
+    }
+
+    /// All that time brings, then the beat if one is due.
+    fn advance(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.with_holder(out, |holder, said| holder.tick(now, said));
+        let vacant = self.voter.expired(now);
+        self.tell_vacant(vacant, out);
+        self.pace.poll(now);
+        self.judge(now, out);
+        self.recommend_tick(now, out);
+        self.hasten(now);
+        if now >= self.next_beat {
+            self.beat_now = false;
+            self.beat(now, out);
+            // The own vote may ask for another.
+            self.hasten(now);
+        }
+    }
+
+    /// Moves the next beat up when something must be told at once.
+    fn hasten(&mut self, now: Instant) {
+        if self.beat_now {
+            let soonest = self.last_beat.map_or(now, |last| last + BEAT_GAP);
+            self.next_beat = self.next_beat.min(soonest);
+        }
+    }
+
+    fn judge(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let mut verdicts = Vec::new();
+        let newest = self.holder.newest_configuration();
+        let majority = |agrees: &dyn Fn(NodeId) -> bool| newest.is_some_and(|c| c.majority(agrees));
+        self.detector.judge(now, self.pace.interval(), majority, &mut verdicts);
+        self.tell(verdicts, out);
+    }
+
+    fn recommend_tick(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let wanted = (self.pace.delay(now) * 2).clamp(CONSENSUS_TICK.0, CONSENSUS_TICK.1);
+        let near = self.consensus_tick * 3 / 4..=self.consensus_tick * 5 / 4;
+        if !near.contains(&wanted) {
+            self.consensus_tick = wanted;
+            out.push(Output::ConsensusTick(wanted));
+        }
+    }
+
+    /// Sends a beat to every peer on every link, and votes on it here.
+    fn beat(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let duration = self.asked_duration();
+        let (seq, claims, mut releases) = self.holder.beat(now, duration);
+        cut(&mut releases, MAX_RELEASES);
+        let beat = Beat {
+            seq,
+            duration_micros: u32::try_from(duration.as_micros()).unwrap_or(u32::MAX),
+            log: self.config.log,
+            claims,
+            releases,
+            unheard: self
+                .detector
+                .unheard()
+                .map(|(node, boot)| Unheard { node, boot })
+                .take(MAX_UNHEARD)
+                .collect(),
+            relayed: self.relayed(),
+            away_millis: self.away_millis(now, seq),
+        };
+        self.counters.beats_sent += 1;
+        self.last_beat = Some(now);
+        let interval = self.pace.interval();
+        self.next_beat = now + self.rng.between(interval * 15 / 16, interval);
+        for to in self.config.members.keys().copied() {
+            for link in self.links_to(to) {
+                out.push(Output::Send { to, link, message: Message::Beat(beat.clone()) });
+            }
+        }
+        self.vote_for_self(now, &beat, out);
+    }
+
+    /// This node is a voter like any other: it judges its own claims by its own promises.
+    fn vote_for_self(&mut self, now: Instant, beat: &Beat, out: &mut Vec<Output>) {
+        let asking = Asking {
+            from: self.config.node,
+            boot: self.config.boot,
+            seq: beat.seq,
+            duration: beat.duration(),
+            claims: &beat.claims,
+            releases: &beat.releases,
+        };
+        let mut vacant = Vec::new();
+        let refusals = self.voter.answer(now, asking, &mut vacant);
+        self.tell_vacant(vacant, out);
+        let boot = self.config.boot;
+        let answer = Answer { boot, seq: beat.seq, configuration: self.named(), refusals };
+        self.count_answer(now, self.config.node, &answer, out);
+    }
+
+    /// D of the next beat: adapted, or as long as may be before a planned restart.
+    fn asked_duration(&self) -> Duration {
+        // spec: L9 "A planned restart first obtains a long lease (≤ 5 s …), shortened on return".
+        match self.restart {
+            Some(_) => self.config.terms.d_max,
+            None => self.pace.duration(),
+        }
+    }
+
+    /// The absence the beat `seq` announces: none before every lease is long.
+    fn away_millis(&mut self, now: Instant, seq: Seq) -> u16 {
+        let until = self.long_until(now);
+        match (&mut self.restart, until) {
+            (Some(restart), Some(until)) => {
+                restart.announced.get_or_insert(seq);
+                u16::try_from((until - now).min(AWAY_MAX).as_millis()).unwrap_or(u16::MAX)
+            }
+            _ => 0,
+        }
+    }
+
+    /// The earliest gate deadline, when every lease held has a long one (or none is held).
+    fn long_until(&self, now: Instant) -> Option<Instant> {
+        let long = self.config.terms.lease(self.config.terms.d_max);
+        let mut until = now + long;
+        for lease in self.holder.leases().filter(|lease| !lease.releasing && lease.gained) {
+            until = until.min(lease.open_until?);
+        }
+        (until - now >= long * 3 / 4).then_some(until)
+    }
+
+    fn ready_to_restart(&mut self, out: &mut Vec<Output>) {
+        let until = self.holder.leases().filter(|l| l.gained).filter_map(|l| l.open_until).min();
+        if let Some(restart) = &mut self.restart
+            && !std::mem::replace(&mut restart.ready, true)
+        {
+            out.push(Output::RestartReady { until });
+        }
+    }
+
+    fn relayed(&self) -> Vec<(NodeId, Vec<NodeId>)> {
+        let mut room = MAX_UNHEARD;
+        let mut rows = Vec::new();
+        for (node, mut deaf_to) in self.detector.relay() {
+            cut(&mut deaf_to, room);
+            room -= deaf_to.len();
+            if !deaf_to.is_empty() {
+                rows.push((node, deaf_to));
+            }
+        }
+        rows
+    }
+
+    /// The links a peer can be reached by, those whose carrier is down left out.
+    pub(crate) fn links_to(&self, peer: NodeId) -> Vec<LinkId> {
+        let Some(member) = self.config.members.get(&peer) else { return Vec::new() };
+        let usable = self.config.links.intersection(&member.links);
+        usable.copied().filter(|link| !self.down.contains(link)).collect()
+    }
+}
+
+fn links_of(members: &BTreeMap<NodeId, Member>) -> BTreeMap<NodeId, BTreeSet<LinkId>> {
+    members.iter().map(|(&node, member)| (node, member.links.clone())).collect()
+}
+
+/// Shortens `list` to `bound`; true when it was longer.
+fn cut<T>(list: &mut Vec<T>, bound: usize) -> bool {
+    let longer = list.len() > bound;
+    list.truncate(bound);
+    longer
 }

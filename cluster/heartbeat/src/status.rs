@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use haven_base::Instant;
-use haven_membership::View;
+use haven_lease::LeaseView;
+use haven_membership::{LinkState, Peer, PeerState, View};
 use haven_types::{BootId, Epoch, GroupId, LinkId, LogPosition, NodeId};
 use serde::{Deserialize, Serialize};
+
+use crate::Heartbeat;
 
 /// A snapshot of the machine.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -33,20 +36,6 @@ pub struct Status {
     pub counters: Counters,
 }
 
-/// A peer as the detector sees it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub enum PeerState {
-    /// Never heard by this process.
-    #[default]
-    Unknown,
-    /// Heard within its threshold.
-    Alive,
-    /// Silent for longer than its threshold; no majority agrees yet.
-    Suspected,
-    /// Declared dead by a majority.
-    Dead,
-}
-
 /// One peer.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct PeerStatus {
@@ -70,14 +59,12 @@ pub enum LinkFault {
     /// None: frames arrive.
     #[default]
     None,
-    /// The local carrier is down, or nobody is heard on this link.
+    /// The local carrier is down, or nobody at all is heard on this link.
     Local,
-    /// Others are heard on this link, and the peer is heard on others: its interface or cable.
-    Peer,
+    /// Others are heard on this link and the peer on others: its interface, or the path to it.
+    Remote,
     /// The peer is heard on no link at all.
     PeerSilent,
-    /// The peer hears us there, but we do not hear it, or only we two fail: the path between.
-    Path,
 }
 
 /// One link to one peer.
@@ -110,8 +97,6 @@ pub struct LeaseStatus {
     pub open: bool,
     /// True while it is being given up.
     pub releasing: bool,
-    /// Who was last said to hold it, by a voter's refusal, as far as known.
-    pub refused_by: Option<NodeId>,
 }
 
 /// Events counted since the start of the process.
@@ -145,4 +130,70 @@ pub struct Counters {
     pub stalls: u64,
     /// Claims refused by this voter.
     pub refusals: u64,
+}
+
+impl Heartbeat {
+    /// What the machine knows, for the command line and for metrics.
+    #[must_use]
+    pub fn status(&self, now: Instant) -> Status {
+        let lease = |lease: LeaseView| {
+            let LeaseView { epoch, until, gained: open, releasing, .. } = lease;
+            (lease.group, LeaseStatus { epoch, until, open, releasing })
+        };
+        Status {
+            node: self.config.node,
+            boot: self.config.boot,
+            duration: self.pace.duration(),
+            interval: self.pace.interval(),
+            view: self.detector.view().clone(),
+            peers: self.detector.peers().iter().map(|(&n, p)| (n, self.peer(now, n, p))).collect(),
+            leases: self.holder.leases().map(lease).collect(),
+            promises: self.voter.promised(now),
+            silent_until: self.voter.silent_until(),
+            counters: self.counters,
+        }
+    }
+
+    /// True while this node's own detector holds `node` alive: then a forced vote request against
+    /// it is dropped (ARCHITECTURE §5).
+    #[must_use]
+    pub fn hears(&self, node: NodeId) -> bool {
+        self.detector.peers().get(&node).is_some_and(|peer| peer.state == PeerState::Alive)
+    }
+
+    fn peer(&self, now: Instant, node: NodeId, peer: &Peer) -> PeerStatus {
+        let link = |(&number, link): (&LinkId, &LinkState)| {
+            let status = LinkStatus {
+                up: link.up,
+                since: link.since,
+                rtt_min: link.rtt_min,
+                rtt_smooth: link.rtt_smooth,
+                rtt_max: Some(link.rtt_peaks.first(now)).filter(|rtt| !rtt.is_zero()),
+                loss_permille: link.loss_permille(),
+                fault: self.fault(number, link, peer),
+            };
+            (number, status)
+        };
+        PeerStatus {
+            boot: peer.boot,
+            state: peer.state,
+            last_heard: peer.last_heard,
+            threshold: self.detector.threshold(now, node),
+            log: peer.log,
+            links: peer.links.iter().map(link).collect(),
+        }
+    }
+
+    fn fault(&self, number: LinkId, link: &LinkState, peer: &Peer) -> LinkFault {
+        let anybody = || {
+            let mut links = self.detector.peers().values().filter_map(|p| p.links.get(&number));
+            links.any(|link| link.up)
+        };
+        match link.up {
+            true => LinkFault::None,
+            false if self.down.contains(&number) || !anybody() => LinkFault::Local,
+            false if peer.state != PeerState::Alive => LinkFault::PeerSilent,
+            false => LinkFault::Remote,
+        }
+    }
 }

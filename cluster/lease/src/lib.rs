@@ -1,4 +1,4 @@
-//! One owner per address: the voter's promises ([`Promises`]) and the holder's claims ([`Claims`]).
+//! One owner per address: the voter's promises ([`Voter`]) and the holder's claims ([`Holder`]).
 //!
 //! The rules are L1–L9 of ARCHITECTURE §5 (the idea of `PaxosLease`: no synchronised clocks, nothing
 //! on disk); each is cited as `spec: L<n>` at the line that meets it. Both machines live on the
@@ -15,14 +15,20 @@
 
 mod configuration;
 mod gate;
+mod holder;
 mod promises;
+mod rounds;
 mod rules;
 mod terms;
+mod voter;
 mod wire;
 
 pub use configuration::Configuration;
 pub use gate::{GateOrder, LossCause, Ticket};
-pub use promises::{Promise, PromiseTable};
+pub use holder::{Answered, Holder, HolderOutput, LeaseView, MAX_CLAIMS, TooManyClaims};
+pub use promises::{MAX_PROMISED_BEATS, Promise, PromiseTable};
+pub use rounds::{MAX_ROUNDS, Round, Rounds};
 pub use rules::{Rule, Rules};
 pub use terms::Terms;
+pub use voter::{Asking, MAX_GROUPS, Voter};
 pub use wire::{Claim, Refusal, RefusalCause, Release};

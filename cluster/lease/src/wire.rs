@@ -40,6 +40,8 @@ pub enum RefusalCause {
     NotVoter,
     /// The claim is older than a release or a gate the voter has heard of.
     Stale,
+    /// The voter already keeps promises about its limit of groups.
+    TooMany,
 }
 
 /// A voter's refusal of one claim. Claims of the beat that are not refused are promised.

@@ -1,4 +1,9 @@
 //! Failure detection per link and node, and view formation.
+//!
+//! [`Detector`] learns from arrivals how regularly each peer is heard, suspects a peer that is silent
+//! for longer, and declares it dead once a majority of the voters agrees at the same time (L6 of
+//! ARCHITECTURE §5). Link faults are told from node faults: a link is down when it alone is silent.
+//! It lives inside `haven_heartbeat::Heartbeat`, whose beats carry its reports.
 
 #![cfg_attr(
     test,
@@ -9,6 +14,15 @@
     )
 )]
 
+mod detector;
+mod link;
+mod peaks;
 mod view;
 
-pub use view::View;
+pub use detector::{
+    AWAY_MAX, Clauses, Detector, JITTER_MAX, NEVER_HEARD_AFTER, Peer, PeerState, Report,
+    SILENCE_FLOOR, SILENCE_UNSURE, Verdict,
+};
+pub use link::LinkState;
+pub use peaks::Peaks;
+pub use view::{FLAP_HOLD, PART_AFTER, View};

@@ -1,0 +1,152 @@
+//! How long a lease is asked for, and how often: D and the beat interval, from measured round trips.
+
+use std::time::Duration;
+
+use haven_base::Instant;
+use haven_lease::Terms;
+use haven_membership::Peaks;
+
+/// Beats are never further apart, so that in a noisy network, where D is long, a renewal has many
+/// tries.
+pub(crate) const INTERVAL_MAX: Duration = Duration::from_millis(25);
+/// D that a single hold-up may lead to; what is measured over time may lead further.
+const SURGE_MAX: Duration = Duration::from_millis(500);
+/// A surge ends when no hold-up was seen for so long.
+const SURGE_HOLD: Duration = Duration::from_secs(3);
+/// Longer gaps between renewals are outages; nothing is learned from them.
+const OUTAGE: Duration = Duration::from_millis(600);
+/// D comes down by a tenth in this time: to a half in about a minute.
+const EASE_EVERY: Duration = Duration::from_secs(10);
+
+/// D, adapted: up at once, down over minutes.
+///
+/// Three measures ask for a D, the longest wins:
+/// - the *age* of the newest beat that a majority answered, just before the next was: that is what a
+///   lease must outlast. D's lease is one and a half times the second largest of the last minute;
+/// - the *delay* until a majority answered a beat: D is two and a half times the second largest;
+/// - a *surge*: as soon as the age exceeds half of a lease, D is four times the age, to be on the safe
+///   side until the other two have seen enough, for as long as hold-ups recur.
+///
+/// With 20 % loss and 0–100 ms of delay each way among three nodes, delays reach 190 ms and ages
+/// 230 ms, so D settles near 480 ms: a lease (424 ms) that lapses less than once a day, and a promise
+/// that ends about 0.53 s after its beat.
+#[derive(Clone, Debug)]
+pub(crate) struct Pace {
+    terms: Terms,
+    floor: Duration,
+    ceiling: Duration,
+    ages: Peaks,
+    delays: Peaks,
+    /// What ages and delays ask for, eased down slowly.
+    learned: Duration,
+    eased: Instant,
+    surge: Option<(Duration, Instant)>,
+    /// The send of the newest beat that a majority answered.
+    newest: Option<Instant>,
+    /// Beats sent before this say nothing: the thread stood still since.
+    trusted: Instant,
+}
+
+impl Pace {
+    pub(crate) fn new(terms: Terms, floor: Duration, ceiling: Duration, now: Instant) -> Self {
+        Self {
+            terms,
+            floor: floor.min(terms.d_max),
+            ceiling: ceiling.min(terms.d_max),
+            ages: Peaks::default(),
+            delays: Peaks::default(),
+            learned: Duration::ZERO,
+            eased: now,
+            surge: None,
+            newest: None,
+            trusted: now,
+        }
+    }
+
+    /// D.
+    pub(crate) fn duration(&self) -> Duration {
+        let surge = self.surge.map_or(Duration::ZERO, |(duration, _)| duration);
+        self.steady().max(surge).min(self.ceiling.max(self.floor))
+    }
+
+    /// D without the surge.
+    fn steady(&self) -> Duration {
+        self.floor.max(self.learned)
+    }
+
+    /// How far apart beats are sent.
+    pub(crate) fn interval(&self) -> Duration {
+        interval_of(self.duration())
+    }
+
+    /// The second largest time of the last minute until a majority had answered.
+    pub(crate) fn delay(&self, now: Instant) -> Duration {
+        self.delays.second(now)
+    }
+
+    /// A majority answered the beat sent at `sent`, after `took`.
+    pub(crate) fn completed(&mut self, now: Instant, sent: Instant, took: Duration) {
+        if sent < self.trusted {
+            return;
+        }
+        self.hold_up(now);
+        if took <= OUTAGE {
+            self.delays.note(now, took);
+        }
+        if let Some(newest) = self.newest.filter(|&newest| newest < sent) {
+            let age = now - newest;
+            if age <= OUTAGE {
+                self.ages.note(now, age);
+            }
+        }
+        self.newest = self.newest.max(Some(sent));
+        self.learn(now);
+    }
+
+    /// The thread stood still for `late` until now: what is measured across that says nothing of
+    /// the network; but a lease should outlast such a time if it recurs.
+    pub(crate) fn stalled(&mut self, now: Instant, late: Duration) {
+        let age = late + self.interval();
+        if age <= OUTAGE {
+            self.ages.note(now, age);
+            self.learn(now);
+        }
+        self.trusted = now;
+        self.newest = None;
+    }
+
+    /// Looks at the clock: raises D when the newest answered beat has become old.
+    pub(crate) fn poll(&mut self, now: Instant) {
+        self.hold_up(now);
+        if self.surge.is_some_and(|(_, until)| now >= until) {
+            self.surge = None;
+        }
+        if now - self.eased >= EASE_EVERY {
+            self.eased = now;
+            self.learned = self.learned * 9 / 10;
+            self.learn(now);
+        }
+    }
+
+    fn hold_up(&mut self, now: Instant) {
+        let Some(newest) = self.newest else { return };
+        let age = now - newest;
+        if age > self.terms.lease(self.steady()) / 2 {
+            let asked = (age * 4).min(SURGE_MAX);
+            let before = self.surge.map_or(Duration::ZERO, |(duration, _)| duration);
+            self.surge = Some((asked.max(before), now + SURGE_HOLD));
+        }
+    }
+
+    fn learn(&mut self, now: Instant) {
+        let by_age = self.ages.second(now) * 3 / 2;
+        let by_delay = self.delays.second(now) * 5 / 2;
+        let asked = self.terms.duration_for(by_age).max(by_delay);
+        self.learned = self.learned.max(asked).min(self.ceiling);
+    }
+}
+
+/// The beat interval that goes with `duration`: D/4, at most 25 ms.
+pub(crate) fn interval_of(duration: Duration) -> Duration {
+    (duration / 4).min(INTERVAL_MAX)
+}
