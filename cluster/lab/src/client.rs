@@ -14,7 +14,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::error::LabError;
 use crate::outage::{Connect, Connected, LongConnection, Probe, ProbeLog};
-use crate::packet_socket::realtime;
+use haven_host::capture::realtime;
 
 /// How long the client waits for a connection before it calls it lost.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(3);

@@ -75,6 +75,9 @@ pub enum LabError {
         /// Where to look.
         hint: String,
     },
+    /// A packet socket failed.
+    #[error(transparent)]
+    Capture(#[from] haven_host::capture::CaptureError),
     /// A file, socket or process call failed.
     #[error("cannot {attempt}")]
     Io {

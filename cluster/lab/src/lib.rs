@@ -23,7 +23,6 @@ pub mod keepalived;
 pub mod measure;
 pub mod namespace;
 pub mod outage;
-pub mod packet_socket;
 pub mod processes;
 pub mod relay;
 pub mod ruleset;

@@ -18,9 +18,9 @@ use crate::namespace;
 use crate::outage::{
     Connect, ConnectFigures, LongConnection, Probe, ProbeFigures, connect_figures, probe_figures,
 };
-use crate::packet_socket::{PacketSocket, realtime};
 use crate::sighting::{Sighting, classify};
 use crate::topology::{Net, Place, SERVICE_PORT};
+use haven_host::capture::{PacketSocket, realtime};
 
 /// How a measurement is made.
 #[derive(Clone, Copy, Debug)]

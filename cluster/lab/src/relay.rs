@@ -16,9 +16,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::bed::Bed;
 use crate::error::LabError;
 use crate::namespace;
-use crate::packet_socket::{FRAME_ROOM, PacketSocket, realtime};
 use crate::ruleset::{DelayedPath, delayed_paths};
 use crate::topology::Place;
+use haven_host::capture::{FRAME_ROOM, PacketSocket, realtime};
 
 /// Most frames in flight; what comes on top is dropped, as a switch would. At 20,000 frames a
 /// second and 100 ms of delay 2,000 are.

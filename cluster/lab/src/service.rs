@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::error::LabError;
-use crate::packet_socket::realtime;
+use haven_host::capture::realtime;
 
 /// Most connections served at once; more are closed as they come.
 const MOST_CONNECTIONS: usize = 4096;

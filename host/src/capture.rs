@@ -1,8 +1,6 @@
-//! Packet sockets on one port: the frames a node sends, stamped by the kernel, and the means to
-//! pass frames on.
-//!
-//! The only module of the lab with `unsafe`: packet addresses and control messages have no safe
-//! wrapper in the crates we use.
+//! Packet sockets on one port: the frames that come in by it, stamped by the kernel, and the means
+//! to pass frames on. For whoever watches or delays other machines' traffic (`haven lab`).
+
 #![allow(unsafe_code, reason = "packet(7) addresses and control messages need the C structures")]
 #![allow(
     clippy::cast_possible_truncation,
@@ -14,10 +12,21 @@ use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
-use crate::error::LabError;
+/// A system call on a port's packet socket failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {attempt} {port}")]
+pub struct CaptureError {
+    /// What was attempted.
+    pub attempt: &'static str,
+    /// The port.
+    pub port: String,
+    /// What the system said.
+    #[source]
+    pub source: io::Error,
+}
 
 /// Greatest frame with its virtio header: a GSO packet of 64 KiB.
-pub(crate) const FRAME_ROOM: usize = 65_600;
+pub const FRAME_ROOM: usize = 65_600;
 
 /// A packet socket bound to one interface of the namespace it was made in.
 #[derive(Debug)]
@@ -39,8 +48,8 @@ impl PacketSocket {
     /// Opens a socket that sees what the other end of `port`'s cable sends, each frame stamped.
     ///
     /// # Errors
-    /// [`LabError::Io`] naming the port.
-    pub fn capture(port: &str) -> Result<Self, LabError> {
+    /// [`CaptureError`] naming the port.
+    pub fn capture(port: &str) -> Result<Self, CaptureError> {
         let socket = Self::open(port)?;
         socket.option(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
         socket.option(libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, 1)?;
@@ -53,8 +62,8 @@ impl PacketSocket {
     /// front), so that they can be sent on unchanged by [`Self::outlet`].
     ///
     /// # Errors
-    /// [`LabError::Io`] naming the port.
-    pub fn intake(port: &str) -> Result<Self, LabError> {
+    /// [`CaptureError`] naming the port.
+    pub fn intake(port: &str) -> Result<Self, CaptureError> {
         let socket = Self::open(port)?;
         socket.option(libc::SOL_PACKET, libc::PACKET_VNET_HDR, 1)?;
         socket.option(libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, 1)?;
@@ -67,8 +76,8 @@ impl PacketSocket {
     /// hook.
     ///
     /// # Errors
-    /// [`LabError::Io`] naming the port.
-    pub fn outlet(port: &str) -> Result<Self, LabError> {
+    /// [`CaptureError`] naming the port.
+    pub fn outlet(port: &str) -> Result<Self, CaptureError> {
         let socket = Self::open(port)?;
         socket.option(libc::SOL_PACKET, libc::PACKET_VNET_HDR, 1)?;
         socket.option(libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, 1)?;
@@ -76,13 +85,14 @@ impl PacketSocket {
         Ok(socket)
     }
 
-    fn open(port: &str) -> Result<Self, LabError> {
+    fn open(port: &str) -> Result<Self, CaptureError> {
         let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         // SAFETY: socket(2) takes integers only. Protocol 0 receives nothing until bound.
         let raw = unsafe { libc::socket(libc::AF_PACKET, kind, 0) };
         if raw < 0 {
-            let attempt = format!("open a packet socket for {port}");
-            return Err(LabError::io(attempt)(io::Error::last_os_error()));
+            let source = io::Error::last_os_error();
+            let (attempt, port) = ("open a packet socket for", port.to_owned());
+            return Err(CaptureError { attempt, port, source });
         }
         // SAFETY: `raw` was just returned by socket(2) and belongs to nobody else.
         let fd = unsafe { OwnedFd::from_raw_fd(raw) };
@@ -90,11 +100,11 @@ impl PacketSocket {
     }
 
     /// Room for a few seconds of traffic, so that a busy reader loses nothing.
-    fn room(&self) -> Result<(), LabError> {
+    fn room(&self) -> Result<(), CaptureError> {
         self.option(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, 64 << 20)
     }
 
-    fn option(&self, level: i32, name: i32, value: i32) -> Result<(), LabError> {
+    fn option(&self, level: i32, name: i32, value: i32) -> Result<(), CaptureError> {
         let length = size_of::<i32>() as libc::socklen_t;
         // SAFETY: the pointer and the length describe `value`, which outlives the call.
         let done = unsafe {
@@ -103,9 +113,9 @@ impl PacketSocket {
         self.check(i64::from(done), "set an option of the packet socket on").map(drop)
     }
 
-    fn bind(&self, protocol: i32) -> Result<(), LabError> {
+    fn bind(&self, protocol: i32) -> Result<(), CaptureError> {
         let index = rustix::net::netdevice::name_to_index(&self.fd, &self.port)
-            .map_err(|e| LabError::io(format!("find interface {}", self.port))(e.into()))?;
+            .map_err(|e| self.failed("find interface", e.into()))?;
         // SAFETY: sockaddr_ll is plain integers, for which zero is a value.
         let mut address: libc::sockaddr_ll = unsafe { zeroed() };
         address.sll_family = libc::AF_PACKET as u16;
@@ -117,17 +127,19 @@ impl PacketSocket {
         self.check(i64::from(done), "bind a packet socket to").map(drop)
     }
 
-    fn check(&self, result: i64, attempt: &str) -> Result<usize, LabError> {
-        usize::try_from(result).map_err(|_| {
-            LabError::io(format!("{attempt} {}", self.port))(io::Error::last_os_error())
-        })
+    fn check(&self, result: i64, attempt: &'static str) -> Result<usize, CaptureError> {
+        usize::try_from(result).map_err(|_| self.failed(attempt, io::Error::last_os_error()))
+    }
+
+    fn failed(&self, attempt: &'static str, source: io::Error) -> CaptureError {
+        CaptureError { attempt, port: self.port.clone(), source }
     }
 
     /// Takes the next frame, or `None` when there is none yet.
     ///
     /// # Errors
-    /// [`LabError::Io`] when the port is gone.
-    pub fn receive(&self, buffer: &mut [u8]) -> Result<Option<Received>, LabError> {
+    /// [`CaptureError`] when the port is gone.
+    pub fn receive(&self, buffer: &mut [u8]) -> Result<Option<Received>, CaptureError> {
         let mut control = [0u64; 16];
         let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
         // SAFETY: msghdr is integers and pointers, for which zero (null) is a value.
@@ -143,8 +155,7 @@ impl PacketSocket {
             let error = io::Error::last_os_error();
             let empty =
                 matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
-            let failed = LabError::io(format!("read frames of {}", self.port));
-            return if empty { Ok(None) } else { Err(failed(error)) };
+            return if empty { Ok(None) } else { Err(self.failed("read frames of", error)) };
         }
         let length = usize::try_from(got).unwrap_or(0);
         Ok(Some(Received { length, at_nanos: timestamp(&message) }))
