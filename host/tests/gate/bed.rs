@@ -106,9 +106,8 @@ impl Port {
         address.sll_ifindex = i32::try_from(index).unwrap();
         let length = u32::try_from(size_of::<libc::sockaddr_ll>()).unwrap();
         // SAFETY: `address` is a sockaddr_ll of `length` bytes.
-        let bound = unsafe {
-            libc::bind(fd.as_raw_fd(), std::ptr::from_ref(&address).cast(), length)
-        };
+        let bound =
+            unsafe { libc::bind(fd.as_raw_fd(), std::ptr::from_ref(&address).cast(), length) };
         if bound < 0 {
             return Err(io::Error::last_os_error());
         }

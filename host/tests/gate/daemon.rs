@@ -41,6 +41,11 @@ impl Daemon {
         Self { child, input, output }
     }
 
+    /// The process that has the gate: `ip netns exec` becomes the binary, so it is the child itself.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn pid(&self) -> rustix::process::Pid {
         rustix::process::Pid::from_child(&self.child)
     }

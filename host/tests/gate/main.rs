@@ -8,5 +8,7 @@
 
 mod bed;
 mod daemon;
+mod devices;
 mod enforcement;
 mod frames;
+mod process;

@@ -1,0 +1,300 @@
+//! Devices that come, are renamed, join a bridge; hooks that are taken away.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use haven_host::bpf::Hook;
+use haven_host::gate::{BackEnd, Choice, EntryKind, Gate};
+
+use crate::bed::{Bed, Namespace, PATIENCE, Port, SILENCE, entries, possible, run};
+use crate::frames::{CLIENT4, NODE_MAC, NODE4, VIP4, arp, claim, gratuitous};
+
+fn closed(bed: &Bed, choice: Choice) -> Gate {
+    let mut config = bed.config();
+    config.back_end = choice;
+    let mut gate = Gate::open(&config).unwrap();
+    gate.set_entries(&entries(EntryKind::Exclusive)).unwrap();
+    gate
+}
+
+/// Handles events, as the heartbeat thread does, until `done`.
+fn handle_events(gate: &mut Gate, mut done: impl FnMut(&Gate) -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !done(gate) {
+        assert!(Instant::now() < end, "no event led there: {:?}", gate.status());
+        let limit = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
+        let events = gate.events();
+        let mut waits: Vec<_> = events
+            .iter()
+            .map(|fd| rustix::event::PollFd::new(fd, rustix::event::PollFlags::IN))
+            .collect();
+        rustix::event::poll(&mut waits, Some(&limit)).unwrap();
+        gate.on_event().unwrap();
+    }
+}
+
+fn hooked(gate: &Gate, name: &str) -> Vec<Hook> {
+    let status = gate.status();
+    status.devices.iter().find(|d| d.name == name).map_or_else(Vec::new, |d| d.hooks.clone())
+}
+
+const BOTH: [Hook; 2] = [Hook::Ingress, Hook::Egress];
+
+#[test]
+fn a_new_device_gets_the_gate_and_a_renamed_one_keeps_it() {
+    if !possible() {
+        return;
+    }
+    for choice in [Choice::Auto, Choice::BpfClsact] {
+        let bed = Bed::new();
+        bed.node.within(|| {
+            let mut gate = closed(&bed, choice);
+            assert_eq!(hooked(&gate, "lan0"), BOTH);
+            Bed::link(&bed.node, &bed.client, "lan1");
+            handle_events(&mut gate, |gate| hooked(gate, "lan1") == BOTH);
+            let second = Port::open(&bed.client, "lan1");
+            assert!(bed.answers_on(&second).is_empty(), "the new device is silent");
+
+            bed.node.run("ip link set lan1 down");
+            bed.node.run("ip link set lan1 name lan9");
+            bed.node.run("ip link set lan9 up");
+            handle_events(&mut gate, |gate| hooked(gate, "lan9") == BOTH);
+            assert_eq!(hooked(&gate, "lan1"), [], "the old name is forgotten");
+            assert!(bed.answers_on(&second).is_empty(), "the renamed device is silent");
+
+            bed.node.run("ip link del lan9");
+            handle_events(&mut gate, |gate| hooked(gate, "lan9").is_empty());
+            assert_eq!(gate.status().missing, []);
+            gate.remove_all().unwrap();
+        });
+    }
+}
+
+#[test]
+fn loopback_is_left_alone() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.node.within(|| {
+        let gate = closed(&bed, Choice::Auto);
+        assert!(gate.status().devices.iter().all(|d| d.name != "lo"));
+        // The service on this host stays reachable for this host's own processes.
+        let server = std::net::UdpSocket::bind((VIP4, 7001)).unwrap();
+        server.set_read_timeout(Some(PATIENCE)).unwrap();
+        let client = std::net::UdpSocket::bind((NODE4, 0)).unwrap();
+        client.send_to(b"local", (VIP4, 7001)).unwrap();
+        assert_eq!(server.recv_from(&mut [0; 8]).unwrap().0, 5);
+        gate.remove_all().unwrap();
+    });
+}
+
+#[test]
+fn hooks_taken_away_are_noticed_and_restored() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.node.within(|| {
+        let mut gate = closed(&bed, Choice::BpfClsact);
+        assert_eq!(gate.status().back_end, BackEnd::Clsact);
+        assert_eq!(gate.repair().unwrap().restored, [], "nothing to mend");
+        bed.node.run("tc qdisc del dev lan0 clsact");
+        bed.assert_open("somebody took the gate away");
+        let restored = gate.repair().unwrap().restored;
+        assert_eq!(restored, BOTH.map(|hook| ("lan0".to_owned(), hook)));
+        bed.assert_silent("mended");
+        gate.remove_all().unwrap();
+
+        // `tcx` hooks do not care for queueing disciplines.
+        let mut gate = closed(&bed, Choice::Auto);
+        if gate.status().back_end == BackEnd::Tcx {
+            bed.node.run("tc qdisc replace dev lan0 clsact");
+            bed.node.run("tc qdisc del dev lan0 clsact");
+            bed.assert_silent("tc cannot take tcx hooks away");
+            assert_eq!(gate.repair().unwrap().restored, []);
+        } else {
+            println!("skipped, because this kernel has no tcx");
+        }
+        gate.remove_all().unwrap();
+    });
+}
+
+/// The node is a switch for a guest behind `tap0`; the bridge `br0` has the node's addresses.
+struct Bridged {
+    bed: Bed,
+    guest: Namespace,
+}
+
+impl Bridged {
+    fn new() -> Self {
+        let bed = Bed::new();
+        let guest = Namespace::new("guest");
+        run(&format!(
+            "ip -n {} link add tap0 type veth peer name lan0 netns {}",
+            bed.node.name, guest.name
+        ));
+        bed.node.run("ip addr flush dev lan0");
+        let mac = NODE_MAC.map(|b| format!("{b:02x}")).join(":");
+        bed.node.run(&format!("ip link add br0 address {mac} type bridge forward_delay 0"));
+        bed.node.run("sysctl -qw net.ipv6.conf.br0.accept_dad=0");
+        for port in ["lan0", "tap0"] {
+            bed.node.run(&format!("ip link set {port} master br0"));
+            bed.node.run(&format!("ip link set {port} up"));
+        }
+        bed.node.run("ip link set br0 up");
+        guest.run("ip link set lan0 up");
+        bed.address_node("br0");
+        Self { bed, guest }
+    }
+}
+
+#[test]
+fn a_bridge_is_silent_itself_but_carries_what_others_say() {
+    if !possible() {
+        return;
+    }
+    let Bridged { bed, guest } = Bridged::new();
+    let guest_port = Port::open(&guest, "lan0");
+    bed.node.within(|| {
+        bed.assert_open("no gate yet");
+        let mut gate = closed(&bed, Choice::Auto);
+        assert_eq!(hooked(&gate, "br0"), BOTH);
+        assert_eq!(hooked(&gate, "lan0"), [Hook::Egress], "a port");
+        bed.assert_silent("the bridge device has the gate");
+        let raw = Port::open(&bed.node, "lan0");
+        bed.port.forget();
+        raw.send(&gratuitous(VIP4));
+        assert_eq!(bed.port.receive(SILENCE).and_then(|f| claim(&f)), None, "sent by us on a port");
+
+        // A guest asks for the address, and its owner, outside, answers: both cross the bridge.
+        let guest_mac = [2, 0, 0, 0, 0, 0x55];
+        let question = arp(guest_mac, 1, "192.0.2.55".parse().unwrap(), VIP4, [0xff; 6]);
+        guest_port.send(&question);
+        assert!(heard(&bed.port, &question), "the guest's question reaches the client net");
+        let owner_mac = [2, 0, 0, 0, 0, 0x66];
+        let reply = arp(owner_mac, 2, VIP4, CLIENT4, guest_mac);
+        bed.port.send(&reply);
+        assert!(heard(&guest_port, &reply), "the owner's reply reaches the guest");
+
+        // The port leaves the bridge: it is judged whole again.
+        bed.node.run("ip link set lan0 nomaster");
+        handle_events(&mut gate, |gate| hooked(gate, "lan0") == BOTH);
+        bed.assert_silent("off the bridge");
+        bed.node.run("ip link set lan0 master br0");
+        handle_events(&mut gate, |gate| hooked(gate, "lan0") == [Hook::Egress]);
+        gate.remove_all().unwrap();
+    });
+}
+
+fn heard(port: &Port, frame: &[u8]) -> bool {
+    let end = Instant::now() + PATIENCE;
+    while let Some(left) = end.checked_duration_since(Instant::now()) {
+        match port.receive(left) {
+            Some(seen) if seen == frame => return true,
+            Some(_) => {}
+            None => break,
+        }
+    }
+    false
+}
+
+#[test]
+fn gates_in_many_namespaces_do_not_meet() {
+    if !possible() {
+        return;
+    }
+    let beds: Vec<Bed> = (0..4).map(|_| Bed::new()).collect();
+    let gates: Vec<Gate> =
+        beds.iter().map(|bed| bed.node.within(|| closed(bed, Choice::Auto))).collect();
+    // One device moves to another namespace of the same host and back: its gate is not taken for another's.
+    let (first, second) = (&beds[0], &beds[1]);
+    run(&format!("ip -n {} link set lan0 name old0 netns {}", first.node.name, second.node.name));
+    drop(gates);
+    let mut seen = Vec::new();
+    for bed in &beds[1..] {
+        bed.node.within(|| {
+            let gate = Gate::open(&bed.config()).unwrap();
+            seen.push(gate.entries().len());
+            bed.assert_silent("each has its own");
+            gate.remove_all().unwrap();
+            bed.assert_open("and takes only its own away");
+        });
+    }
+    assert_eq!(seen, [2, 2, 2]);
+}
+
+#[test]
+fn tunnels_without_ethernet_headers_are_gated() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    let tun = Command::new("ip")
+        .args(["-n", &bed.node.name, "tuntap", "add", "tun0", "mode", "tun"])
+        .output()
+        .unwrap();
+    if !tun.status.success() {
+        println!("skipped, because this kernel has no tun devices");
+        return;
+    }
+    bed.node.run("ip link set tun0 up");
+    bed.node.run(&format!("ip route add 198.51.100.0/24 dev tun0 src {VIP4}"));
+    bed.node.within(|| {
+        let gate = closed(&bed, Choice::Auto);
+        assert_eq!(hooked(&gate, "tun0"), BOTH);
+        let dropped = || {
+            let out = Command::new("ip").args(["-s", "-j", "link", "show", "tun0"]).output();
+            String::from_utf8(out.unwrap().stdout).unwrap()
+        };
+        let before = dropped();
+        let socket = std::net::UdpSocket::bind((VIP4, 0)).unwrap();
+        let sent = socket.send_to(b"out", "198.51.100.1:9");
+        let after = dropped();
+        // The tunnel has no reader, so a frame that reached it counts as an error or drop of the device.
+        assert_eq!(before, after, "nothing reached the tunnel: {sent:?}");
+        let own = std::net::UdpSocket::bind((NODE4, 0)).unwrap();
+        drop(own.send_to(b"out", "198.51.100.1:9"));
+        assert_ne!(before, dropped(), "the node's own address is free");
+        gate.remove_all().unwrap();
+    });
+}
+
+#[test]
+fn thousands_of_entries_are_taken_and_taken_over() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    let mut many = entries(EntryKind::Exclusive);
+    for number in 0..8_000_u32 {
+        let group = 100 + number % 1_000;
+        let kind = EntryKind::Exclusive;
+        let v4 = std::net::Ipv4Addr::from(0x0a00_0001 + number);
+        let v6 = std::net::Ipv6Addr::from((0x2001_0db8_u128 << 96) + 0x1_0000 + u128::from(number));
+        for address in [v4.into(), v6.into()] {
+            many.push(haven_host::gate::Entry { address, kind, group });
+        }
+    }
+    bed.node.within(|| {
+        let mut gate = Gate::open(&bed.config()).unwrap();
+        let started = Instant::now();
+        gate.set_entries(&many).unwrap();
+        println!("{} entries set in {:?}", many.len(), started.elapsed());
+        bed.assert_silent("among thousands");
+        let until = crate::bed::from_now(Duration::from_secs(60));
+        for group in 100..1_100 {
+            assert!(matches!(gate.renew(group, until), Ok(haven_host::gate::Renewal::Open { .. })));
+        }
+        drop(gate);
+        let started = Instant::now();
+        let mut gate = Gate::open(&bed.config()).unwrap();
+        println!("taken over in {:?}", started.elapsed());
+        assert_eq!(gate.entries().len(), many.len());
+        assert_eq!(gate.deadlines().unwrap().len(), 1_000);
+        gate.set_entries(&many[..2]).unwrap();
+        assert_eq!(gate.entries().len(), 2);
+        bed.assert_silent("the others are gone, these stay");
+        gate.remove_all().unwrap();
+    });
+}

@@ -1,0 +1,227 @@
+//! Owners killed, stopped, restarted, or started where they may not or cannot.
+#![allow(unsafe_code, reason = "prctl installs the filter that plays a kernel without bpf(2)")]
+
+use std::net::UdpSocket;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use haven_host::gate::{EntryKind, Gate, GateError, Renewal};
+use rustix::process::Signal;
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+
+use crate::bed::{Bed, GROUP, Namespace, PATIENCE, entries, from_now, possible, run};
+use crate::daemon::Daemon;
+use crate::frames::{CLIENT4, VIP4};
+
+#[test]
+fn a_restart_costs_no_packet_and_finds_what_the_kernel_holds() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    let server = bed.node.within(|| UdpSocket::bind((VIP4, 7000)).unwrap());
+    let client = bed.client.within(|| UdpSocket::bind((CLIENT4, 0)).unwrap());
+    server.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    client.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let mut old = Daemon::start(&bed);
+    old.own("exclusive");
+    let held = old.ask("renew 60000");
+    let stop = AtomicBool::new(false);
+    let (sent, lost) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut buffer = [0; 16];
+            while !stop.load(Ordering::Relaxed) {
+                if let Ok((length, from)) = server.recv_from(&mut buffer) {
+                    server.send_to(&buffer[..length], from).unwrap();
+                }
+            }
+        });
+        let probe = scope.spawn(|| probe_each_millisecond(&client, &stop));
+        for round in 0..5 {
+            let mut new = Daemon::start(&bed);
+            if round % 2 == 0 {
+                old.kill();
+            } else {
+                // An orderly end: standard input closes, the gate is dropped.
+                drop(std::mem::replace(&mut old, Daemon::start(&bed)));
+            }
+            assert_eq!(new.ask("open"), "ok");
+            let until = held.strip_prefix("open ").unwrap();
+            assert_eq!(new.ask("deadline"), format!("Some({until})"));
+            assert_eq!(new.ask("entries exclusive"), "ok");
+            old = new;
+        }
+        stop.store(true, Ordering::Relaxed);
+        probe.join().unwrap()
+    });
+    println!("{sent} probes, {lost} lost");
+    assert!(sent > 20, "the probe ran");
+    assert_eq!(lost, 0);
+    assert_eq!(old.ask("close"), "ok");
+    bed.assert_silent("the last process commands the same gate");
+}
+
+fn probe_each_millisecond(client: &UdpSocket, stop: &AtomicBool) -> (u32, u32) {
+    let (mut sent, mut lost) = (0_u32, 0);
+    let mut next = Instant::now();
+    while !stop.load(Ordering::Relaxed) {
+        client.send_to(&sent.to_be_bytes(), (VIP4, 7000)).unwrap();
+        let mut buffer = [0; 4];
+        let answered = client.recv_from(&mut buffer).is_ok() && buffer == sent.to_be_bytes();
+        lost += u32::from(!answered);
+        sent += 1;
+        next += Duration::from_millis(1);
+        if let Some(left) = next.checked_duration_since(Instant::now()) {
+            // The pace of the probe, not a wait for something.
+            std::thread::park_timeout(left);
+        }
+    }
+    (sent, lost)
+}
+
+#[test]
+fn a_stopped_owner_keeps_the_gate_until_it_is_dead() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    let mut old = Daemon::start(&bed);
+    old.own("exclusive");
+    assert!(old.ask("renew 200").starts_with("open"));
+    old.signal(Signal::STOP);
+    let mut new = Daemon::start(&bed);
+    let refused = new.ask("open");
+    let expected = format!("is held by process {}", old.process());
+    assert!(refused.contains(&expected), "{refused}");
+    assert!(refused.contains("kill -9"), "{refused}");
+    bed.wait_for(&[], "the stopped owner's deadline passes");
+    old.kill();
+    assert_eq!(new.ask("open"), "ok");
+    assert!(new.ask("renew 60000").starts_with("open"));
+    bed.assert_open("the new process has the gate");
+}
+
+#[test]
+fn a_missing_capability_is_named_with_its_remedy() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    for (capability, name) in [
+        (CapabilitySet::BPF, "CAP_BPF"),
+        (CapabilitySet::NET_ADMIN, "CAP_NET_ADMIN"),
+        (CapabilitySet::SYS_ADMIN, "CAP_SYS_ADMIN"),
+    ] {
+        let error = bed.node.within(|| {
+            // The thread's own, so no other test notices.
+            let mut sets = capabilities(None).unwrap();
+            sets.effective.remove(capability);
+            set_capabilities(None, sets).unwrap();
+            Gate::open(&bed.config()).map(|_| ()).unwrap_err()
+        });
+        let text = error.to_string();
+        assert!(matches!(error, GateError::Capability { .. }), "{text}");
+        assert!(text.contains(&format!("lacks {name};")), "{text}");
+        assert!(text.contains(&format!("AmbientCapabilities={name}")), "{text}");
+        bed.assert_open("nothing was put in force");
+    }
+}
+
+/// From here on bpf(2) does not exist for this thread.
+fn forbid_bpf() {
+    let statement = |code: u32, k: u32| libc::sock_filter {
+        code: u16::try_from(code).unwrap(),
+        jt: 0,
+        jf: 0,
+        k,
+    };
+    let number = u32::try_from(libc::SYS_bpf).unwrap();
+    let answer = libc::SECCOMP_RET_ERRNO | u32::try_from(libc::ENOSYS).unwrap();
+    let mut filter = [
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
+        libc::sock_filter {
+            jf: 1,
+            ..statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, number)
+        },
+        statement(libc::BPF_RET | libc::BPF_K, answer),
+        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
+    // SAFETY: `program` points to `filter`, four instructions, both alive; the kernel copies them.
+    let answer = unsafe {
+        libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, std::ptr::from_ref(&program))
+    };
+    assert_eq!(answer, 0, "{}", std::io::Error::last_os_error());
+}
+
+#[test]
+fn a_kernel_without_bpf_is_named_with_its_remedy() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    let error = bed.node.within(|| {
+        forbid_bpf();
+        Gate::open(&bed.config()).map(|_| ()).unwrap_err()
+    });
+    let text = error.to_string();
+    assert!(matches!(error, GateError::Unsupported { .. }), "{text}");
+    assert!(
+        text.contains("this kernel has no BPF") && text.contains("CONFIG_BPF_SYSCALL"),
+        "{text}"
+    );
+}
+
+/// The node translates: a back end behind it serves the VIP, and its replies become the VIP's.
+#[test]
+fn a_nat_director_is_silent_in_both_directions() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    let back = Namespace::new("back");
+    run(&format!(
+        "ip -n {} link add back0 type veth peer name lan0 netns {}",
+        bed.node.name, back.name
+    ));
+    bed.node.run("ip addr add 10.0.0.1/24 dev back0");
+    bed.node.run("ip link set back0 up");
+    bed.node.run("sysctl -qw net.ipv4.ip_forward=1");
+    back.run("ip addr add 10.0.0.2/24 dev lan0");
+    back.run("ip link set lan0 up");
+    back.run("ip route add default via 10.0.0.1");
+    for rule in [
+        "add table ip nat".to_owned(),
+        "add chain ip nat pre {type nat hook prerouting priority -100;}".to_owned(),
+        format!("add rule ip nat pre ip daddr {VIP4} udp dport 7000 dnat to 10.0.0.2"),
+    ] {
+        bed.node.run(&format!("nft {rule}"));
+    }
+    let server = back.within(|| UdpSocket::bind("10.0.0.2:7000").unwrap());
+    let client = bed.client.within(|| UdpSocket::bind((CLIENT4, 0)).unwrap());
+    server.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    client.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let mut buffer = [0; 16];
+    bed.node.within(|| {
+        let mut gate = Gate::open(&bed.config()).unwrap();
+        gate.set_entries(&entries(EntryKind::Exclusive)).unwrap();
+        client.send_to(b"1", (VIP4, 7000)).unwrap();
+        assert!(server.recv_from(&mut buffer).is_err(), "a closed gate is before DNAT");
+
+        let renewed = gate.renew(GROUP, from_now(Duration::from_secs(60)));
+        assert!(matches!(renewed, Ok(Renewal::Open { .. })));
+        server.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.send_to(b"2", (VIP4, 7000)).unwrap();
+        let (_, from) = server.recv_from(&mut buffer).unwrap();
+        server.send_to(b"answer", from).unwrap();
+        assert_eq!(client.recv_from(&mut buffer).unwrap().1, (VIP4, 7000).into());
+
+        // The connection is known; the back end's late reply would leave as the VIP.
+        gate.close(GROUP).unwrap();
+        client.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        server.send_to(b"late", from).unwrap();
+        assert!(client.recv_from(&mut buffer).is_err(), "a reply left as the VIP");
+        gate.remove_all().unwrap();
+    });
+}
