@@ -1,0 +1,211 @@
+//! The connecting side: keeps one connection to a peer, and writes what is queued.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
+
+use super::frames::write_frame;
+use super::{ChannelEvent, ChannelPeer, MAX_QUEUED, Peer, Shared, lock, tcp};
+use crate::socket::tls::key_fingerprint;
+
+/// Longest wait for a TCP connection: the kernel's second SYN would come after a second.
+const CONNECT: Duration = Duration::from_secs(1);
+/// Longest wait for the TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(3);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+const STALLED: &str = "replaced: the path is back and TCP still waits for its timer";
+
+/// Starts the task that keeps the connection to a peer.
+pub(super) fn start(shared: &Arc<Shared>, peer: ChannelPeer) -> Arc<Peer> {
+    let (queue, frames) = mpsc::channel(MAX_QUEUED);
+    let peer = Arc::new(Peer {
+        peer,
+        queue,
+        queued_bytes: AtomicUsize::new(0),
+        connected: AtomicBool::new(false),
+        kick: Notify::new(),
+        last_error: Mutex::new(String::new()),
+        dialer: Mutex::new(None),
+        reader: Mutex::new(None),
+    });
+    let task = tokio::spawn(run(Arc::clone(shared), Arc::clone(&peer), frames));
+    *lock(&peer.dialer) = Some(task);
+    peer
+}
+
+async fn run(shared: Arc<Shared>, peer: Arc<Peer>, mut frames: mpsc::Receiver<Bytes>) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let attempt = tokio::select! {
+            attempt = connect(&shared, &peer.peer) => Some(attempt),
+            () = peer.kick.notified() => None,
+        };
+        let error = match attempt {
+            // Kicked: the path is back, so the SYN under way may have been lost before.
+            None => {
+                pause = FIRST_PAUSE;
+                continue;
+            }
+            Some(Ok(stream)) => {
+                pause = FIRST_PAUSE;
+                let reason = serve(&shared, &peer, stream, &mut frames).await;
+                let name = peer.peer.name.clone();
+                let gone = ChannelEvent::Disconnected { peer: name, reason: reason.clone() };
+                if shared.events.send(gone).await.is_err() {
+                    return;
+                }
+                reason
+            }
+            Some(Err(error)) => describe(&error),
+        };
+        *lock(&peer.last_error) = error;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+            () = peer.kick.notified() => pause = FIRST_PAUSE,
+        }
+    }
+}
+
+async fn connect(shared: &Shared, peer: &ChannelPeer) -> io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from(peer.name.clone())
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let tcp = timeout(CONNECT, tcp::connect(Some(shared.listen), peer.address))
+        .await
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer to the connection"))??;
+    let mut stream = timeout(HANDSHAKE, shared.connector.connect(name, tcp))
+        .await
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no end of the TLS handshake"))??;
+    let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let shown = shown.map(|certificate| key_fingerprint(certificate));
+    if let Some(expected) = peer.key
+        && !matches!(shown, Some(Ok(shown)) if shown == expected)
+    {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "its certificate is of another key than the member list has: a removed member?",
+        ));
+    }
+    // Which life of ours speaks.
+    stream.write_all(&shared.boot.to_be_bytes()).await?;
+    stream.flush().await?;
+    // In TLS 1.3 the client is done first; one byte tells that the other side accepted us.
+    timeout(HANDSHAKE, stream.read_u8())
+        .await
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the peer does not accept us"))?
+        .map_err(|error| {
+            if error.kind() != io::ErrorKind::UnexpectedEof {
+                return error;
+            }
+            io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "the peer turned us away: it does not know this node as a member",
+            )
+        })?;
+    Ok(stream)
+}
+
+/// Writes frames until the connection breaks; the reason.
+async fn serve(
+    shared: &Shared,
+    peer: &Peer,
+    stream: TlsStream<TcpStream>,
+    frames: &mut mpsc::Receiver<Bytes>,
+) -> String {
+    let name = peer.peer.name.clone();
+    lock(&peer.last_error).clear();
+    if shared.events.send(ChannelEvent::Connected { peer: name }).await.is_err() {
+        return "the owner is gone".to_owned();
+    }
+    peer.connected.store(true, Ordering::Release);
+    let reason = write_all(peer, stream, frames).await;
+    peer.connected.store(false, Ordering::Release);
+    // Frames of a broken connection are lost, as promised; the next one begins empty.
+    while let Ok(frame) = frames.try_recv() {
+        peer.queued_bytes.fetch_sub(frame.len(), Ordering::AcqRel);
+    }
+    reason
+}
+
+async fn write_all(
+    peer: &Peer,
+    stream: TlsStream<TcpStream>,
+    frames: &mut mpsc::Receiver<Bytes>,
+) -> String {
+    // The halves of a split stream do not show their socket; this is a second handle on it.
+    let socket = match stream.get_ref().0.as_fd().try_clone_to_owned() {
+        Ok(socket) => socket,
+        Err(error) => return describe(&error),
+    };
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let mut nothing = [0; 1];
+    // The other side sends nothing after its first byte: a read that ends means that it closed.
+    let closed = reader.read(&mut nothing);
+    tokio::pin!(closed);
+    loop {
+        let frame = tokio::select! {
+            frame = frames.recv() => frame,
+            ended = &mut closed => return ended_by(ended),
+            () = peer.kick.notified() => {
+                if tcp::is_stalled(&socket) {
+                    return STALLED.to_owned();
+                }
+                continue;
+            }
+        };
+        let Some(frame) = frame else { return "the peer was removed".to_owned() };
+        let written = {
+            // One future for the whole frame: a write given up breaks the stream.
+            let write = write_frame(&mut writer, &frame);
+            tokio::pin!(write);
+            loop {
+                tokio::select! {
+                    written = &mut write => break written.map_err(|error| describe(&error)),
+                    ended = &mut closed => break Err(ended_by(ended)),
+                    () = peer.kick.notified() => {
+                        if tcp::is_stalled(&socket) {
+                            break Err(STALLED.to_owned());
+                        }
+                    }
+                }
+            }
+        };
+        peer.queued_bytes.fetch_sub(frame.len(), Ordering::AcqRel);
+        if let Err(reason) = written {
+            return reason;
+        }
+    }
+}
+
+fn ended_by(ended: io::Result<usize>) -> String {
+    match ended {
+        Ok(0) => "closed by the peer".to_owned(),
+        Ok(_) => "the peer broke the protocol".to_owned(),
+        Err(error) => describe(&error),
+    }
+}
+
+/// An error with its causes on one line.
+pub(super) fn describe(error: &io::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
