@@ -109,6 +109,8 @@ pub struct Link {
     pub loopback: bool,
     /// `IFF_NOARP`: the link resolves no neighbours.
     pub no_arp: bool,
+    /// IPv6 forwarding is on: this host answers as a router there.
+    pub ipv6_forwarding: bool,
     /// The device that delivers it (`IFLA_PARENT_DEV_NAME`, for example a PCI address), where known.
     pub parent_device: Option<String>,
 }

@@ -10,7 +10,9 @@ use netlink_packet_route::address::{
     AddressAttribute, AddressFlags as KernelFlags, AddressMessage, AddressProtocol, CacheInfo,
 };
 use netlink_packet_route::addrlabel::{AddrLabelAttribute, AddrLabelMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage, Prop, State};
+use netlink_packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, LinkAttribute, LinkFlags, LinkMessage, Prop, State,
+};
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
@@ -37,6 +39,7 @@ pub(super) fn link(message: &LinkMessage) -> Option<Link> {
         oper_state: OperState::Unknown,
         loopback: flags.contains(LinkFlags::Loopback),
         no_arp: flags.contains(LinkFlags::Noarp),
+        ipv6_forwarding: false,
         parent_device: None,
     };
     for attribute in &message.attributes {
@@ -45,6 +48,7 @@ pub(super) fn link(message: &LinkMessage) -> Option<Link> {
             LinkAttribute::Address(bytes) => link.mac = MacAddr::from_slice(bytes),
             LinkAttribute::OperState(state) => link.oper_state = oper_state(*state),
             LinkAttribute::ParentDevName(name) => link.parent_device = Some(name.clone()),
+            LinkAttribute::AfSpecUnspec(families) => link.ipv6_forwarding = forwards_ipv6(families),
             LinkAttribute::PropList(props) => {
                 for prop in props {
                     if let Prop::AltIfName(name) = prop {
@@ -56,6 +60,15 @@ pub(super) fn link(message: &LinkMessage) -> Option<Link> {
         }
     }
     Some(link)
+}
+
+fn forwards_ipv6(families: &[AfSpecUnspec]) -> bool {
+    families.iter().any(|family| {
+        let AfSpecUnspec::Inet6(attributes) = family else { return false };
+        attributes.iter().any(
+            |attribute| matches!(attribute, AfSpecInet6::DevConf(conf) if conf.forwarding != 0),
+        )
+    })
 }
 
 const fn oper_state(state: State) -> OperState {

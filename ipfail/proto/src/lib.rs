@@ -10,10 +10,23 @@
     )
 )]
 
+pub mod announce;
+mod conflict;
 mod event;
+pub mod frame;
+pub mod nic;
 mod outcome;
+mod pace;
 pub mod params;
+pub mod plan;
+#[cfg(test)]
+mod testing;
+mod view;
 
+pub use conflict::{ConflictWatch, DEFEND_INTERVAL, Reaction};
 pub use event::{Confirmation, Event, Lease, VipState, VipStatus};
+pub use nic::NicError;
 pub use outcome::{OcfCode, Outcome, Reason};
+pub use pace::Pacer;
 pub use params::{IpParams, PROTOCOL_TAG, ParamError, ParamErrors, parse};
+pub use view::{View, is_up};
