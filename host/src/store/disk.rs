@@ -1,0 +1,169 @@
+//! The few things the store asks of a file system, so that a test can be the file system.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+
+use super::error::StoreError;
+
+/// One directory of files.
+pub(super) trait Disk {
+    /// The path of a file in it, for messages.
+    fn path(&self, name: &str) -> PathBuf;
+    /// The names in it.
+    fn list(&self) -> Result<Vec<String>, StoreError>;
+    /// All of a file.
+    fn read(&self, name: &str) -> Result<Vec<u8>, StoreError>;
+    /// A new file, replacing one of that name; neither it nor its name is durable yet.
+    fn write_new(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError>;
+    /// Overwrites a part of an existing file; not durable yet.
+    fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> Result<(), StoreError>;
+    /// Makes a file's bytes and size durable.
+    fn sync(&mut self, name: &str) -> Result<(), StoreError>;
+    /// Replaces `to` by `from`; durable after [`Disk::sync_dir`].
+    fn rename(&mut self, from: &str, to: &str) -> Result<(), StoreError>;
+    /// Removes a file; fine if there is none.
+    fn remove(&mut self, name: &str) -> Result<(), StoreError>;
+    /// Makes names durable.
+    fn sync_dir(&mut self) -> Result<(), StoreError>;
+}
+
+/// The real one.
+#[derive(Debug)]
+pub(super) struct Directory {
+    dir: PathBuf,
+    handle: File,
+    _lock: File,
+    /// The file written last, kept open.
+    open: Option<(String, File)>,
+}
+
+impl Directory {
+    /// Opens `dir`, created if missing, for this process alone.
+    pub(super) fn open(dir: &Path) -> Result<Self, StoreError> {
+        let io = |doing, path: &Path| {
+            let path = path.to_owned();
+            move |source| StoreError::io(doing, &path, source)
+        };
+        if !dir.is_dir() {
+            fs::create_dir_all(dir).map_err(io("create", dir))?;
+            let parent = dir.parent().filter(|it| !it.as_os_str().is_empty());
+            if let Some(parent) = parent {
+                File::open(parent).and_then(|it| it.sync_all()).map_err(io("sync", parent))?;
+            }
+        }
+        let lock_path = dir.join("lock");
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock_path)
+            .map_err(io("open", &lock_path))?;
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(StoreError::Locked { dir: dir.to_owned() });
+            }
+            Err(e) => return Err(StoreError::io("lock", &lock_path, e.into())),
+        }
+        let handle = File::open(dir).map_err(io("open", dir))?;
+        Ok(Self { dir: dir.to_owned(), handle, _lock: lock, open: None })
+    }
+
+    fn on<T>(
+        &mut self,
+        doing: &'static str,
+        name: &str,
+        act: impl FnOnce(&File) -> io::Result<T>,
+    ) -> Result<T, StoreError> {
+        let path = self.dir.join(name);
+        let file = match self.open.take() {
+            Some((open, file)) if open == name => file,
+            Some(_) | None => OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(&path)
+                .map_err(|source| StoreError::io("open", &path, source))?,
+        };
+        let result = act(&file).map_err(|source| StoreError::io(doing, &path, source));
+        self.open = Some((name.to_owned(), file));
+        result
+    }
+}
+
+impl Disk for Directory {
+    fn path(&self, name: &str) -> PathBuf {
+        if name.is_empty() { self.dir.clone() } else { self.dir.join(name) }
+    }
+
+    fn list(&self) -> Result<Vec<String>, StoreError> {
+        let list = || -> io::Result<Vec<String>> {
+            fs::read_dir(&self.dir)?
+                .map(|it| Ok(it?.file_name().to_string_lossy().into_owned()))
+                .collect()
+        };
+        list().map_err(|source| StoreError::io("list", &self.dir, source))
+    }
+
+    fn read(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+        let path = self.dir.join(name);
+        fs::read(&path).map_err(|source| StoreError::io("read", &path, source))
+    }
+
+    fn write_new(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.dir.join(name);
+        self.open = None;
+        let write = || -> io::Result<File> {
+            let mut file = OpenOptions::new()
+                .create(true)
+                .truncate(true)
+                .read(true)
+                .write(true)
+                .open(&path)?;
+            file.write_all(bytes)?;
+            Ok(file)
+        };
+        let file = write().map_err(|source| StoreError::io("write", &path, source))?;
+        self.open = Some((name.to_owned(), file));
+        Ok(())
+    }
+
+    fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        self.on("write", name, |file| file.write_all_at(bytes, offset))
+    }
+
+    fn sync(&mut self, name: &str) -> Result<(), StoreError> {
+        self.on("sync", name, File::sync_data)
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> Result<(), StoreError> {
+        let (old, new) = (self.dir.join(from), self.dir.join(to));
+        fs::rename(&old, &new).map_err(|source| StoreError::io("rename", &old, source))?;
+        if let Some((open, _)) = &mut self.open
+            && open == from
+        {
+            to.clone_into(open);
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) -> Result<(), StoreError> {
+        let path = self.dir.join(name);
+        if self.open.as_ref().is_some_and(|(open, _)| open == name) {
+            self.open = None;
+        }
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::io("remove", &path, e))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn sync_dir(&mut self) -> Result<(), StoreError> {
+        self.handle.sync_all().map_err(|source| StoreError::io("sync", &self.dir, source))
+    }
+}
