@@ -126,10 +126,22 @@ pub fn usage(name: &str, wanted: impl Fn(&str) -> bool) -> Result<Usage, LabErro
             continue;
         }
         let (ticks, kib) = (cpu_ticks(&read("stat")), resident_kib(&read("status")));
-        sum.cpu += Duration::from_nanos(ticks.saturating_mul(1_000_000_000 / tick));
+        let coarse = || Duration::from_nanos(ticks.saturating_mul(1_000_000_000 / tick));
+        sum.cpu += run_time(&base).unwrap_or_else(coarse);
         sum.rss_kib += kib;
     }
     Ok(sum)
+}
+
+/// Time its threads ran, to the nanosecond: first field of each thread's schedstat, where the
+/// kernel keeps it (CONFIG_SCHED_INFO).
+fn run_time(process: &Path) -> Option<Duration> {
+    let threads = std::fs::read_dir(process.join("task")).ok()?.flatten();
+    let each = threads.map(|thread| {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    each.sum::<Option<u64>>().map(Duration::from_nanos)
 }
 
 /// Fields 14 and 15 of /proc/PID/stat (proc(5)); the name in field 2 may hold blanks and brackets.
