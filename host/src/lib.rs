@@ -1,4 +1,12 @@
 //! Every side effect of haven, one module each.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::cast_possible_truncation,
+        reason = "tests fail by panicking"
+    )
+)]
 
 pub mod bpf;
 pub mod capture;

@@ -97,8 +97,7 @@ impl Port {
             }
             OwnedFd::from_raw_fd(raw)
         };
-        let index: u32 = std::fs::read_to_string(format!("/proc/thread-self/net/dev"))
-            .map(|_| rustix::net::netdevice::name_to_index(fd.as_fd(), device))??;
+        let index = rustix::net::netdevice::name_to_index(&fd, device)?;
         // SAFETY: all zeroes is a valid sockaddr_ll.
         let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
         address.sll_family = u16::try_from(libc::AF_PACKET).unwrap();

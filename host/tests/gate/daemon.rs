@@ -69,6 +69,15 @@ impl Daemon {
         }
     }
 
+    /// Whether an answer waits to be read.
+    pub(crate) fn answered(&self) -> bool {
+        let mut wait =
+            [rustix::event::PollFd::new(self.output.get_ref(), rustix::event::PollFlags::IN)];
+        !self.output.buffer().is_empty()
+            || rustix::event::poll(&mut wait, Some(&rustix::event::Timespec::default())).unwrap()
+                > 0
+    }
+
     pub(crate) fn ask(&mut self, order: &str) -> String {
         self.order(order);
         self.answer()
@@ -137,6 +146,11 @@ fn body() {
             (["renew-at", nanos], Some(gate)) => {
                 let deadline = haven_base::Instant::from_nanos(nanos.parse().unwrap());
                 answer_to(gate.renew(GROUP, deadline))
+            }
+            (["thread"], _) => rustix::thread::gettid().as_raw_nonzero().to_string(),
+            (["open-groups"], Some(gate)) => {
+                let now = from_now(Duration::ZERO);
+                gate.deadlines().unwrap().iter().filter(|d| d.until > now).count().to_string()
             }
             (["close"], Some(gate)) => {
                 gate.close(GROUP).unwrap();

@@ -101,8 +101,8 @@ pub(crate) fn packet(
         IpAddr::V6(a) => a.octets().to_vec(),
     };
     let pseudo = sum(&octets(source)) + sum(&octets(destination));
-    let with_pseudo = !(protocol == 1);
-    let base = if with_pseudo { pseudo + u32::from(protocol) + u32::from(length) } else { 0 };
+    // ICMP for IPv4 has no pseudo-header.
+    let base = if protocol == 1 { 0 } else { pseudo + u32::from(protocol) + u32::from(length) };
     let value = checksum(base + sum(&body));
     body[check..check + 2].copy_from_slice(&value);
     let mut head = match source {

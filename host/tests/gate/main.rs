@@ -10,5 +10,8 @@ mod bed;
 mod daemon;
 mod devices;
 mod enforcement;
+mod figures;
 mod frames;
+mod pauses;
 mod process;
+mod trace;

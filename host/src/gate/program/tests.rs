@@ -426,3 +426,31 @@ fn on_a_bridge_port_what_this_host_sends_is_judged() {
     assert_eq!(bench.verdict(port, &arp(1, VIP4, VIP4)), Some(false));
     assert_eq!(bench.verdict(port, &arp(1, OWN4, VIP4)), Some(true));
 }
+
+/// The bound is generous: it catches a program that became another kind of slow.
+#[test]
+fn a_frame_costs_nanoseconds() {
+    let Some(bench) = Bench::open(0) else { return };
+    let cases = [
+        ("v4 of another address", Hook::Ingress, ipv4(PEER4, OWN4, 6, 0)),
+        ("v4 to the VIP", Hook::Ingress, ipv4(PEER4, VIP4, 6, 0)),
+        ("v4 from the VIP", Hook::Egress, ipv4(VIP4, PEER4, 6, 0)),
+        ("v6 of another address", Hook::Ingress, ipv6(PEER6, OWN6, &[], (6, &[0; 20]))),
+        ("v6 to the VIP", Hook::Ingress, ipv6(PEER6, VIP6, &[], (6, &[0; 20]))),
+        ("ARP for the VIP", Hook::Ingress, arp(1, PEER4, VIP4)),
+        ("NA for the VIP", Hook::Egress, ipv6(OWN6, ALL_NODES, &[], (58, &nd(136, VIP6)))),
+        ("another protocol", Hook::Ingress, ethernet(0x88cc, &[0; 50])),
+    ];
+    for (what, hook, frame) in cases {
+        let mut costs = Vec::new();
+        for lease in [Lease::Held, Lease::Never] {
+            bench.lease(lease);
+            let wanted = Variant::plain(hook, Framing::Ethernet);
+            let (_, program) = bench.programs.iter().find(|(v, _)| *v == wanted).unwrap();
+            let cost = program.test_run(&frame, 200_000).unwrap().duration;
+            assert!(cost < std::time::Duration::from_micros(2), "{what}: {cost:?}");
+            costs.push(cost);
+        }
+        eprintln!("{what}: open {:?}, closed {:?}", costs[0], costs[1]);
+    }
+}

@@ -1,0 +1,149 @@
+//! A process stopped or killed at any step of a renewal or a closing leaves nothing open past the deadline.
+
+use std::time::{Duration, Instant};
+
+use haven_base::Instant as BootTime;
+
+use crate::bed::{Bed, from_now, possible};
+use crate::daemon::Daemon;
+use crate::trace::Trace;
+
+/// How far ahead deadlines are, where tracing to the stop takes next to no time.
+const AHEAD: Duration = Duration::from_millis(300);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Resumed,
+    Killed,
+}
+
+/// Where in the order to stop.
+#[derive(Debug, Clone, Copy)]
+enum Stop {
+    /// At the given entry or exit of a system call, from 1.
+    Call(u32),
+    /// After the given number of instructions.
+    Instruction(u32),
+}
+
+fn owner(bed: &Bed) -> Daemon {
+    let mut daemon = Daemon::start(bed);
+    daemon.own("exclusive");
+    daemon
+}
+
+fn wait_until(bed: &Bed, deadline: BootTime) {
+    while from_now(Duration::ZERO) < deadline {
+        bed.port.receive(deadline.since(from_now(Duration::ZERO)));
+    }
+}
+
+/// Stops the daemon within `order` until `deadline` is past; false when it answered before the stop.
+fn hold(bed: &Bed, daemon: &mut Daemon, order: &str, stop: Stop, end: (BootTime, Fate)) -> bool {
+    let (deadline, fate) = end;
+    let thread: i32 = daemon.ask("thread").parse().unwrap();
+    let trace = Trace::seize(thread);
+    daemon.order(order);
+    trace.until_order();
+    let reached = match stop {
+        Stop::Call(count) => trace.calls(count),
+        Stop::Instruction(count) => trace.instructions(count, || daemon.answered()),
+    };
+    let Some(reached) = reached else {
+        drop(trace);
+        daemon.answer();
+        return false;
+    };
+    let what = format!("{order}, stopped at {stop:?} ({reached:?}), {fate:?}");
+    assert!(from_now(Duration::ZERO) < deadline, "{what}: too late to prove anything");
+    if fate == Fate::Killed {
+        daemon.child.kill().unwrap();
+        trace.reap();
+        drop(daemon.child.wait());
+    }
+    wait_until(bed, deadline);
+    bed.assert_silent(&format!("{what}: past the deadline"));
+    drop(trace);
+    if fate == Fate::Resumed {
+        let answer = daemon.answer();
+        bed.assert_silent(&format!("{what}: answered {answer}"));
+        assert_eq!(daemon.ask("open-groups"), "0", "{what}");
+    }
+    true
+}
+
+/// Tries every stop from `stops` on a renewal and on a closing.
+fn at_every_stop(fate: Fate, ahead: Duration, mut stops: impl FnMut(u32) -> Option<Stop>) -> u32 {
+    let bed = Bed::new();
+    let mut daemon = owner(&bed);
+    let mut held = 0;
+    for order in ["renew-at", "close"] {
+        for number in 1.. {
+            let Some(stop) = stops(number) else { break };
+            let deadline = from_now(ahead);
+            let nanos = deadline.as_nanos();
+            let before = if order == "close" { nanos } else { nanos - 100_000_000 };
+            assert!(daemon.ask(&format!("renew-at {before}")).starts_with("open"));
+            let order =
+                if order == "close" { order.to_owned() } else { format!("{order} {nanos}") };
+            if !hold(&bed, &mut daemon, &order, stop, (deadline, fate)) {
+                break;
+            }
+            held += 1;
+            if fate == Fate::Killed {
+                daemon = owner(&bed);
+            }
+        }
+    }
+    held
+}
+
+#[test]
+fn stopped_before_or_after_any_system_call() {
+    if !possible() {
+        return;
+    }
+    let held = at_every_stop(Fate::Resumed, AHEAD, |number| Some(Stop::Call(number)));
+    // bpf(2) is entered and left, once for each order.
+    assert!(held >= 4, "{held} stops");
+}
+
+#[test]
+fn killed_before_or_after_any_system_call() {
+    if !possible() {
+        return;
+    }
+    let held = at_every_stop(Fate::Killed, AHEAD, |number| Some(Stop::Call(number)));
+    assert!(held >= 4, "{held} stops");
+}
+
+#[test]
+fn stopped_between_instructions() {
+    if !possible() {
+        return;
+    }
+    // How many instructions a renewal is, counted up to its first system call: the write to the kernel.
+    let bed = Bed::new();
+    let mut daemon = owner(&bed);
+    let far = from_now(Duration::from_secs(60)).as_nanos();
+    let started = Instant::now();
+    let mut length = 0;
+    let thread: i32 = daemon.ask("thread").parse().unwrap();
+    let trace = Trace::seize(thread);
+    daemon.order(&format!("renew-at {far}"));
+    trace.until_order();
+    while trace.instructions(1, || daemon.answered()).is_some() {
+        length += 1;
+    }
+    drop(trace);
+    let took = started.elapsed();
+    assert!(daemon.answer().starts_with("open"));
+    println!("a renewal and its answer are {length} instructions, traced in {took:?}");
+    drop(daemon);
+    let samples = 8;
+    // Room for a machine that is busier then than now.
+    let held = at_every_stop(Fate::Resumed, AHEAD + took * 2, |number| {
+        (number < samples).then(|| Stop::Instruction(length * number / samples))
+    });
+    assert!(held >= samples, "{held} stops");
+}
