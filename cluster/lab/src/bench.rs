@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -80,6 +79,8 @@ pub struct Row {
     pub coordinator_runs: Option<usize>,
     /// Median and worst outage.
     pub outage: (Duration, Duration),
+    /// Worst outage that began later than 2 s after the fault.
+    pub later: Duration,
     /// Worst outage that began after the fault was healed.
     pub after_heal: Duration,
     /// Worst time with two owners in one run, and runs with any.
@@ -107,6 +108,7 @@ impl Row {
             runs: outcomes.len(),
             coordinator_runs: (!known.is_empty()).then(|| known.iter().filter(|c| **c).count()),
             outage: median_and_worst(&outages)?,
+            later: outcomes.iter().map(|o| o.outage_later).max()?,
             after_heal: outcomes.iter().map(|o| o.outage_after_heal).max()?,
             two_owners: (
                 outcomes.iter().map(|o| o.two_owners).max()?,
@@ -123,7 +125,7 @@ impl Row {
 pub fn table(rows: &[Row]) -> String {
     let mut text = "| fault | software | family | runs | owner = coordinator | outage median | worst \
                     | worst after healing | two owners, worst | runs with two | moves | connections hurt |\n\
-                    |---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
+                    |---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
         .to_owned();
     let figure = |d: Duration| format!("{:.1} ms", d.as_secs_f64() * 1000.0);
     for row in rows {
@@ -132,13 +134,14 @@ pub fn table(rows: &[Row]) -> String {
         let two = if two.is_zero() { "0 ms".to_owned() } else { figure(two) };
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {coordinator} | {} | {} | {} | {two} | {runs_with_two} | {} | {} |",
+            "| {} | {} | {} | {} | {coordinator} | {} | {} | {} | {} | {two} | {runs_with_two} | {} | {} |",
             row.fault,
             row.system,
             row.family,
             row.runs,
             figure(row.outage.0),
             figure(row.outage.1),
+            figure(row.later),
             figure(row.after_heal),
             row.moves,
             row.connections_hurt,
@@ -180,7 +183,7 @@ pub fn idle(cluster: &Cluster, time: Duration) -> Result<Idle, LabError> {
 ///
 /// # Errors
 /// Those of building a lab; an experiment that fails is reported and the next one begins.
-pub fn run(name: &str, dir: Option<PathBuf>, args: &BenchArgs) -> Result<ExitCode> {
+pub fn run(name: &str, dir: Option<PathBuf>, args: &BenchArgs) -> Result<u8> {
     remove_on_interrupt(name, dir.clone())?;
     let systems = match args.systems.as_slice() {
         [] => &[SystemKind::Haven, SystemKind::KeepalivedFast, SystemKind::Keepalived],
@@ -216,7 +219,7 @@ pub fn run(name: &str, dir: Option<PathBuf>, args: &BenchArgs) -> Result<ExitCod
             quiet.cpu_percent, quiet.rss_mib
         ));
     }
-    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if whole { 0 } else { 1 })
 }
 
 fn fresh(name: &str, dir: Option<PathBuf>, system: SystemKind, family: Family) -> Result<Cluster> {
@@ -264,7 +267,7 @@ fn one(
     on_coordinator: bool,
 ) -> Result<Outcome, LabError> {
     let vip = cluster.bed.topology().vips()[0];
-    cluster.wait_served()?;
+    cluster.restore()?;
     if let Some(coordinator) = cluster.system.coordinator(&cluster.bed) {
         let nodes = cluster.bed.topology().workers().map(|n| n.name.clone());
         let wanted = nodes.into_iter().find(|n| (*n == coordinator) == on_coordinator);

@@ -221,23 +221,38 @@ pub(crate) fn say(text: &str) {
     drop(writeln!(std::io::stdout().lock(), "{text}"));
 }
 
-/// Runs a `haven lab` command.
+/// Runs a `haven lab` command and returns the exit status of the program.
+///
+/// # Errors
+/// Those of [`execute`].
+pub fn run(args: LabArgs) -> Result<ExitCode> {
+    execute(args).map(ExitCode::from)
+}
+
+/// `haven lab` as a command of a larger program.
+#[must_use]
+pub fn command() -> clap::Command {
+    LabArgs::augment_args(clap::Command::new("lab"))
+}
+
+/// Runs a `haven lab` command and returns its exit code: 0 success, 1 carried out with a bad finding
+/// (two owners), or the code of the command that `exec` ran.
 ///
 /// # Errors
 /// What went wrong, in a form to print; the message says what to do.
-pub fn run(args: LabArgs) -> Result<ExitCode> {
+pub fn execute(args: LabArgs) -> Result<u8> {
     let LabArgs { name, dir, command } = args;
     match command {
         LabCommand::Up(up) => bring_up(&name, dir, up),
         LabCommand::Status => status(&Cluster::of(Bed::open(&name, dir)?)),
         LabCommand::List => {
             Bed::list().iter().for_each(|name| say(name));
-            Ok(ExitCode::SUCCESS)
+            Ok(0)
         }
         LabCommand::Exec { node, command } => exec(&Bed::open(&name, dir)?, node, &command),
         LabCommand::Fault(fault) => {
             do_fault(&mut Cluster::of(Bed::open(&name, dir)?), fault)?;
-            Ok(ExitCode::SUCCESS)
+            Ok(0)
         }
         LabCommand::Measure(options) => measure(&Bed::open(&name, dir)?, &options),
         LabCommand::Down => {
@@ -246,7 +261,7 @@ pub fn run(args: LabArgs) -> Result<ExitCode> {
             } else {
                 say(&format!("there was no lab {name}"));
             }
-            Ok(ExitCode::SUCCESS)
+            Ok(0)
         }
         LabCommand::Demo { keep, system } => crate::demo::run(&name, dir, system, keep),
         LabCommand::Bench(options) => crate::bench::run(&name, dir, &options),
@@ -254,16 +269,16 @@ pub fn run(args: LabArgs) -> Result<ExitCode> {
             let bed = Bed::open(&name, dir)?;
             let index = bed.topology().node(&node)?.index;
             crate::service::serve(&bed.topology().vips(), SERVICE_PORT, index)?;
-            Ok(ExitCode::SUCCESS)
+            Ok(0)
         }
         LabCommand::Relay => {
             crate::relay::run(&Bed::open(&name, dir)?)?;
-            Ok(ExitCode::SUCCESS)
+            Ok(0)
         }
     }
 }
 
-fn bring_up(name: &str, dir: Option<PathBuf>, up: UpArgs) -> Result<ExitCode> {
+fn bring_up(name: &str, dir: Option<PathBuf>, up: UpArgs) -> Result<u8> {
     let topology = Topology::new(name, up.nodes, up.witness, up.family)?;
     let config = match up.config {
         Some(path) => std::fs::read_to_string(&path)
@@ -277,13 +292,13 @@ fn bring_up(name: &str, dir: Option<PathBuf>, up: UpArgs) -> Result<ExitCode> {
     let bed = Bed::create(BedOptions { topology, dir, haven, config, system: up.system })?;
     say(&format!("lab {name}: {} nodes and a client", bed.topology().nodes.len()));
     if up.empty {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(0);
     }
     let cluster = Cluster::start(bed, &mut |step| say(&format!("  {step}")))?;
     status(&cluster)
 }
 
-fn status(cluster: &Cluster) -> Result<ExitCode> {
+fn status(cluster: &Cluster) -> Result<u8> {
     let bed = &cluster.bed;
     say(&format!(
         "lab {} ({}), state in {}",
@@ -310,23 +325,23 @@ fn status(cluster: &Cluster) -> Result<ExitCode> {
         let owner = cluster.owner(vip, Duration::from_secs(1))?;
         say(&format!("  {vip} is served by {}", owner.as_deref().unwrap_or("nobody")));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
-fn exec(bed: &Bed, node: String, words: &[String]) -> Result<ExitCode> {
+fn exec(bed: &Bed, node: String, words: &[String]) -> Result<u8> {
     let place = if node == "client" {
         Place::Client
     } else {
         Place::Node(bed.topology().node(&node)?.name.clone())
     };
-    let Some((program, rest)) = words.split_first() else { return Ok(ExitCode::FAILURE) };
+    let Some((program, rest)) = words.split_first() else { return Ok(1) };
     let mut command = Command::new(program);
     command.args(rest);
     if place != Place::Client {
         command.env("HAVEN_CONFIG", crate::haven::config_file(bed, &node));
     }
     let status = bed.exec(&place, &mut command)?;
-    Ok(ExitCode::from(status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1)))
+    Ok(status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1))
 }
 
 fn do_fault(cluster: &mut Cluster, command: FaultCommand) -> Result<(), LabError> {
@@ -398,7 +413,7 @@ fn noise(
     })
 }
 
-fn measure(bed: &Bed, options: &MeasureArgs) -> Result<ExitCode> {
+fn measure(bed: &Bed, options: &MeasureArgs) -> Result<u8> {
     let time = Duration::try_from_secs_f64(options.seconds).context("read --seconds")?;
     let vips = options.vip.map_or_else(|| bed.topology().vips(), |vip| vec![vip]);
     let started: Result<Vec<_>, _> =
@@ -415,7 +430,7 @@ fn measure(bed: &Bed, options: &MeasureArgs) -> Result<ExitCode> {
         reports.iter().for_each(|report| say(&report.table()));
     }
     let clean = reports.iter().all(|r| r.ownership.overlaps.is_empty());
-    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if clean { 0 } else { 1 })
 }
 
 #[cfg(test)]

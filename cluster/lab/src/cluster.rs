@@ -15,7 +15,7 @@ use crate::topology::{Place, SERVICE_PORT};
 use crate::wait;
 
 /// How long an address may take until it is served after everything was started or healed.
-const SERVED_LIMIT: Duration = Duration::from_secs(30);
+const SERVED_LIMIT: Duration = Duration::from_secs(60);
 
 /// A lab with its software.
 pub struct Cluster {
@@ -43,17 +43,25 @@ impl Cluster {
     /// `progress` each step.
     ///
     /// # Errors
-    /// Those of the software's commands; [`LabError::TimedOut`] when an address is not served.
+    /// Those of [`Self::form`].
     pub fn start(bed: Bed, progress: &mut dyn FnMut(&str)) -> Result<Self, LabError> {
         let cluster = Self::of(bed);
-        for node in cluster.bed.topology().workers() {
-            cluster.start_service(&node.name)?;
-        }
-        progress(&format!("forming the cluster ({})", cluster.bed.system()));
-        cluster.system.form(&cluster.bed)?;
-        progress("waiting until the address is served");
-        cluster.wait_served()?;
+        cluster.form(progress)?;
         Ok(cluster)
+    }
+
+    /// Starts services and daemons, none of which runs yet, and waits until every VIP is served.
+    ///
+    /// # Errors
+    /// Those of the software's commands; [`LabError::TimedOut`] when an address is not served.
+    pub fn form(&self, progress: &mut dyn FnMut(&str)) -> Result<(), LabError> {
+        for node in self.bed.topology().workers() {
+            self.start_service(&node.name)?;
+        }
+        progress(&format!("forming the cluster ({})", self.bed.system()));
+        self.system.form(&self.bed)?;
+        progress("waiting until the address is served");
+        self.wait_served()
     }
 
     fn start_service(&self, node: &str) -> Result<(), LabError> {

@@ -129,7 +129,7 @@ impl Haven {
         std::fs::write(&path, bed.config())
             .map_err(LabError::io(format!("write {}", path.display())))?;
         let file = path.display().to_string();
-        Self::run(bed, node, &["configure", "load", "update", &file]).map(drop)
+        Self::run(bed, node, &["configure", "load", &file]).map(drop)
     }
 
     /// A node that answers, to give orders to: the first one that runs.
@@ -187,7 +187,7 @@ impl System for Haven {
 
     fn switch_over(&self, bed: &Bed, vip: IpAddr, from: &str, to: &str) -> Result<(), LabError> {
         let name = resource(bed.topology(), vip);
-        Self::run(bed, from, &["resource", "move", &name, to]).map(drop)
+        Self::run(bed, from, &["resource", "move", &name, to, "--no-wait"]).map(drop)
     }
 
     fn after_switch_over(&self, bed: &Bed, from: &str) -> Result<(), LabError> {
@@ -199,18 +199,21 @@ impl System for Haven {
     }
 
     fn restart(&self, bed: &Bed, node: &str) -> Result<(), LabError> {
-        let namespace = bed.topology().namespace(&Place::Node(node.to_owned()));
-        crate::processes::signal_matching(
-            &namespace,
-            rustix::process::Signal::TERM,
-            self.is_daemon(),
-        )?;
+        // It asks for the long lease, sees the old daemon end and waits for the new one.
+        let mut order = Command::new(bed.haven());
+        order.args(["node", "restart", "--config"]).arg(config_file(bed, node));
+        let log = bed.node_dir(node).join("restart.log");
+        bed.spawn(&Place::Node(node.to_owned()), &mut order, &log)?;
         let ended = || !self.runs(bed, node);
         if !wait::until(Duration::from_secs(10), Duration::from_millis(2), ended) {
             return Err(LabError::TimedOut {
-                what: format!("the end of the daemon on {node} after SIGTERM"),
+                what: format!("the end of the daemon on {node} by `haven node restart`"),
                 seconds: 10,
-                hint: format!("see its log {}", self.log(bed, node).display()),
+                hint: format!(
+                    "see {} and its log {}",
+                    log.display(),
+                    self.log(bed, node).display()
+                ),
             });
         }
         self.start(bed, node)

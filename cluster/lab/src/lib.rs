@@ -34,7 +34,7 @@ pub mod topology;
 pub mod wait;
 
 pub use bed::{Bed, BedOptions};
-pub use cli::{LabArgs, run};
+pub use cli::{LabArgs, command, execute, run};
 pub use cluster::Cluster;
 pub use error::LabError;
 pub use fault::{Fault, Noise};

@@ -58,25 +58,6 @@ pub fn signal_all(name: &str, signal: Signal) -> Result<usize, LabError> {
     }
 }
 
-/// Sends `signal` once to the processes of the namespace called `name` whose command line
-/// satisfies `wanted`; returns how many there were.
-///
-/// # Errors
-/// Those of [`of`].
-pub fn signal_matching(
-    name: &str,
-    signal: Signal,
-    wanted: impl Fn(&str) -> bool,
-) -> Result<usize, LabError> {
-    let all = of(name)?.into_iter();
-    let meant: Vec<_> = all.filter(|pid| wanted(&command_line(*pid))).collect();
-    for pid in &meant {
-        // Gone already is as good as signalled.
-        let _ = kill_process(*pid, signal);
-    }
-    Ok(meant.len())
-}
-
 /// The command line of a process, its words separated by blanks; empty when it has ended.
 fn command_line(pid: Pid) -> String {
     let path = Path::new("/proc").join(pid.as_raw_nonzero().to_string()).join("cmdline");

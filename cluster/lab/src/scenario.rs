@@ -101,6 +101,9 @@ pub struct Outcome {
     pub scenario: Scenario,
     /// Longest gap between answers that began with the fault or while it lasted.
     pub outage: Duration,
+    /// Of those, the longest that began later than 2 s after the fault: what lasting noise costs once
+    /// the cluster has got used to it.
+    pub outage_later: Duration,
     /// Longest gap between answers that began after the fault was healed.
     pub outage_after_heal: Duration,
     /// Time with two owners, fault and healing together.
@@ -124,15 +127,18 @@ pub fn noise(nets: BTreeSet<Net>) -> Noise {
     Noise { from: everyone(), to: everyone(), nets, loss_permille: 200, delay_ms: Some((0, 100)) }
 }
 
+/// How long a fault counts as new, in nanoseconds.
+const ONSET: u64 = 2_000_000_000;
+
 struct Marks {
     fault: u64,
     heal: u64,
 }
 
-/// Runs one experiment with `vip` on a cluster that is whole, and leaves it whole.
+/// Runs one experiment with `vip`: first makes the cluster whole, at the end takes the fault back.
 ///
 /// # Errors
-/// Those of faults and measurement, and [`LabError::TimedOut`] when the cluster does not heal.
+/// Those of faults and measurement, and [`LabError::TimedOut`] when the cluster is not whole.
 pub fn run(
     cluster: &mut Cluster,
     vip: IpAddr,
@@ -140,6 +146,7 @@ pub fn run(
     times: Times,
     rng: &mut Rng,
 ) -> Result<Outcome, LabError> {
+    cluster.restore()?;
     let owner = cluster.owner(vip, times.takeover_limit)?.ok_or_else(|| LabError::TimedOut {
         what: format!("service at {vip} before the experiment"),
         seconds: times.takeover_limit.as_secs(),
@@ -153,7 +160,6 @@ pub fn run(
     let recording = measuring.record()?;
     let marks = done?;
     let nodes = cluster.bed.topology().nodes.iter().map(|n| (n.index, n.name.clone())).collect();
-    cluster.restore()?;
     let coordinates = coordinator.map(|node| node == owner);
     Ok(outcome(scenario, &recording, &marks, coordinates, recording.report(vip, nodes)))
 }
@@ -174,6 +180,7 @@ fn outcome(
     Outcome {
         scenario,
         outage: longest_gap(&recording.probes, whole, (fault, marks.heal)),
+        outage_later: longest_gap(&recording.probes, whole, (marks.fault + ONSET, marks.heal)),
         outage_after_heal: longest_gap(&recording.probes, whole, (marks.heal, u64::MAX)),
         two_owners: report.ownership.two_owners,
         moves: moves_between(&recording.probes, fault, u64::MAX),
