@@ -101,12 +101,13 @@ impl StoreError {
     /// The right variant for what the kernel said.
     pub(super) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::DiskFull { doing, path }
-            }
-            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { doing, path },
-            _ => Self::Io { doing, path, source },
+        let kind = source.kind();
+        if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            Self::DiskFull { doing, path }
+        } else if kind == io::ErrorKind::ReadOnlyFilesystem {
+            Self::ReadOnly { doing, path }
+        } else {
+            Self::Io { doing, path, source }
         }
     }
 

@@ -76,12 +76,9 @@ impl<D: Disk> Engine<D> {
         })?;
         self.segments.push(Segment { number, highest: 0 });
         for (place, payload) in scan.payloads.iter().enumerate() {
-            let record = match postcard::take_from_bytes::<Numbered>(payload) {
-                Ok((it, [])) => it,
-                Ok(_) | Err(_) => {
-                    let what = format!("record {place} does not decode");
-                    return Err(StoreError::corrupt(path, what));
-                }
+            let Ok((record, [])) = postcard::take_from_bytes::<Numbered>(payload) else {
+                let what = format!("record {place} does not decode");
+                return Err(StoreError::corrupt(path, what));
             };
             if replay.sequence.is_some_and(|it| it != record.sequence) {
                 let what = format!("record {} is missing", replay.sequence.unwrap_or(0));
@@ -158,14 +155,10 @@ impl<D: Disk> Engine<D> {
             None => None,
             Some(it) => {
                 let path = self.disk.path(&it.name);
-                let bytes = self.disk.read(&it.name).map_err(|e| match e {
-                    StoreError::Io { source, .. }
-                        if source.kind() == std::io::ErrorKind::NotFound =>
-                    {
-                        StoreError::corrupt(path.clone(), "it is missing")
-                    }
-                    other => other,
-                })?;
+                if !self.disk.list()?.contains(&it.name) {
+                    return Err(StoreError::corrupt(path, "it is missing"));
+                }
+                let bytes = self.disk.read(&it.name)?;
                 if bytes.len() as u64 != it.len || frame::crc(&bytes) != it.crc {
                     return Err(StoreError::corrupt(path, "it is not what was written"));
                 }

@@ -1,4 +1,9 @@
 //! A crash at every operation, a tear at every byte, a flip of every bit.
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "tests fail by panicking, and their numbers are small"
+)]
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -119,6 +119,7 @@ fn merge(mut one: Batch, two: Batch) -> Result<Batch, Box<(Batch, Batch)>> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
 
