@@ -7,6 +7,7 @@
 //! [`IpAgent::stop`] → gate closed → lease released. The agent never decides who owns an address.
 
 mod agent;
+mod clock;
 mod lease;
 mod task;
 

@@ -1,32 +1,318 @@
-//! The task that owns all held addresses of this node.
+//! The task that owns all held addresses of this node: it carries inputs to the [`Holder`] and its
+//! outputs to the kernel, and holds no opinion.
 
-use haven_ipfail_proto::Event;
-use tokio::sync::{broadcast, mpsc};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use crate::agent::{AgentConfig, Call};
+use haven_base::{AddressChange, IfIndex, Instant, Route};
+use haven_host::netlink::{Netlink, NetlinkError, NetlinkEvent, NetlinkEvents, SocketDestroyer};
+use haven_host::packet::{Heard, Listener, PacketError, Sender};
+use haven_ipfail_proto::holder::{Config, Holder, Input, Output, Purpose, Refusal, RequestId};
+use haven_ipfail_proto::{Event, IpParams};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use crate::agent::{AgentConfig, Answer, Call, Request};
+use crate::clock;
 
 /// The agent cannot run on this host.
 #[derive(Debug, thiserror::Error)]
-#[error("open the ip agent's sockets: {what}")]
-pub struct OpenError {
-    what: String,
+pub enum OpenError {
+    /// rtnetlink or socket diagnosis.
+    #[error("start the ip agent")]
+    Netlink(#[from] NetlinkError),
+    /// Packet sockets.
+    #[error("start the ip agent")]
+    Packet(#[from] PacketError),
 }
 
 pub(crate) struct Task {
+    holder: Holder,
+    netlink: Netlink,
+    changes: NetlinkEvents,
+    sender: Sender,
+    arp: Listener,
+    discovery: Listener,
+    destroyer: Arc<Mutex<SocketDestroyer>>,
     inbox: mpsc::Receiver<Call>,
-    _events: broadcast::Sender<Event>,
+    events: broadcast::Sender<Event>,
+    waiting: BTreeMap<RequestId, oneshot::Sender<Answer>>,
+    last_id: RequestId,
+}
+
+/// Something to do next.
+enum Next {
+    Changes(Result<Vec<NetlinkEvent>, NetlinkError>),
+    Frames(Result<Vec<Heard>, PacketError>),
+    Call(Option<Call>),
+    Deadline,
 }
 
 impl Task {
     pub(crate) fn open(
-        _config: &AgentConfig,
+        config: &AgentConfig,
         inbox: mpsc::Receiver<Call>,
         events: broadcast::Sender<Event>,
     ) -> Result<Self, OpenError> {
-        Ok(Self { inbox, _events: events })
+        // Subscribed before the first reading, so that nothing falls between.
+        let changes = NetlinkEvents::open()?;
+        let mut task = Self {
+            holder: Holder::new(Config { garp_rate: config.garp_rate, seed: config.seed }),
+            netlink: Netlink::open()?,
+            changes,
+            sender: Sender::open()?,
+            arp: Listener::arp()?,
+            discovery: Listener::neighbour_discovery()?,
+            destroyer: Arc::new(Mutex::new(SocketDestroyer::open()?)),
+            inbox,
+            events,
+            waiting: BTreeMap::new(),
+            last_id: 0,
+        };
+        let snapshot = task.snapshot()?;
+        task.feed(snapshot);
+        Ok(task)
     }
 
     pub(crate) async fn run(mut self) {
-        while self.inbox.recv().await.is_some() {}
+        loop {
+            match self.next().await {
+                Next::Changes(Ok(changes)) => self.on_changes(changes),
+                Next::Changes(Err(error)) => {
+                    self.trouble(&error.whole()).await;
+                    self.resync();
+                }
+                Next::Frames(Ok(frames)) => {
+                    for Heard { index, frame } in frames {
+                        self.feed(Input::Frame { index, bytes: frame });
+                    }
+                }
+                Next::Frames(Err(error)) => self.trouble(&whole(&error)).await,
+                Next::Call(Some(call)) => self.on_call(call),
+                Next::Call(None) => return,
+                Next::Deadline => self.feed(Input::Tick),
+            }
+        }
     }
+
+    /// What the kernel and the wire say goes before what is asked, so that a request meets the newest view.
+    async fn next(&mut self) -> Next {
+        let deadline = self.holder.deadline();
+        tokio::select! {
+            biased;
+            changes = self.changes.next() => Next::Changes(changes),
+            frames = self.arp.next() => Next::Frames(frames),
+            frames = self.discovery.next() => Next::Frames(frames),
+            call = self.inbox.recv() => Next::Call(call),
+            () = clock::reached(deadline) => Next::Deadline,
+        }
+    }
+
+    /// A socket that fails is told, and not asked again at once.
+    async fn trouble(&mut self, what: &str) {
+        const PAUSE: Duration = Duration::from_millis(100);
+        self.publish(Event::KernelRefused { what: what.to_owned() });
+        tokio::time::sleep(PAUSE).await;
+    }
+
+    fn on_changes(&mut self, changes: Vec<NetlinkEvent>) {
+        for change in changes {
+            match change {
+                NetlinkEvent::Link(link) => self.feed(Input::Link(link)),
+                NetlinkEvent::LinkGone(index) => self.feed(Input::LinkGone(index)),
+                NetlinkEvent::Address(address) => self.feed(Input::Address(address)),
+                NetlinkEvent::AddressGone(address) => self.feed(Input::AddressGone(address)),
+                NetlinkEvent::Overrun => self.resync(),
+            }
+        }
+    }
+
+    fn on_call(&mut self, call: Call) {
+        let Call { request, answer } = call;
+        self.last_id += 1;
+        let id = self.last_id;
+        let input = match request {
+            Request::Start { resource, params, lease } => {
+                let routes = self.routes_for(&params);
+                let lease = lease.map(|lease| lease.0);
+                Input::Start { id, resource, params, lease, routes }
+            }
+            Request::Stop { resource, params } => Input::Stop { id, resource, params },
+            Request::Monitor { resource, params } => {
+                let routes = self.routes_for(&params);
+                Input::Monitor { id, resource, params, routes }
+            }
+            Request::Validate { params } => {
+                let routes = self.routes_for(&params);
+                Input::Validate { id, params, routes }
+            }
+            Request::Cleanup { keep } => {
+                self.resync();
+                Input::Cleanup { id, keep }
+            }
+            Request::Extend { group, end } => {
+                self.feed(Input::LeaseEnd { group, end });
+                return reply(answer, Answer::Done);
+            }
+            Request::PeerReturned => {
+                self.feed(Input::PeerReturned);
+                return reply(answer, Answer::Done);
+            }
+            Request::Announce { ip } => {
+                self.feed(Input::Announce { ip });
+                return reply(answer, Answer::Done);
+            }
+            Request::Status => {
+                return reply(answer, Answer::Status(self.holder.status(clock::now())));
+            }
+        };
+        self.waiting.insert(id, answer);
+        self.feed(input);
+    }
+
+    /// The routes a placement needs: none when interface and prefix length are given.
+    fn routes_for(&mut self, params: &IpParams) -> Vec<Route> {
+        if params.nic.is_some() && params.prefix_len.is_some() {
+            return Vec::new();
+        }
+        let mut routes = Vec::new();
+        for like in
+            [params.ips.iter().find(|ip| ip.is_ipv4()), params.ips.iter().find(|ip| ip.is_ipv6())]
+        {
+            match like.map(|ip| self.netlink.routes(*ip)) {
+                Some(Ok(found)) => routes.extend(found),
+                Some(Err(error)) => self.publish(Event::KernelRefused { what: error.whole() }),
+                None => {}
+            }
+        }
+        routes
+    }
+
+    fn snapshot(&mut self) -> Result<Input, NetlinkError> {
+        let links = self.netlink.links()?;
+        let addresses = self.netlink.addresses()?;
+        Ok(Input::Snapshot { links, addresses })
+    }
+
+    fn resync(&mut self) {
+        match self.snapshot() {
+            Ok(snapshot) => self.feed(snapshot),
+            Err(error) => self.publish(Event::KernelRefused { what: error.whole() }),
+        }
+    }
+
+    /// Step the holder and carry out what it wants, the results of that included.
+    fn feed(&mut self, input: Input) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            for output in self.holder.step(clock::now(), input) {
+                inputs.extend(self.perform(output));
+            }
+        }
+    }
+
+    fn perform(&mut self, output: Output) -> Option<Input> {
+        match output {
+            Output::Change { changes, before, purpose } => {
+                return Some(self.change(changes, before, purpose));
+            }
+            Output::Send { index, frame, before } => self.send(index, &frame, before),
+            Output::LookAround { ip, index } => return Some(self.look_around(ip, index)),
+            Output::Resync => match self.snapshot() {
+                Ok(snapshot) => return Some(snapshot),
+                Err(error) => self.publish(Event::KernelRefused { what: error.whole() }),
+            },
+            Output::EndConnections { ips } => self.end_connections(ips),
+            Output::Reply { id, outcome } => {
+                if !outcome.is_success() {
+                    tracing::debug!(%outcome, "ip agent");
+                }
+                self.answer(id, Answer::Outcome(outcome));
+            }
+            Output::Cleaned { id, result } => self.answer(id, Answer::Cleaned(result)),
+            Output::Event(event) => self.publish(event),
+        }
+        None
+    }
+
+    fn change(
+        &mut self,
+        changes: Vec<AddressChange>,
+        before: Option<Instant>,
+        purpose: Purpose,
+    ) -> Input {
+        // The lease is looked at immediately before the kernel is asked.
+        let late = before.is_some_and(|end| clock::now() >= end);
+        let refusals = if late {
+            let text = "the lease ended before the address could be added".to_owned();
+            changes.iter().map(|_| Some(Refusal { errno: 0, text: text.clone() })).collect()
+        } else {
+            let refusal = |error: NetlinkError| Refusal {
+                errno: error.errno().unwrap_or(-1),
+                text: error.whole(),
+            };
+            self.netlink.change(&changes).into_iter().map(|r| r.err().map(refusal)).collect()
+        };
+        Input::Changed { purpose, changes, refusals }
+    }
+
+    fn send(&mut self, index: IfIndex, frame: &[u8], before: Option<Instant>) {
+        if before.is_some_and(|end| clock::now() >= end) {
+            return;
+        }
+        if let Err(error) = self.sender.send(index, frame) {
+            // A link that went down this instant announces again when it comes up; a closed gate is no
+            // trouble of ours.
+            tracing::debug!(error = %whole(&error), "frame not sent");
+        }
+    }
+
+    fn look_around(&mut self, ip: IpAddr, index: IfIndex) -> Input {
+        // Whom to ask is a nicety: where the kernel does not tell, fewer are asked.
+        let gateway = self.netlink.default_gateway(index, ip).unwrap_or_default();
+        let neighbours = self.netlink.neighbours(index, ip).unwrap_or_default();
+        Input::Around { ip, gateways: gateway.into_iter().collect(), neighbours }
+    }
+
+    fn end_connections(&self, ips: Vec<IpAddr>) {
+        let destroyer = Arc::clone(&self.destroyer);
+        let events = self.events.clone();
+        tokio::task::spawn_blocking(move || {
+            let mut destroyer = destroyer.lock().unwrap_or_else(PoisonError::into_inner);
+            match destroyer.destroy(&ips) {
+                Ok(0) => {}
+                Ok(count) => tracing::debug!(count, ?ips, "TCP connections ended"),
+                Err(error) => {
+                    // No subscriber is no trouble.
+                    events.send(Event::KernelRefused { what: error.whole() }).ok();
+                }
+            }
+        });
+    }
+
+    fn answer(&mut self, id: RequestId, answer: Answer) {
+        if let Some(waiting) = self.waiting.remove(&id) {
+            reply(waiting, answer);
+        }
+    }
+
+    fn publish(&self, event: Event) {
+        if event.is_warning() {
+            tracing::warn!("{event}");
+        } else {
+            tracing::info!("{event}");
+        }
+        // No subscriber is no trouble.
+        self.events.send(event).ok();
+    }
+}
+
+/// A caller that no longer waits is no trouble.
+fn reply(waiting: oneshot::Sender<Answer>, answer: Answer) {
+    waiting.send(answer).ok();
+}
+
+fn whole(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }

@@ -226,6 +226,11 @@ fn hop(attributes: &[RouteAttribute], index: Option<u32>) -> (Option<IpAddr>, Op
     (gateway, index)
 }
 
+/// The next hop of a looked-up route.
+pub(super) fn gateway(message: &RouteMessage) -> Option<IpAddr> {
+    hop(&message.attributes, None).0
+}
+
 const fn ip(address: &RouteAddress) -> Option<IpAddr> {
     match address {
         RouteAddress::Inet(v4) => Some(IpAddr::V4(*v4)),

@@ -1,7 +1,7 @@
 //! Asking and changing, one request after another on one socket.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use haven_base::{Address, AddressChange, IfIndex, Link, Neighbour, Route};
 use netlink_packet_core::{
@@ -11,7 +11,7 @@ use netlink_packet_core::{
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::LinkMessage;
-use netlink_packet_route::neighbour::NeighbourMessage;
+use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourMessage};
 use netlink_packet_route::route::{RouteAttribute, RouteHeader, RouteMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
@@ -175,12 +175,49 @@ impl Netlink {
         }
     }
 
-    /// The neighbours of the family of `like` on every interface.
+    /// The next hop of the default route by interface `index`, of the family of `like`; none where the
+    /// interface has no default route. One look-up, however long the table: it asks for the way to an
+    /// address of the benchmarking range (RFC 2544), or of unassigned global space, which no table has a
+    /// route of its own for. Nothing is sent there.
     ///
     /// # Errors
     /// When the kernel refuses or the socket fails.
-    pub fn neighbours(&mut self, like: IpAddr) -> Result<Vec<Neighbour>, NetlinkError> {
+    pub fn default_gateway(
+        &mut self,
+        index: IfIndex,
+        like: IpAddr,
+    ) -> Result<Option<IpAddr>, NetlinkError> {
+        let far = match like {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::new(198, 19, 255, 254)),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::new(0x3ffe, 0, 0, 0, 0, 0, 0, 1)),
+        };
+        let mut message = RouteMessage::default();
+        message.header.address_family = convert::family_of(far);
+        message.header.destination_prefix_length = if far.is_ipv4() { 32 } else { 128 };
+        message.attributes.push(RouteAttribute::Destination(far.into()));
+        message.attributes.push(RouteAttribute::Oif(index.get()));
+        let request = RouteNetlinkMessage::GetRoute(message);
+        match self.ask("look up the default gateway", request, 0) {
+            Ok(answers) => Ok(answers.iter().find_map(|answer| match answer {
+                RouteNetlinkMessage::NewRoute(message) => convert::gateway(message),
+                _ => None,
+            })),
+            Err(NetlinkError::Refused { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The neighbours of the family of `like` on interface `index`.
+    ///
+    /// # Errors
+    /// When the kernel refuses or the socket fails.
+    pub fn neighbours(
+        &mut self,
+        index: IfIndex,
+        like: IpAddr,
+    ) -> Result<Vec<Neighbour>, NetlinkError> {
         let mut message = NeighbourMessage::default();
+        message.attributes.push(NeighbourAttribute::IfIndex(index.get()));
         message.header.family = convert::family_of(like);
         let answers = self.dump("list neighbours", RouteNetlinkMessage::GetNeighbour(message))?;
         Ok(answers
@@ -189,6 +226,8 @@ impl Netlink {
                 RouteNetlinkMessage::NewNeighbour(message) => convert::neighbour(message),
                 _ => None,
             })
+            // A kernel without the filter tells of every interface.
+            .filter(|neighbour| neighbour.index == index)
             .collect())
     }
 
@@ -243,9 +282,19 @@ impl Netlink {
         attempt: &str,
         request: RouteNetlinkMessage,
     ) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
+        self.ask(attempt, request, NLM_F_DUMP)
+    }
+
+    /// One request, its answers up to the end of the dump, or the single one.
+    fn ask(
+        &mut self,
+        attempt: &str,
+        request: RouteNetlinkMessage,
+        flags: u16,
+    ) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
         let failed = |source| NetlinkError::Socket { attempt: attempt.to_owned(), source };
         let mut bytes = Vec::new();
-        self.push(&mut bytes, request, NLM_F_REQUEST | NLM_F_DUMP);
+        self.push(&mut bytes, request, NLM_F_REQUEST | flags);
         let sequence = self.sequence;
         self.send(&bytes).map_err(failed)?;
         let mut found = Vec::new();
@@ -256,7 +305,12 @@ impl Netlink {
                     continue;
                 }
                 match message.payload {
-                    NetlinkPayload::InnerMessage(inner) => found.push(inner),
+                    NetlinkPayload::InnerMessage(inner) => {
+                        found.push(inner);
+                        if flags & NLM_F_DUMP == 0 {
+                            return Ok(found);
+                        }
+                    }
                     NetlinkPayload::Done(_) => return Ok(found),
                     NetlinkPayload::Error(error) if error.code.is_some() => {
                         return Err(NetlinkError::Refused {

@@ -35,7 +35,7 @@ impl SocketDestroyer {
         Ok(Self { socket, buffer: Vec::with_capacity(BUFFER_BYTES) })
     }
 
-    /// Destroy every TCP socket but listeners whose local address is `ip`; peers get a reset where one
+    /// Destroy every TCP socket but listeners whose local address is among `ips`; peers get a reset where one
     /// still reaches them. Blocks for about 6 µs per TCP socket of the host: not for an async task.
     ///
     /// Returns how many were destroyed.
@@ -43,16 +43,13 @@ impl SocketDestroyer {
     /// # Errors
     /// When the sockets cannot be listed, or the kernel refuses to destroy one
     /// (`CONFIG_INET_DIAG_DESTROY` missing).
-    pub fn destroy(&mut self, ip: IpAddr) -> Result<usize, NetlinkError> {
-        let attempt = || format!("end TCP connections of {ip}");
+    pub fn destroy(&mut self, ips: &[IpAddr]) -> Result<usize, NetlinkError> {
+        let attempt = || format!("end TCP connections of {ips:?}");
         let failed = |source| NetlinkError::Socket { attempt: attempt(), source };
         let mut destroyed = 0;
         // A dual-stack listener's IPv4 connections are IPv6 sockets with a mapped address.
         for family in [AF_INET, AF_INET6] {
-            if family == AF_INET && ip.is_ipv6() {
-                continue;
-            }
-            for id in self.list(family, ip).map_err(failed)? {
+            for id in self.list(family, ips).map_err(failed)? {
                 match self.destroy_one(family, id).map_err(failed)? {
                     None => destroyed += 1,
                     Some(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
@@ -69,7 +66,7 @@ impl SocketDestroyer {
         Ok(destroyed)
     }
 
-    fn list(&mut self, family: u8, ip: IpAddr) -> io::Result<Vec<SocketId>> {
+    fn list(&mut self, family: u8, ips: &[IpAddr]) -> io::Result<Vec<SocketId>> {
         let any = if family == AF_INET { SocketId::new_v4() } else { SocketId::new_v6() };
         let states = StateFlags::all() - StateFlags::LISTEN;
         self.send(family, any, states, NLM_F_REQUEST | NLM_F_DUMP, None)?;
@@ -79,7 +76,7 @@ impl SocketDestroyer {
                 match message.payload {
                     NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
                         let id = response.header.socket_id.clone();
-                        if id.source_address.to_canonical() == ip {
+                        if ips.contains(&id.source_address.to_canonical()) {
                             found.push(id);
                         }
                     }

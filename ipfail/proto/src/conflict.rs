@@ -86,6 +86,11 @@ impl ConflictWatch {
         (self.owed > 0).then(|| self.defended.map_or(Instant::ZERO, |at| at + DEFEND_INTERVAL))
     }
 
+    /// The address is no longer ours: no defence is owed.
+    pub const fn stand_down(&mut self) {
+        self.owed = 0;
+    }
+
     /// Claims seen so far.
     #[must_use]
     pub const fn count(&self) -> u64 {

@@ -454,8 +454,8 @@ fn decode_nd(ethernet: &EthernetPacket<'_>) -> Option<Frame> {
                 solicited: flags & NeighborAdvertFlags::Solicited != 0,
                 override_cached: flags & NeighborAdvertFlags::Override != 0,
             };
-            (!na.target.is_multicast() && !(na.solicited && to.is_multicast()))
-                .then_some(Frame::Advertisement(na))
+            let invalid = na.target.is_multicast() || (na.solicited && to.is_multicast());
+            (!invalid).then_some(Frame::Advertisement(na))
         }
         _ => None,
     }

@@ -14,6 +14,7 @@ pub mod announce;
 mod conflict;
 mod event;
 pub mod frame;
+pub mod holder;
 pub mod nic;
 mod outcome;
 mod pace;

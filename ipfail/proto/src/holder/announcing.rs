@@ -1,0 +1,229 @@
+//! From the announcers' wishes to paced frames, and what comes back from the wire.
+
+use std::net::IpAddr;
+
+use haven_base::{IfIndex, Instant, MacAddr, Neighbour};
+
+use super::{Holder, Output, Phase};
+use crate::announce;
+use crate::conflict::Reaction;
+use crate::event::Event;
+use crate::frame::Frame;
+use crate::outcome::Reason;
+use crate::pace::Pacer;
+
+impl Holder {
+    /// Step one announcer and carry its wishes on.
+    pub(super) fn announcer_step(
+        &mut self,
+        now: Instant,
+        resource: &str,
+        ip: IpAddr,
+        input: announce::Input,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(vip) = self.resources.get_mut(resource).and_then(|held| held.vips.get_mut(&ip))
+        else {
+            return;
+        };
+        let index = vip.place.index;
+        for wish in vip.announcer.step(now, input) {
+            match wish {
+                announce::Output::Announce => self.request(now, index, ip, out),
+                announce::Output::FindTargets => {
+                    self.look.insert(ip, index);
+                }
+                announce::Output::Ask(target) => self.ask(resource, ip, index, &target, out),
+                announce::Output::BurstEnded => self.burst_ended(now, resource, out),
+                announce::Output::Unverified { asked } => {
+                    out.push(Output::Event(Event::AnnounceUnverified { ip, asked }));
+                }
+                announce::Output::Verified { by, took } => {
+                    out.push(Output::Event(Event::AnnounceVerified { ip, by, took }));
+                }
+            }
+        }
+    }
+
+    /// Queue one announcement of `ip` and let pass what may.
+    fn request(&mut self, now: Instant, index: IfIndex, ip: IpAddr, out: &mut Vec<Output>) {
+        if !self.view.is_usable(index) {
+            // A link that comes up announces everything again.
+            return;
+        }
+        let first = self.owners.get(&ip).and_then(|resource| self.resources.get(resource));
+        let first = first.and_then(|held| held.vips.get(&ip)).is_some_and(|vip| vip.announced == 0);
+        let rate = self.config.garp_rate;
+        self.pacers.entry(index).or_insert_with(|| Pacer::new(rate, now)).request(ip, first);
+        self.let_pass(now, index, out);
+    }
+
+    /// Send what the pacer of an interface lets pass now.
+    pub(super) fn let_pass(&mut self, now: Instant, index: IfIndex, out: &mut Vec<Output>) {
+        let Some(link) = self.view.link(index) else {
+            self.pacers.remove(&index);
+            return;
+        };
+        let (mac, router) = (link.mac, link.ipv6_forwarding);
+        while let Some(ip) = self.pacers.get_mut(&index).and_then(|pacer| pacer.pass(now)) {
+            let Some(held) = self.owners.get(&ip).and_then(|r| self.resources.get_mut(r)) else {
+                continue;
+            };
+            let (Some(vip), Some(mac)) = (held.vips.get_mut(&ip), mac) else { continue };
+            let frame = Frame::announcement(ip, mac, vip.announced, router).encode();
+            vip.announced += 1;
+            let lease = held.lease.as_ref();
+            let before = lease.map(|l| self.leases.get(&l.group).copied().unwrap_or(l.end));
+            out.push(Output::Send { index, frame, before });
+        }
+    }
+
+    fn ask(
+        &self,
+        resource: &str,
+        ip: IpAddr,
+        index: IfIndex,
+        target: &announce::Target,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(mac) = self.view.link(index).and_then(|link| link.mac) else { return };
+        let Some(frame) = Frame::question(ip, mac, target.ip, target.mac) else { return };
+        let before = self.resources.get(resource).and_then(|held| self.lease_end(held));
+        if self.view.is_usable(index) {
+            out.push(Output::Send { index, frame: frame.encode(), before });
+        }
+    }
+
+    fn burst_ended(&mut self, now: Instant, resource: &str, out: &mut Vec<Output>) {
+        let Some(held) = self.resources.get_mut(resource) else { return };
+        if held.phase == Phase::Announcing {
+            held.phase = Phase::Up;
+            self.settle(now, resource, out);
+        }
+    }
+
+    pub(super) fn on_around(
+        &mut self,
+        now: Instant,
+        ip: IpAddr,
+        gateways: &[IpAddr],
+        neighbours: &[Neighbour],
+        out: &mut Vec<Output>,
+    ) {
+        let Some(resource) = self.owners.get(&ip).cloned() else { return };
+        let Some(held) = self.resources.get(&resource) else { return };
+        let ours = |other: IpAddr| !self.view.places(other).is_empty();
+        let configured = &held.params.verify_targets;
+        let targets = announce::targets(ip, configured, gateways, neighbours, &ours);
+        self.announcer_step(now, &resource, ip, announce::Input::Targets(targets), out);
+    }
+
+    pub(super) fn announce_again(&mut self, now: Instant, ip: IpAddr, out: &mut Vec<Output>) {
+        if let Some(resource) = self.owners.get(&ip).cloned() {
+            self.announcer_step(now, &resource, ip, announce::Input::Again, out);
+        }
+    }
+
+    pub(super) fn announce_all_again(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let ips: Vec<IpAddr> = self.owners.keys().copied().collect();
+        for ip in ips {
+            self.announce_again(now, ip, out);
+        }
+    }
+
+    pub(super) fn on_frame(
+        &mut self,
+        now: Instant,
+        index: IfIndex,
+        bytes: &[u8],
+        out: &mut Vec<Output>,
+    ) {
+        let Some(frame) = Frame::decode(bytes) else { return };
+        if let Some((vip, by)) = frame.answer()
+            && self.view.link(index).is_some_and(|link| link.mac == Some(frame.destination()))
+            && let Some(resource) = self.owners.get(&vip).cloned()
+        {
+            self.announcer_step(now, &resource, vip, announce::Input::Answer(by), out);
+        }
+        let claim = frame.claim().or_else(|| probed(&frame));
+        let Some((ip, mac)) = claim.filter(|(_, mac)| !self.view.is_ours(*mac)) else { return };
+        let Some(resource) = self.owners.get(&ip).cloned() else { return };
+        let Some(held) = self.resources.get(&resource) else { return };
+        if held.vips.get(&ip).is_none_or(|vip| vip.place.index != index) {
+            return;
+        }
+        match held.phase {
+            Phase::Probing { .. } => {
+                let text = duplicate(ip, mac, &self.view.name(index));
+                self.give_up(&resource, Reason::DuplicateSeen { mac }, text, out);
+            }
+            // A probe of somebody who has not got it yet is answered by the kernel.
+            _ if frame.claim().is_none() => {}
+            Phase::Checking { .. } | Phase::Announcing | Phase::Up => {
+                self.on_claim(now, &resource, ip, mac, out);
+            }
+            Phase::Pending(_) | Phase::Adding | Phase::Lost { .. } => {}
+        }
+    }
+
+    fn on_claim(
+        &mut self,
+        now: Instant,
+        resource: &str,
+        ip: IpAddr,
+        mac: MacAddr,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(held) = self.resources.get_mut(resource) else { return };
+        let Some(vip) = held.vips.get_mut(&ip) else { return };
+        for reaction in vip.watch.claim(now, mac) {
+            self.react(now, resource, ip, mac, reaction, out);
+        }
+    }
+
+    /// Carry out what the conflict watch of an address decided.
+    pub(super) fn react(
+        &mut self,
+        now: Instant,
+        resource: &str,
+        ip: IpAddr,
+        mac: MacAddr,
+        reaction: Reaction,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(held) = self.resources.get(resource) else { return };
+        let Some(vip) = held.vips.get(&ip) else { return };
+        let index = vip.place.index;
+        let dev = self.view.name(index);
+        match reaction {
+            Reaction::Report => {
+                let action = held.params.on_conflict;
+                let lease_left = self.lease_end(held).map(|end| end.since(now));
+                let event = Event::Conflict { ip, mac, dev, action, lease_left };
+                out.push(Output::Event(event));
+                self.note_move(now, ip, out);
+            }
+            Reaction::Defend => self.request(now, index, ip, out),
+            Reaction::Yield => {
+                let text = duplicate(ip, mac, &dev);
+                self.give_up(resource, Reason::DuplicateSeen { mac }, text, out);
+                out.push(Output::Event(Event::Yielded { ip, mac }));
+            }
+        }
+    }
+}
+
+/// What a probe (ARP sender unspecified) asks for: during our own probing that is a rival.
+fn probed(frame: &Frame) -> Option<(IpAddr, MacAddr)> {
+    match frame {
+        Frame::Arp(arp) if arp.spa.is_unspecified() => Some((arp.tpa.into(), arp.sha)),
+        Frame::Arp(_) | Frame::Solicitation(_) | Frame::Advertisement(_) => None,
+    }
+}
+
+fn duplicate(ip: IpAddr, mac: MacAddr, dev: &str) -> String {
+    format!(
+        "{ip} is in use by {mac} on {dev}; find that station (`bridge fdb` or the switch's table for \
+         its port) and take {ip} off it, then clean the resource up"
+    )
+}

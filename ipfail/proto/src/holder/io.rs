@@ -1,0 +1,220 @@
+//! What goes into the holder and what comes out.
+
+use std::net::IpAddr;
+
+use haven_base::{Address, AddressChange, IfIndex, Instant, Link, Neighbour, Route};
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Event, Lease};
+use crate::outcome::Outcome;
+use crate::params::IpParams;
+
+/// Names a request until its reply.
+pub type RequestId = u64;
+
+/// What the holder is told.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Input {
+    /// The deadline may have passed.
+    Tick,
+    /// Everything the kernel has, read just now: in reply to [`Output::Resync`], at start, and after an
+    /// overrun of the event stream.
+    Snapshot {
+        /// All interfaces.
+        links: Vec<Link>,
+        /// All addresses.
+        addresses: Vec<Address>,
+    },
+    /// An interface is new or changed.
+    Link(Link),
+    /// An interface is gone.
+    LinkGone(IfIndex),
+    /// An address is new or changed.
+    Address(Address),
+    /// An address is gone.
+    AddressGone(Address),
+    /// A frame came in. Anything is legal: what does not decode is passed over.
+    Frame {
+        /// The interface it came in by.
+        index: IfIndex,
+        /// From the Ethernet header on.
+        bytes: Vec<u8>,
+    },
+    /// A lease now ends then.
+    LeaseEnd {
+        /// Lease group.
+        group: String,
+        /// Its end.
+        end: Instant,
+    },
+    /// Bring a resource up; answered by one [`Output::Reply`].
+    Start {
+        /// Names the reply.
+        id: RequestId,
+        /// Resource.
+        resource: String,
+        /// Its parameters.
+        params: Box<IpParams>,
+        /// The lease it runs under.
+        lease: Option<Lease>,
+        /// Routes; may be empty when interface and prefix length are configured.
+        routes: Vec<Route>,
+    },
+    /// Take a resource down; answered by one [`Output::Reply`].
+    Stop {
+        /// Names the reply.
+        id: RequestId,
+        /// Resource.
+        resource: String,
+        /// Its parameters.
+        params: Box<IpParams>,
+    },
+    /// Look whether a resource runs; answered by one [`Output::Reply`].
+    Monitor {
+        /// Names the reply.
+        id: RequestId,
+        /// Resource.
+        resource: String,
+        /// Its parameters.
+        params: Box<IpParams>,
+        /// Routes, as for a start.
+        routes: Vec<Route>,
+    },
+    /// Check parameters against this host; answered by one [`Output::Reply`].
+    Validate {
+        /// Names the reply.
+        id: RequestId,
+        /// Parameters.
+        params: Box<IpParams>,
+        /// Routes, as for a start.
+        routes: Vec<Route>,
+    },
+    /// Remove addresses tagged ours that are neither kept nor held; answered by [`Output::Cleaned`].
+    Cleanup {
+        /// Names the reply.
+        id: RequestId,
+        /// Addresses to leave alone.
+        keep: Vec<IpAddr>,
+    },
+    /// What became of an [`Output::Change`].
+    Changed {
+        /// The purpose of that change.
+        purpose: Purpose,
+        /// The changes, as sent.
+        changes: Vec<AddressChange>,
+        /// One entry per change: none when the kernel did it.
+        refusals: Vec<Option<Refusal>>,
+    },
+    /// Who is around an address, in reply to [`Output::LookAround`].
+    Around {
+        /// The address.
+        ip: IpAddr,
+        /// Next hops of default routes by its interface.
+        gateways: Vec<IpAddr>,
+        /// Neighbours known on its interface.
+        neighbours: Vec<Neighbour>,
+    },
+    /// A peer returned or a partition healed: announce everything again.
+    PeerReturned,
+    /// Announce this address again.
+    Announce {
+        /// A held address; any other is passed over.
+        ip: IpAddr,
+    },
+}
+
+/// Why the kernel did not make a change.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Refusal {
+    /// `errno`; 0 when the change was not attempted because its time had passed.
+    pub errno: i32,
+    /// The attempt and the kernel's words.
+    pub text: String,
+}
+
+/// What a change is for; handed back with its result.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Purpose {
+    /// Bring a resource up.
+    Start {
+        /// Resource.
+        resource: String,
+    },
+    /// Take a resource down.
+    Stop {
+        /// Names the reply; none when nobody waits.
+        id: Option<RequestId>,
+        /// Resource.
+        resource: String,
+    },
+    /// Undo a start that failed half-way.
+    RollBack,
+    /// Put one address back.
+    Repair {
+        /// The address.
+        ip: IpAddr,
+        /// What was found.
+        found: String,
+    },
+    /// Renew lifetimes.
+    Renew,
+    /// Startup cleanup.
+    Cleanup {
+        /// Names the reply.
+        id: RequestId,
+    },
+}
+
+/// What the holder wants done, in order.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Output {
+    /// Change addresses, all of them if `before` has not come when the clock is read immediately before;
+    /// report by [`Input::Changed`] at once.
+    Change {
+        /// The changes.
+        changes: Vec<AddressChange>,
+        /// The lease's end; none without a lease, and for deletions.
+        before: Option<Instant>,
+        /// Handed back.
+        purpose: Purpose,
+    },
+    /// Send a frame, if `before` has not come when the clock is read immediately before.
+    Send {
+        /// Interface.
+        index: IfIndex,
+        /// From the Ethernet header on.
+        frame: Vec<u8>,
+        /// The lease's end; none without a lease.
+        before: Option<Instant>,
+    },
+    /// Say who is around an address: [`Input::Around`].
+    LookAround {
+        /// The address.
+        ip: IpAddr,
+        /// Its interface.
+        index: IfIndex,
+    },
+    /// Read everything the kernel has: [`Input::Snapshot`].
+    Resync,
+    /// End this host's TCP connections that use addresses which are gone.
+    EndConnections {
+        /// The addresses.
+        ips: Vec<IpAddr>,
+    },
+    /// A request is done.
+    Reply {
+        /// The request.
+        id: RequestId,
+        /// What it came to.
+        outcome: Outcome,
+    },
+    /// A cleanup is done.
+    Cleaned {
+        /// The request.
+        id: RequestId,
+        /// Addresses removed, or what the kernel refused.
+        result: Result<Vec<IpAddr>, String>,
+    },
+    /// Tell the world.
+    Event(Event),
+}
