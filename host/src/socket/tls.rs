@@ -5,6 +5,7 @@
 //! the node's. Nothing is resumed, so a connection always proves the present certificates.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use rustls::client::Resumption;
@@ -13,8 +14,8 @@ use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig,
-    SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore,
+    ServerConfig, SignatureScheme,
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -155,6 +156,38 @@ pub fn names(certificate: &[u8]) -> Result<Vec<String>, TlsError> {
     let der = CertificateDer::from(certificate);
     let parsed = webpki::EndEntityCert::try_from(&der).map_err(TlsError::Certificate)?;
     Ok(parsed.valid_dns_names().map(str::to_owned).collect())
+}
+
+/// What a failed handshake means for people; `None` when the error has nothing to do with certificates.
+#[must_use]
+pub fn explain(error: &io::Error) -> Option<&'static str> {
+    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    let rustls::Error::InvalidCertificate(problem) = error else {
+        return match error {
+            rustls::Error::AlertReceived(AlertDescription::UnknownCA) => {
+                Some("the other side belongs to another cluster")
+            }
+            rustls::Error::AlertReceived(AlertDescription::CertificateExpired) => {
+                Some("the other side says that our certificate expired: compare both clocks")
+            }
+            _ => None,
+        };
+    };
+    Some(match problem {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "the other side belongs to another cluster: its certificate is of another authority"
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "its certificate expired, or this host's clock is wrong"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "its certificate is not valid yet: this host's clock is late"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "another member than expected answers at this address"
+        }
+        _ => return None,
+    })
 }
 
 fn digest(bytes: &[u8]) -> [u8; 32] {

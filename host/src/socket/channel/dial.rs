@@ -1,6 +1,7 @@
 //! The connecting side: keeps one connection to a peer, and writes what is queued.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,7 +17,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::frames::write_frame;
 use super::{ChannelEvent, ChannelPeer, MAX_QUEUED, Peer, Shared, lock, tcp};
-use crate::socket::tls::key_fingerprint;
+use crate::socket::tls::{explain, key_fingerprint, pinned_connector};
 
 /// Longest wait for a TCP connection: the kernel's second SYN would come after a second.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -188,6 +189,28 @@ async fn write_all(
     }
 }
 
+/// Connects to a member as a node that is none yet: all it knows is the SHA-256 fingerprint of the
+/// authority's certificate. Proves nothing about us.
+///
+/// # Errors
+/// When there is no answer within some seconds, or the other side does not belong to that authority; the
+/// message says which.
+pub async fn connect_pinned(
+    address: SocketAddr,
+    authority: [u8; 32],
+) -> io::Result<TlsStream<TcpStream>> {
+    let connector = pinned_connector(authority).map_err(io::Error::other)?;
+    let tcp = timeout(HANDSHAKE, tcp::connect(None, address))
+        .await
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer to the connection"))??;
+    // No name is known, and none is checked: any member of the cluster will do.
+    let name = ServerName::from(address.ip());
+    timeout(HANDSHAKE, connector.connect(name, tcp))
+        .await
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no end of the TLS handshake"))?
+        .map_err(|error| io::Error::new(error.kind(), describe(&error)))
+}
+
 fn ended_by(ended: io::Result<usize>) -> String {
     match ended {
         Ok(0) => "closed by the peer".to_owned(),
@@ -198,14 +221,5 @@ fn ended_by(ended: io::Result<usize>) -> String {
 
 /// An error with its causes on one line.
 pub(super) fn describe(error: &io::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
+    explain(error).map_or_else(|| error.to_string(), str::to_owned)
 }
