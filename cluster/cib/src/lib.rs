@@ -7,6 +7,7 @@
 //!
 //! This crate never decides anything: what values mean is the business of `policy`.
 
+pub mod crm;
 mod edit;
 mod model;
 mod read;

@@ -39,6 +39,9 @@ pub struct Cib {
     pub alerts: Vec<Element>,
     /// Access control, as written.
     pub acls: Vec<Element>,
+    /// Comment lines of the human form that stand before an object, each with its `#`, by the object's
+    /// id; those at the end by the empty id. The XML form has no place for them.
+    pub comments: BTreeMap<String, Vec<String>>,
 }
 
 /// `admin_epoch.epoch.num_updates`; compared in that order.

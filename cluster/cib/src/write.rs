@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::model::{
-    Bundle, Cib, CloneChild, CloneResource, Condition, Constraint, Group, NvSet, Operation,
-    Primitive, Resource, ResourceSet, Rule,
+    Bundle, Cib, CloneChild, CloneResource, Condition, Constraint, FencingLevel, Group, NvSet,
+    Operation, Primitive, Resource, ResourceSet, Rule,
 };
 use crate::xml::Element;
 
@@ -41,20 +41,20 @@ fn section(name: &str, children: Vec<Element>) -> Element {
 }
 
 fn levels(cib: &Cib) -> Vec<Element> {
-    cib.fencing_topology
-        .iter()
-        .map(|l| {
-            let mut e = Element::new("fencing-level");
-            e.push("id", &l.id);
-            e.push_opt("target", l.target.as_ref());
-            e.push_opt("target-pattern", l.target_pattern.as_ref());
-            e.push_opt("target-attribute", l.target_attribute.as_ref());
-            e.push_opt("target-value", l.target_value.as_ref());
-            e.push_opt("index", l.index.as_ref());
-            e.push("devices", l.devices.join(","));
-            e
-        })
-        .collect()
+    cib.fencing_topology.iter().map(level).collect()
+}
+
+/// A level of fencing as an element.
+pub(crate) fn level(l: &FencingLevel) -> Element {
+    let mut e = Element::new("fencing-level");
+    e.push("id", &l.id);
+    e.push_opt("target", l.target.as_ref());
+    e.push_opt("target-pattern", l.target_pattern.as_ref());
+    e.push_opt("target-attribute", l.target_attribute.as_ref());
+    e.push_opt("target-value", l.target_value.as_ref());
+    e.push_opt("index", l.index.as_ref());
+    e.push("devices", l.devices.join(","));
+    e
 }
 
 fn tags(cib: &Cib) -> Vec<Element> {
@@ -194,7 +194,8 @@ fn common(
     e.children.extend(nvsets("instance_attributes", params));
 }
 
-fn primitive(name: &str, p: &Primitive) -> Element {
+/// A primitive or template (`name`) as an element.
+pub(crate) fn primitive(name: &str, p: &Primitive) -> Element {
     let mut e = Element::new(name);
     e.push_opt("class", p.class.as_ref());
     e.push_opt("provider", p.provider.as_ref());

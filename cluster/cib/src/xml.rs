@@ -194,7 +194,15 @@ pub fn parse(text: &str) -> Result<Element, CibError> {
             }
             Event::Text(t) => {
                 if let Some(top) = stack.last_mut() {
-                    top.text.push_str(t.trim());
+                    top.text.push_str(&t);
+                }
+            }
+            Event::GeneralRef(reference) => {
+                let written = format!("&{};", &*reference);
+                let meant = quick_xml::escape::unescape(&written);
+                let meant = meant.map_err(|e| syntax(line, e.to_string()))?;
+                if let Some(top) = stack.last_mut() {
+                    top.text.push_str(&meant);
                 }
             }
             Event::Eof => break,
@@ -202,8 +210,7 @@ pub fn parse(text: &str) -> Result<Element, CibError> {
             | Event::Comment(_)
             | Event::Decl(_)
             | Event::PI(_)
-            | Event::DocType(_)
-            | Event::GeneralRef(_) => {}
+            | Event::DocType(_) => {}
         }
     }
     if let Some(top) = stack.last() {
@@ -225,11 +232,12 @@ fn open(tag: &BytesStart<'_>, line: u32) -> Result<Element, CibError> {
 }
 
 fn close(
-    element: Element,
+    mut element: Element,
     stack: &mut [Element],
     root: &mut Option<Element>,
     line: u32,
 ) -> Result<(), CibError> {
+    element.text = element.text.trim().to_owned();
     match stack.last_mut() {
         Some(parent) => parent.children.push(element),
         None if root.is_none() => *root = Some(element),

@@ -1,0 +1,226 @@
+//! Loading a text as one transaction, and showing a configuration.
+
+use super::compose::compose;
+use super::document::{Document, Entry, Object};
+use super::finding::Finding;
+use super::{parse, print};
+use crate::model::{Cib, Node, NvSet};
+
+/// What loading does with objects that the text does not name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Mode {
+    /// They stay; options are set one by one.
+    #[default]
+    Update,
+    /// They go. Nodes stay: only leaving the cluster removes a node.
+    Replace,
+}
+
+/// A text that was taken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Loaded {
+    /// The new configuration. Its version is still that of the old one.
+    pub cib: Cib,
+    /// Ids of objects that were added or changed, in the order of the document, then of those removed.
+    pub changed: Vec<String>,
+    /// Declarations of the text with the lines they start on, to give findings of
+    /// [`verify`](super::verify()) their place by [`Loaded::locate`].
+    pub declared: Vec<(String, u32)>,
+}
+
+impl Loaded {
+    /// Adds the line to findings about objects that the text declared.
+    pub fn locate(&self, findings: &mut [Finding]) {
+        for finding in findings.iter_mut().filter(|finding| finding.line.is_none()) {
+            let Some(object) = &finding.object else { continue };
+            let declared = self.declared.iter().find(|(id, _)| id == object);
+            finding.line = declared.map(|(_, line)| *line);
+        }
+    }
+}
+
+/// The configuration as lines.
+#[must_use]
+pub fn show(cib: &Cib) -> String {
+    print::document(&Document::from_cib(cib))
+}
+
+/// Reads `text` and makes the configuration that follows from it and `base`. `base` is not touched.
+///
+/// # Errors
+/// Every error in the text, in the order of lines.
+pub fn load(base: &Cib, text: &str, mode: Mode) -> Result<Loaded, Vec<Finding>> {
+    let mut read = parse::document(text)?;
+    rename_options(&mut read);
+    let declared = read
+        .entries
+        .iter()
+        .filter_map(|entry| entry.line.map(|line| (entry.object.id().to_owned(), line)))
+        .collect();
+    let old = Document::from_cib(base);
+    let read = join_blocks(read);
+    let merged = merge(&old, read, mode);
+    let cib = compose(merged, base).map_err(|mut findings| {
+        findings.sort_by_key(|finding| finding.line);
+        findings
+    })?;
+    let changed = differences(&old, &Document::from_cib(&cib));
+    Ok(Loaded { cib, changed, declared })
+}
+
+/// Old names of cluster options become the present ones.
+fn rename_options(document: &mut Document) {
+    use super::names::{RENAMED_PROPERTIES, present_name};
+    for entry in &mut document.entries {
+        if let Object::Property(set) = &mut entry.object {
+            for pair in &mut set.pairs {
+                let name = present_name(RENAMED_PROPERTIES, &pair.name).to_owned();
+                if name != pair.name {
+                    pair.id = Some(format!("{}-{name}", set.id));
+                    pair.name = name;
+                }
+            }
+        }
+    }
+}
+
+/// Several lines about one block of options are one block, and so are several of fencing levels.
+fn join_blocks(document: Document) -> Document {
+    let mut joined = Document { entries: Vec::new(), trailing: document.trailing };
+    for entry in document.entries {
+        let first = joined.entries.iter_mut().find(|first| first.object.same_id(&entry.object));
+        match (first, entry) {
+            (Some(first), entry) if is_block(&first.object, &entry.object) => {
+                let Entry { comments, object, .. } = entry;
+                first.comments.extend(comments);
+                add_to_block(&mut first.object, object);
+            }
+            (_, entry) => joined.entries.push(entry),
+        }
+    }
+    joined
+}
+
+const fn is_block(first: &Object, second: &Object) -> bool {
+    matches!(
+        (first, second),
+        (Object::Property(_), Object::Property(_))
+            | (Object::RscDefaults(_), Object::RscDefaults(_))
+            | (Object::OpDefaults(_), Object::OpDefaults(_))
+            | (Object::Topology(_), Object::Topology(_))
+    )
+}
+
+fn add_to_block(block: &mut Object, more: Object) {
+    if let Object::Topology(levels) = block {
+        if let Object::Topology(more) = more {
+            levels.extend(more);
+        }
+        return;
+    }
+    let (Object::Property(old) | Object::RscDefaults(old) | Object::OpDefaults(old)) = block else {
+        return;
+    };
+    if let Object::Property(new) | Object::RscDefaults(new) | Object::OpDefaults(new) = more {
+        set_each(old, new);
+    }
+}
+
+fn set_each(old: &mut NvSet, new: NvSet) {
+    old.score = new.score.or_else(|| old.score.take());
+    old.rule = new.rule.or_else(|| old.rule.take());
+    for pair in new.pairs {
+        match old.pairs.iter_mut().find(|known| known.name == pair.name) {
+            Some(known) => *known = pair,
+            None => old.pairs.push(pair),
+        }
+    }
+}
+
+fn merge(old: &Document, read: Document, mode: Mode) -> Document {
+    let mut merged = match mode {
+        Mode::Update => old.clone(),
+        Mode::Replace => {
+            let is_node = |entry: &&Entry| matches!(entry.object, Object::Node(_));
+            Document {
+                entries: old.entries.iter().filter(is_node).cloned().collect(),
+                trailing: Vec::new(),
+            }
+        }
+    };
+    if mode == Mode::Replace || !read.trailing.is_empty() {
+        merged.trailing = read.trailing;
+    }
+    for mut entry in read.entries {
+        // Names of ids inside an object may differ though it says the same: then the old one stays.
+        if let Some(known) = old.find(&entry.object)
+            && print::object(&known.object) == print::object(&entry.object)
+        {
+            entry.object = known.object.clone();
+        }
+        let place = merged.entries.iter().position(|known| {
+            known.object.same_id(&entry.object)
+                && known.line.is_none()
+                && replaces(&known.object, &entry.object)
+        });
+        let Some(place) = place else {
+            merged.entries.push(entry);
+            continue;
+        };
+        if entry.comments.is_empty() {
+            entry.comments = std::mem::take(&mut merged.entries[place].comments);
+        }
+        if mode == Mode::Update && merges(&entry.object) {
+            let mut block = merged.entries[place].object.clone();
+            add_to_block(&mut block, entry.object);
+            entry.object = block;
+        }
+        if let (Object::Node(new), Object::Node(known)) =
+            (&mut entry.object, &merged.entries[place].object)
+            && new.id == new.uname
+        {
+            // A line that gives no number speaks of the node with the number it has.
+            renumber(new, &known.id);
+            new.kind = new.kind.take().or_else(|| known.kind.clone());
+        }
+        merged.entries[place] = entry;
+    }
+    merged
+}
+
+/// Gives a node its number, and its blocks the ids that follow from it.
+fn renumber(node: &mut Node, id: &str) {
+    let (old, new) = (format!("nodes-{}", node.id), format!("nodes-{id}"));
+    let rename = |text: &mut String| {
+        if let Some(rest) = text.strip_prefix(&old) {
+            *text = format!("{new}{rest}");
+        }
+    };
+    for set in node.attributes.iter_mut().chain(&mut node.utilization) {
+        rename(&mut set.id);
+        set.pairs.iter_mut().filter_map(|pair| pair.id.as_mut()).for_each(rename);
+    }
+    id.clone_into(&mut node.id);
+}
+
+/// Only things of one kind replace each other; the rest is a double use of an id, found later. A group
+/// may become a clone of itself by no other way than a new id, as in the crm shell.
+fn replaces(known: &Object, new: &Object) -> bool {
+    known.kind() == new.kind()
+}
+
+const fn merges(object: &Object) -> bool {
+    matches!(object, Object::Property(_) | Object::RscDefaults(_) | Object::OpDefaults(_))
+}
+
+fn differences(old: &Document, new: &Document) -> Vec<String> {
+    let same = |a: &Entry, b: &Entry| {
+        a.comments == b.comments && print::object(&a.object) == print::object(&b.object)
+    };
+    let changed = new
+        .entries
+        .iter()
+        .filter(|entry| !old.find(&entry.object).is_some_and(|known| same(known, entry)));
+    let gone = old.entries.iter().filter(|entry| new.find(&entry.object).is_none());
+    changed.chain(gone).map(|entry| entry.object.id().to_owned()).collect()
+}

@@ -1,0 +1,36 @@
+//! Lines of the crm shell: the configuration as people write it.
+//!
+//! ```text
+//! text ──lex──▶ logical lines ──parse──▶ Document ──merge──▶ Document ──compose──▶ Cib ──▶ verify
+//!                                          ▲ flat list of objects with comments and line numbers
+//! text ◀──print───────────────────────── Document ◀──decompose── Cib
+//! ```
+//!
+//! A [`Document`] is the configuration as a flat list of [`Object`]s in the order written: members of a
+//! group or clone stand by themselves and are named by their container. [`load`] is a transaction: it
+//! reports every error with line, column, object, what was found and what to do, and with any error the
+//! configuration stays as it was.
+//!
+//! # Notation
+//! A logical line declares one object. It goes on after a backslash at the end of a line. A line that
+//! starts with `#` is a comment and belongs to the object after it. Words are separated by blanks;
+//! `"…"` and `'…'` keep blanks together, and in `"…"` a backslash quotes the next character. What has no
+//! notation of its own is written as `xml '<element …/>'`.
+
+mod compose;
+mod document;
+mod finding;
+mod lex;
+mod load;
+mod names;
+mod parse;
+mod print;
+mod verify;
+
+pub use document::{CloneShell, Document, Entry, Object};
+pub use finding::{Finding, Severity};
+pub use load::{Loaded, Mode, load, show};
+pub use verify::{AgentFacts, Facts, Judge, MemberFacts, ParamFacts, verify};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! Words of the notation, and the nearest one to a word that is none.
+
+/// First words of a line.
+pub(super) const COMMANDS: &[&str] = &[
+    "node",
+    "primitive",
+    "rsc_template",
+    "group",
+    "clone",
+    "ms",
+    "bundle",
+    "location",
+    "colocation",
+    "order",
+    "rsc_ticket",
+    "property",
+    "rsc_defaults",
+    "op_defaults",
+    "fencing_topology",
+    "tag",
+    "xml",
+];
+
+/// Words that start a list of attributes of a resource.
+pub(super) const LISTS: &[&str] =
+    &["params", "meta", "utilization", "op", "op_params", "op_meta", "operations"];
+
+/// Attributes of an operation itself; others are parameters of it.
+pub(super) const OPERATION: &[&str] = &[
+    "interval",
+    "timeout",
+    "role",
+    "on-fail",
+    "enabled",
+    "start-delay",
+    "interval-origin",
+    "record-pending",
+    "requires",
+    "description",
+];
+
+/// Cluster options.
+pub(super) const PROPERTIES: &[&str] = &[
+    "batch-limit",
+    "cluster-delay",
+    "cluster-infrastructure",
+    "cluster-ipc-limit",
+    "cluster-name",
+    "cluster-recheck-interval",
+    "concurrent-fencing",
+    "dc-deadtime",
+    "dc-version",
+    "election-timeout",
+    "enable-acl",
+    "enable-startup-probes",
+    "fencing-action",
+    "fencing-enabled",
+    "fencing-max-attempts",
+    "fencing-reaction",
+    "fencing-timeout",
+    "fencing-watchdog-timeout",
+    "have-watchdog",
+    "join-finalization-timeout",
+    "join-integration-timeout",
+    "last-lrm-refresh",
+    "load-threshold",
+    "maintenance-mode",
+    "migration-limit",
+    "no-quorum-policy",
+    "node-action-limit",
+    "node-health-base",
+    "node-health-green",
+    "node-health-red",
+    "node-health-strategy",
+    "node-health-yellow",
+    "node-pending-timeout",
+    "pe-error-series-max",
+    "pe-input-series-max",
+    "pe-warn-series-max",
+    "placement-strategy",
+    "priority-fencing-delay",
+    "remove-after-stop",
+    "shutdown-escalation",
+    "shutdown-lock",
+    "shutdown-lock-limit",
+    "start-failure-is-fatal",
+    "startup-fencing",
+    "stop-all-resources",
+    "stop-removed-actions",
+    "stop-removed-resources",
+    "symmetric-cluster",
+    "transition-delay",
+];
+
+/// Meta attributes of resources, clones included.
+pub(super) const META: &[&str] = &[
+    "allow-migrate",
+    "allow-unhealthy-nodes",
+    "clone-max",
+    "clone-min",
+    "clone-node-max",
+    "container-attribute-target",
+    "critical",
+    "failure-timeout",
+    "globally-unique",
+    "interleave",
+    "is-managed",
+    "lease",
+    "maintenance",
+    "migration-threshold",
+    "multiple-active",
+    "notify",
+    "ordered",
+    "priority",
+    "promotable",
+    "promoted-max",
+    "promoted-node-max",
+    "remote-addr",
+    "remote-allow-migrate",
+    "remote-connect-timeout",
+    "remote-node",
+    "remote-port",
+    "requires",
+    "resource-stickiness",
+    "target-role",
+];
+
+/// Old names of cluster options and what they are called now.
+pub(super) const RENAMED_PROPERTIES: &[(&str, &str)] = &[
+    ("stonith-enabled", "fencing-enabled"),
+    ("stonith-action", "fencing-action"),
+    ("stonith-timeout", "fencing-timeout"),
+    ("stonith-max-attempts", "fencing-max-attempts"),
+    ("stonith-watchdog-timeout", "fencing-watchdog-timeout"),
+    ("fence-reaction", "fencing-reaction"),
+    ("stop-orphan-resources", "stop-removed-resources"),
+    ("stop-orphan-actions", "stop-removed-actions"),
+];
+
+/// Old names of meta attributes and what they are called now.
+pub(super) const RENAMED_META: &[(&str, &str)] =
+    &[("master-max", "promoted-max"), ("master-node-max", "promoted-node-max")];
+
+/// Old names of roles and what they are called now.
+pub(super) const RENAMED_ROLES: &[(&str, &str)] =
+    &[("Master", "Promoted"), ("Slave", "Unpromoted")];
+
+/// The present name of `word`.
+pub(super) fn present_name<'a>(renamed: &[(&'a str, &'a str)], word: &'a str) -> &'a str {
+    renamed.iter().find(|(old, _)| *old == word).map_or(word, |(_, new)| new)
+}
+
+/// The candidate nearest to `word`, if one is near: at most a third of its letters differ.
+pub(super) fn nearest<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let limit = (word.chars().count() + 1) / 3;
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// How many letters must be inserted, left out, replaced or swapped with their neighbour. Words longer
+/// than 64 letters are far from everything but themselves.
+fn distance(a: &str, b: &str) -> usize {
+    const LONGEST: usize = 64;
+    let (a, b): (Vec<char>, Vec<char>) =
+        (a.to_lowercase().chars().collect(), b.to_lowercase().chars().collect());
+    if a.len() > LONGEST || b.len() > LONGEST {
+        return if a == b { 0 } else { usize::MAX };
+    }
+    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let differs = usize::from(a[i - 1] != b[j - 1]);
+            let mut least =
+                (rows[i - 1][j - 1] + differs).min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_found_and_a_far_one_is_not() {
+        for (typed, meant) in [
+            ("primitve", Some("primitive")),
+            ("colocaton", Some("colocation")),
+            ("gruop", Some("group")),
+            ("Node", Some("node")),
+            ("frobnicate", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(typed, COMMANDS.iter().copied()), meant, "{typed}");
+        }
+    }
+
+    #[test]
+    fn a_swap_counts_once() {
+        assert_eq!(distance("ab", "ba"), 1);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+    }
+}

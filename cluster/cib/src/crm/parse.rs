@@ -1,0 +1,85 @@
+//! Logical lines to declarations. Every error is reported, and reading goes on behind it.
+
+mod attributes;
+mod constraints;
+mod cursor;
+mod resources;
+mod rules;
+mod sections;
+
+use super::document::{Document, Entry, Object};
+use super::finding::Finding;
+use super::lex::{self, Line};
+use super::names::{COMMANDS, nearest};
+use cursor::Cursor;
+
+pub(super) use attributes::block_id;
+pub(super) use rules::score;
+
+/// Reads a text.
+///
+/// # Errors
+/// Every error of the text, in the order of lines and columns.
+pub(super) fn document(text: &str) -> Result<Document, Vec<Finding>> {
+    let mut findings = Vec::new();
+    let lexed = lex::lex(text, &mut findings);
+    let mut document = Document { entries: Vec::new(), trailing: lexed.trailing };
+    for line in &lexed.lines {
+        let mut comments = line.comments.clone();
+        for object in declaration(line, &mut findings) {
+            let comments = std::mem::take(&mut comments);
+            let line = line.tokens.first().map(|token| token.line);
+            document.entries.push(Entry { comments, line, object });
+        }
+    }
+    if findings.iter().any(Finding::is_error) {
+        findings.sort_by_key(|finding| (finding.line, finding.column));
+        return Err(findings);
+    }
+    Ok(document)
+}
+
+fn declaration(line: &Line, findings: &mut Vec<Finding>) -> Vec<Object> {
+    let mut cursor = Cursor::new(line, findings);
+    let Some(command) = cursor.next() else { return Vec::new() };
+    let one = |object: Option<Object>| object.into_iter().collect();
+    let objects = match command.text.as_str() {
+        "node" => one(sections::node(&mut cursor)),
+        "primitive" => one(resources::primitive(&mut cursor).map(Object::Primitive)),
+        "rsc_template" => one(resources::primitive(&mut cursor).map(Object::Template)),
+        "group" => one(resources::group(&mut cursor)),
+        "clone" => one(resources::clone(&mut cursor, false)),
+        // Both old words for a promotable clone.
+        "ms" | "master" => one(resources::clone(&mut cursor, true)),
+        "bundle" => one(resources::bundle(&mut cursor)),
+        "location" => one(constraints::location(&mut cursor)),
+        "colocation" | "collocation" => one(constraints::colocation(&mut cursor)),
+        "order" => one(constraints::order(&mut cursor)),
+        "rsc_ticket" => one(constraints::ticket(&mut cursor)),
+        "property" => {
+            one(sections::options(&mut cursor, "cib-bootstrap-options").map(Object::Property))
+        }
+        "rsc_defaults" => {
+            one(sections::options(&mut cursor, "rsc-options").map(Object::RscDefaults))
+        }
+        "op_defaults" => one(sections::options(&mut cursor, "op-options").map(Object::OpDefaults)),
+        "fencing_topology" => one(sections::topology(&mut cursor)),
+        "tag" => one(sections::tag(&mut cursor)),
+        "xml" => sections::xml(&mut cursor),
+        _ => {
+            cursor.complain_at(
+                command,
+                Finding::error("HV0101", format!("\"{}\" starts no declaration", command.text))
+                    .near(nearest(&command.text, COMMANDS.iter().copied()))
+                    .fix(format!("a line starts with one of: {}", COMMANDS.join(", "))),
+            );
+            Vec::new()
+        }
+    };
+    if objects.is_empty() {
+        // What follows an error that ends the reading cannot be judged.
+        cursor.skip_all();
+    }
+    cursor.expect_end();
+    objects
+}

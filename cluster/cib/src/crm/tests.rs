@@ -1,0 +1,7 @@
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod errors;
+mod facts;
+mod mutations;
+mod round_trip;
+mod transactions;

@@ -1,0 +1,175 @@
+//! Judging whole configurations.
+
+use std::collections::BTreeMap;
+
+use crate::Cib;
+use crate::crm::{
+    AgentFacts, Facts, Finding, MemberFacts, Mode, ParamFacts, Severity, load, verify,
+};
+
+fn members(names: &[(&str, bool)]) -> Option<Vec<MemberFacts>> {
+    let member =
+        |(name, witness): &(&str, bool)| MemberFacts { name: (*name).into(), witness: *witness };
+    Some(names.iter().map(member).collect())
+}
+
+fn judge_ip(given: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    let good = given.get("ip").is_some_and(|ip| ip.parse::<std::net::IpAddr>().is_ok());
+    if good { Vec::new() } else { vec![("ip".into(), "ip is no address".into())] }
+}
+
+fn facts() -> Facts {
+    let params = [
+        ("ip", ParamFacts { required: true, unique: true, alias_of: None }),
+        ("nic", ParamFacts::default()),
+        ("cidr_netmask", ParamFacts::default()),
+        ("netmask", ParamFacts { alias_of: Some("cidr_netmask".into()), ..ParamFacts::default() }),
+    ];
+    let params = params.into_iter().map(|(name, facts)| (name.to_owned(), facts)).collect();
+    let ip = AgentFacts { lease: true, params, judge: Some(judge_ip) };
+    Facts {
+        members: members(&[("n1", false), ("n2", false), ("n3", true)]),
+        agents: BTreeMap::from([("ocf:haven:ip".to_owned(), ip)]),
+        complete: vec!["ocf:haven:".to_owned()],
+    }
+}
+
+fn judged(text: &str, facts: &Facts) -> Vec<Finding> {
+    let loaded = load(&Cib::default(), text, Mode::Replace).unwrap();
+    let mut findings = verify(&loaded.cib, facts);
+    loaded.locate(&mut findings);
+    findings
+}
+
+const VIP: &str =
+    "primitive vip ocf:haven:ip params ip=192.0.2.10 nic=eth0 op monitor interval=10s\n";
+
+/// The codes found for the address and `text`, with line and nearest word.
+#[track_caller]
+fn expect(text: &str, expected: &[(&str, Option<u32>, Option<&str>)]) {
+    let findings = judged(&format!("{VIP}{text}"), &facts());
+    let found: Vec<(&str, Option<u32>, Option<&str>)> =
+        findings.iter().map(|f| (f.code.as_str(), f.line, f.nearest.as_deref())).collect();
+    assert_eq!(found, expected, "{text}: {findings:#?}");
+    for finding in &findings {
+        assert!(finding.remedy.is_some(), "{finding}");
+    }
+}
+
+#[test]
+fn a_good_configuration_has_no_findings() {
+    expect("location l1 vip 100: n1\nproperty no-quorum-policy=stop\n", &[]);
+}
+
+#[test]
+fn agents_and_their_parameters_are_judged() {
+    let end = "op monitor interval=10s";
+    expect(
+        &format!("primitive a ocf:haven:pi {end}"),
+        &[("HV0301", Some(2), Some("ocf:haven:ip"))],
+    );
+    expect(&format!("primitive a ocf:heartbeat:Dummy {end}"), &[]);
+    expect(
+        &format!("primitive a ocf:haven:ip nick=eth0 {end}"),
+        &[("HV0302", Some(2), Some("nic")), ("HV0303", Some(2), None)],
+    );
+    expect(&format!("primitive a ocf:haven:ip ip=192.0.2.300 {end}"), &[("HV0304", Some(2), None)]);
+    expect(&format!("primitive a ocf:haven:ip ip=192.0.2.10 {end}"), &[("HV0305", Some(2), None)]);
+    expect(&format!("primitive a ocf:haven:ip ip=192.0.2.11 netmask=24 {end}"), &[]);
+    expect("primitive a ocf:haven:ip ip=192.0.2.11", &[("HV0313", Some(2), None)]);
+}
+
+#[test]
+fn parameters_of_a_template_count() {
+    let text = "rsc_template t ocf:haven:ip params nic=eth0 op monitor interval=10s\n\
+                primitive a @t params ip=192.0.2.11\nprimitive b @t";
+    expect(text, &[("HV0303", Some(4), None)]);
+}
+
+#[test]
+fn names_and_values_of_options_are_judged() {
+    expect("property no-quorum-polcy=stop", &[("HV0308", Some(2), Some("no-quorum-policy"))]);
+    expect("property hana_something=x", &[("HV0308", Some(2), None)]);
+    expect("property no-quorum-policy=stpo", &[("HV0310", Some(2), Some("stop"))]);
+    expect("property maintenance-mode=ture", &[("HV0310", Some(2), Some("true"))]);
+    expect("property cluster-delay=1y", &[("HV0310", Some(2), None)]);
+    expect(
+        "rsc_defaults resource-stickyness=1",
+        &[("HV0309", Some(2), Some("resource-stickiness"))],
+    );
+    expect("rsc_defaults failure-timeout=PT5M", &[]);
+    let dummy = "primitive a lsb:a op monitor";
+    expect(&format!("{dummy} interval=10x"), &[("HV0310", Some(2), None)]);
+    expect(
+        &format!("{dummy} interval=10s op monitor interval=10000ms"),
+        &[("HV0314", Some(2), None)],
+    );
+    expect(
+        &format!("{dummy} interval=10s meta target-role=Startd"),
+        &[("HV0310", Some(2), Some("Started"))],
+    );
+}
+
+#[test]
+fn constraints_name_what_exists() {
+    expect("location l vipp 100: n1", &[("HV0306", Some(2), Some("vip"))]);
+    expect("location l vip 100: n4", &[("HV0307", Some(2), Some("n1"))]);
+    expect("node n9 attributes a=b", &[("HV0307", Some(2), Some("n1"))]);
+    expect("colocation c inf: vip vip", &[("HV0315", Some(2), None)]);
+    expect("tag t: vip vipp l", &[("HV0306", Some(2), Some("vip")), ("HV0306", Some(2), None)]);
+}
+
+#[test]
+fn contradictions_and_circles_are_found() {
+    expect("location a vip inf: n1\nlocation b vip -inf: n1", &[("HV0316", Some(3), None)]);
+    expect("location a vip -inf: n1\nlocation b vip -inf: n2", &[("HV0317", Some(1), None)]);
+    let three = "primitive a lsb:a op monitor interval=1s\nprimitive b lsb:a op monitor interval=1s\n\
+                 primitive c lsb:a op monitor interval=1s\n";
+    let circle = format!("{three}order x a b\norder y b c\norder z c a\n");
+    let findings = judged(&circle, &facts());
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    assert!(findings[0].message.contains("a → b → c → a"), "{}", findings[0]);
+    expect(&format!("{three}order x a b\norder y b c\norder z Optional: c a\n"), &[]);
+    expect(
+        &format!("{three}colocation x inf: a b\ncolocation y inf: b a\n"),
+        &[("HV0318", Some(6), None)],
+    );
+}
+
+#[test]
+fn two_nodes_without_a_witness_are_refused_a_lease() {
+    let with = |names: &[(&str, bool)], text: &str| {
+        let facts = Facts { members: members(names), ..facts() };
+        let findings = judged(text, &facts);
+        findings.into_iter().map(|f| (f.code, f.severity, f.overridable)).collect::<Vec<_>>()
+    };
+    let two = [("n1", false), ("n2", false)];
+    let refused = vec![("HV0311".to_owned(), Severity::Error, false)];
+    assert_eq!(with(&two, VIP), refused);
+    assert_eq!(with(&[("n1", false)], VIP), [], "one node is its own majority");
+    assert_eq!(with(&[("n1", false), ("n2", false), ("w", true)], VIP), []);
+    assert_eq!(with(&[("n1", false), ("n2", false), ("n3", false)], VIP), []);
+    let off = VIP.replace(" op ", " meta lease=off op ");
+    assert_eq!(with(&two, &off), [("HV0312".to_owned(), Severity::Warning, false)]);
+    let quorum = VIP.replace(" op ", " meta requires=quorum op ");
+    assert_eq!(with(&two, &quorum), []);
+    let foreign = "primitive a lsb:a meta requires=lease op monitor interval=1s";
+    assert_eq!(with(&two, foreign), refused);
+    let inherited = format!("{VIP}group g vip meta lease=off");
+    assert_eq!(with(&two, &inherited), [("HV0312".to_owned(), Severity::Warning, false)]);
+}
+
+#[test]
+fn the_refusal_names_the_remedies() {
+    let facts = Facts { members: members(&[("n1", false), ("n2", false)]), ..facts() };
+    let text = judged(VIP, &facts)[0].to_string();
+    for word in ["haven cluster token", "--witness", "lease=off"] {
+        assert!(text.contains(word), "{text}");
+    }
+}
+
+#[test]
+fn nothing_is_judged_that_is_not_known() {
+    let text = "primitive a ocf:haven:pi op monitor interval=1s\nlocation l a 1: n7";
+    assert_eq!(judged(text, &Facts::default()), []);
+}

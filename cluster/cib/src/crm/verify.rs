@@ -1,0 +1,240 @@
+//! Judging a whole configuration: what contradicts itself, what is not there, what is not safe.
+//!
+//! Facts about nodes and agents come from the caller; what is not known is not judged.
+
+mod constraints;
+mod resources;
+mod values;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::finding::{Finding, Severity};
+use super::names::{PROPERTIES, nearest};
+use crate::model::{Cib, CloneChild, NvSet, Primitive, Resource};
+
+/// What the caller knows about the cluster that the configuration is for.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Every member, witnesses included; none when they are not known.
+    pub members: Option<Vec<MemberFacts>>,
+    /// Agents by `class:provider:type` or `class:type`.
+    pub agents: BTreeMap<String, AgentFacts>,
+    /// Beginnings of agents' names of which every one is in `agents`, such as `ocf:haven:`. Others may
+    /// exist on nodes without being listed.
+    pub complete: Vec<String>,
+}
+
+/// A member of the cluster.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MemberFacts {
+    /// Its name.
+    pub name: String,
+    /// It votes but runs nothing.
+    pub witness: bool,
+}
+
+/// What an agent's metadata says.
+#[derive(Clone, Debug, Default)]
+pub struct AgentFacts {
+    /// Its resources run under a lease unless `requires` says otherwise.
+    pub lease: bool,
+    /// Its parameters by name, aliases included.
+    pub params: BTreeMap<String, ParamFacts>,
+    /// Judges the values together: what is wrong, with the parameter concerned.
+    pub judge: Option<Judge>,
+}
+
+/// Judges an agent's parameters by name together; the answer is each parameter that is wrong, and why.
+pub type Judge = fn(&BTreeMap<String, String>) -> Vec<(String, String)>;
+
+/// What an agent's metadata says about a parameter.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ParamFacts {
+    /// It must be given. Aliases are never required by themselves.
+    pub required: bool,
+    /// Two resources of the agent must not have the same value.
+    pub unique: bool,
+    /// The present name of an old one.
+    pub alias_of: Option<String>,
+}
+
+/// Everything that is wrong, doubtful or improvable, errors first, each with what to do.
+#[must_use]
+pub fn verify(cib: &Cib, facts: &Facts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let view = View::new(cib, facts);
+    values::check(&view, &mut findings);
+    resources::check(&view, &mut findings);
+    constraints::check(&view, &mut findings);
+    leases(&view, &mut findings);
+    nodes(&view, &mut findings);
+    findings.sort_by_key(|finding| finding.severity);
+    findings
+}
+
+/// The configuration with what several checks look up.
+struct View<'a> {
+    cib: &'a Cib,
+    facts: &'a Facts,
+    /// Every primitive with the containers around it, innermost first.
+    primitives: Vec<(&'a Primitive, Vec<&'a [NvSet]>)>,
+    /// Ids that a constraint may name: resources, templates, tags.
+    names: BTreeSet<&'a str>,
+    /// Names of nodes; empty when none is known.
+    nodes: BTreeSet<&'a str>,
+}
+
+impl<'a> View<'a> {
+    fn new(cib: &'a Cib, facts: &'a Facts) -> Self {
+        let mut primitives = Vec::new();
+        let mut names: BTreeSet<&str> = BTreeSet::new();
+        for resource in &cib.resources {
+            names.insert(resource.id());
+            let outer = resource.meta().as_slice();
+            match resource {
+                Resource::Primitive(primitive) => primitives.push((primitive, vec![])),
+                Resource::Group(group) => {
+                    primitives.extend(group.members.iter().map(|member| (member, vec![outer])));
+                }
+                Resource::Clone(clone) => match &*clone.child {
+                    CloneChild::Primitive(primitive) => primitives.push((primitive, vec![outer])),
+                    CloneChild::Group(group) => {
+                        names.insert(&group.id);
+                        let around = vec![group.meta.as_slice(), outer];
+                        primitives.extend(group.members.iter().map(|m| (m, around.clone())));
+                    }
+                },
+                Resource::Bundle(bundle) => {
+                    primitives.extend(bundle.primitive.iter().map(|p| (p, vec![outer])));
+                }
+            }
+        }
+        names.extend(primitives.iter().map(|(primitive, _)| primitive.id.as_str()));
+        names.extend(cib.templates.iter().map(|template| template.id.as_str()));
+        names.extend(cib.tags.iter().map(|tag| tag.id.as_str()));
+        let nodes = match &facts.members {
+            Some(members) => members.iter().map(|member| member.name.as_str()).collect(),
+            None => cib.nodes.iter().map(|node| node.uname.as_str()).collect(),
+        };
+        Self { cib, facts, primitives, names, nodes }
+    }
+
+    /// The agent's name, by the template where the primitive has one.
+    fn agent(&self, primitive: &Primitive) -> Option<String> {
+        let named = match &primitive.template {
+            Some(id) => self.cib.templates.iter().find(|template| template.id == *id)?,
+            None => primitive,
+        };
+        let parts = [&named.class, &named.provider, &named.kind];
+        Some(parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(":"))
+    }
+
+    /// The value of a meta attribute that counts for a primitive, as far as no rule is involved.
+    fn meta(
+        &self,
+        primitive: &'a Primitive,
+        around: &[&'a [NvSet]],
+        name: &str,
+    ) -> Option<&'a str> {
+        let template = primitive.template.as_ref().and_then(|id| {
+            self.cib.templates.iter().find(|template| template.id == *id).map(|t| t.meta.as_slice())
+        });
+        let own = [Some(primitive.meta.as_slice()), template];
+        let sets = own.into_iter().flatten().chain(around.iter().copied());
+        sets.chain([self.cib.rsc_defaults.as_slice()]).find_map(|sets| value(sets, name))
+    }
+}
+
+/// The value of `name` in blocks without a rule.
+fn value<'a>(sets: &'a [NvSet], name: &str) -> Option<&'a str> {
+    sets.iter()
+        .filter(|set| set.rule.is_none())
+        .flat_map(|set| &set.pairs)
+        .find(|pair| pair.name == name)
+        .and_then(|pair| pair.value.as_deref())
+}
+
+/// A lease needs a majority that survives the loss of a node: two full nodes alone have none.
+fn leases(view: &View<'_>, findings: &mut Vec<Finding>) {
+    let mut leased = Vec::new();
+    for (primitive, around) in &view.primitives {
+        let agent = view.agent(primitive).and_then(|name| view.facts.agents.get(&name));
+        let by_agent = agent.is_some_and(|agent| agent.lease);
+        let needs = match view.meta(primitive, around, "requires") {
+            Some(requires) => requires == "lease",
+            None => by_agent,
+        };
+        if !needs {
+            continue;
+        }
+        if view.meta(primitive, around, "lease") == Some("off") {
+            findings.push(
+                Finding::warning(
+                    "HV0312",
+                    "lease=off: the address lives on without a majority, so two nodes may own it",
+                )
+                .about(&primitive.id)
+                .fix("remove lease=off unless an outside power keeps the other node silent"),
+            );
+        } else {
+            leased.push(primitive.id.as_str());
+        }
+    }
+    let Some(members) = &view.facts.members else { return };
+    let full = members.iter().filter(|member| !member.witness).count();
+    if let Some(first) = leased.first()
+        && full == 2
+        && members.len() == 2
+    {
+        let more = match leased.len() {
+            1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        let message = format!(
+            "a lease needs a majority that survives the loss of a node, and two nodes without a witness have none{more}"
+        );
+        findings.push(Finding::error("HV0311", message).about(*first).fix(
+            "add a third member: run `haven cluster token` here and the command it prints on another \
+             machine, with --witness if that machine shall run nothing; or accept two owners with \
+             meta lease=off",
+        ));
+    }
+}
+
+fn nodes(view: &View<'_>, findings: &mut Vec<Finding>) {
+    let Some(members) = &view.facts.members else { return };
+    for node in &view.cib.nodes {
+        let remote = node.kind.as_deref().is_some_and(|kind| kind == "remote" || kind == "ping");
+        if !remote && !view.nodes.contains(node.uname.as_str()) {
+            let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+            findings.push(
+                Finding::error(
+                    "HV0307",
+                    format!("\"{}\" is no member of this cluster", node.uname),
+                )
+                .about(&node.uname)
+                .near(nearest(&node.uname, names.iter().copied()))
+                .fix(format!(
+                    "members are {}; a new one joins with `haven cluster token`",
+                    names.join(", ")
+                )),
+            );
+        }
+    }
+}
+
+/// A finding about an unknown name: an error where a known one is near, for then it is a slip, else a
+/// warning, for others may know the name.
+fn unknown_name(code: &str, what: &str, name: &str, known: &[&'static str]) -> Finding {
+    let near = nearest(name, known.iter().copied());
+    let severity = if near.is_some() { Severity::Error } else { Severity::Warning };
+    let finding = Finding::new(code, severity, format!("there is no {what} \"{name}\"")).near(near);
+    match near {
+        Some(near) => finding.fix(format!("write {near}")).overridable(),
+        None => finding.fix("remove it, unless an agent of yours reads it"),
+    }
+}
+
+fn unknown_property(name: &str) -> Finding {
+    unknown_name("HV0308", "cluster option", name, PROPERTIES)
+}
