@@ -83,20 +83,18 @@ impl Task {
                     self.trouble(&error.whole()).await;
                     self.resync();
                 }
-                Next::Frames(Ok(frames)) => {
-                    for Heard { index, frame } in frames {
-                        self.feed(Input::Frame { index, bytes: frame });
-                    }
-                }
+                Next::Frames(Ok(frames)) => self.on_frames(frames),
                 Next::Frames(Err(error)) => self.trouble(&whole(&error)).await,
-                Next::Call(Some(call)) => self.on_call(call),
+                Next::Call(Some(call)) => {
+                    self.catch_up();
+                    self.on_call(call);
+                }
                 Next::Call(None) => return,
                 Next::Deadline => self.feed(Input::Tick),
             }
         }
     }
 
-    /// What the kernel and the wire say goes before what is asked, so that a request meets the newest view.
     async fn next(&mut self) -> Next {
         let deadline = self.holder.deadline();
         tokio::select! {
@@ -125,6 +123,24 @@ impl Task {
                 NetlinkEvent::AddressGone(address) => self.feed(Input::AddressGone(address)),
                 NetlinkEvent::Overrun => self.resync(),
             }
+        }
+    }
+
+    fn on_frames(&mut self, frames: Vec<Heard>) {
+        for Heard { index, frame } in frames {
+            self.feed(Input::Frame { index, bytes: frame });
+        }
+    }
+
+    /// Take in what the kernel and the wire have said up to now: a request is judged on the newest view,
+    /// and a frame sent before an address was ours is not taken for a claim against us. A failing socket
+    /// is found by the loop.
+    fn catch_up(&mut self) {
+        if let Ok(changes) = self.changes.take_queued() {
+            self.on_changes(changes);
+        }
+        for frames in [self.arp.take_queued(), self.discovery.take_queued()].into_iter().flatten() {
+            self.on_frames(frames);
         }
     }
 

@@ -71,6 +71,17 @@ impl NetlinkEvents {
         Ok(Self { socket, buffer: Vec::with_capacity(BUFFER_BYTES) })
     }
 
+    /// What is queued this instant, possibly nothing. For a caller about to act on the state it knows.
+    ///
+    /// # Errors
+    /// When the socket fails for good.
+    pub fn take_queued(&mut self) -> Result<Vec<NetlinkEvent>, NetlinkError> {
+        match read(self.socket.get_ref(), &mut self.buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Vec::new()),
+            other => other.map_err(failed),
+        }
+    }
+
     /// The next changes in order, at least one. Cancelling loses nothing.
     ///
     /// # Errors

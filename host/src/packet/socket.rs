@@ -101,6 +101,17 @@ impl Listener {
         Ok(Self { socket })
     }
 
+    /// The frames queued this instant, possibly none.
+    ///
+    /// # Errors
+    /// When the socket fails for good.
+    pub fn take_queued(&mut self) -> Result<Vec<Heard>, PacketError> {
+        match read(self.socket.get_ref()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Vec::new()),
+            other => other.map_err(|source| PacketError::Receive { source }),
+        }
+    }
+
     /// The next frames, at least one. Cancelling loses nothing.
     ///
     /// # Errors

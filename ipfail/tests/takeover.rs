@@ -1,0 +1,201 @@
+//! Start, announce and stop on real interfaces, seen from a neighbour.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests fail by panicking and say what they skip"
+)]
+
+mod bed;
+
+use std::time::Duration;
+
+use bed::{Bed, LIMIT, able, event, lease, params, until};
+use haven_base::Lifetime;
+use haven_ipfail::{Event, OcfCode, PROTOCOL_TAG, Reason, VipState};
+
+#[test]
+fn a_neighbour_that_knew_the_old_owner_learns_the_new_one() {
+    if !able() {
+        return;
+    }
+    let bed = Bed::new();
+    let mac = bed.mac("eth0");
+    for ip in ["192.0.2.10", "2001:db8::10"] {
+        bed.on_neighbour(&format!(
+            "ip neigh replace {ip} lladdr 02:00:00:00:00:99 dev eth0 nud reachable"
+        ));
+    }
+    bed.with_agent(async |agent| {
+        let mut events = agent.events();
+        let p = params("ip=192.0.2.10 nic=eth0 cidr_netmask=24");
+        assert!(agent.start("vip4", &p, lease()).await.is_success());
+        let (took, _) =
+            until("ARP cache", || bed.cached("192.0.2.10").contains(&mac).then_some(())).await;
+        println!("IPv4 neighbour updated after {took:?} (looked at by `ip neigh`)");
+        let p6 = params("ip=2001:db8::10 nic=eth0 cidr_netmask=64");
+        assert!(agent.start("vip6", &p6, lease()).await.is_success());
+        let (took, _) =
+            until("ND cache", || bed.cached("2001:db8::10").contains(&mac).then_some(())).await;
+        println!("IPv6 neighbour updated after {took:?}");
+        for ip in ["192.0.2.10", "2001:db8::10"] {
+            let address = bed::address(ip).unwrap();
+            assert_eq!(address.protocol, PROTOCOL_TAG);
+            assert!(!address.flags.tentative, "a lease needs no duplicate address detection");
+            assert!(matches!(address.valid, Lifetime::Seconds(170..=180)), "{:?}", address.valid);
+        }
+        for _ in 0..2 {
+            let by = event(&mut events, "a neighbour's answer", |e| match e {
+                Event::AnnounceVerified { by, .. } => Some(*by),
+                _ => None,
+            });
+            let by = by.await;
+            assert!(["192.0.2.1", "2001:db8::1"].contains(&by.to_string().as_str()), "{by}");
+        }
+        assert!(agent.monitor("vip4", &p).await.is_success());
+        let status = agent.status().await;
+        assert_eq!(status.len(), 2);
+        assert!(status.iter().all(|vip| vip.state == VipState::Up && vip.announced >= 1));
+        assert!(agent.stop("vip4", &p).await.is_success());
+        assert!(agent.stop("vip6", &p6).await.is_success());
+        assert!(bed::address("192.0.2.10").is_none() && bed::address("2001:db8::10").is_none());
+        assert_eq!(agent.monitor("vip4", &p).await.code, OcfCode::NotRunning);
+        assert!(agent.stop("vip4", &p).await.is_success(), "stopping twice is no failure");
+    });
+}
+
+#[test]
+fn interface_and_prefix_follow_from_the_routes() {
+    if !able() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.with_agent(async |agent| {
+        for (ip, prefix_len) in [("192.0.2.10", 24), ("2001:db8::10", 64)] {
+            let p = params(&format!("ip={ip}"));
+            assert!(agent.validate(&p).await.is_success());
+            let outcome = agent.start(ip, &p, lease()).await;
+            assert!(outcome.is_success(), "{outcome}");
+            assert_eq!(bed::address(ip).unwrap().prefix_len, prefix_len);
+        }
+        let nowhere = agent.start("x", &params("ip=203.0.113.1"), lease()).await;
+        assert_eq!(nowhere.reason, Some(Reason::NoRoute));
+        assert!(nowhere.text.contains("eth0"), "{nowhere}");
+        bed.wire("eth1");
+        bed.on_host("ip addr add 192.0.2.12/24 dev eth1");
+        let ambiguous = agent.start("y", &params("ip=192.0.2.77"), lease()).await;
+        assert_eq!(ambiguous.code, OcfCode::ErrConfigured);
+        assert!(ambiguous.text.contains("eth0") && ambiguous.text.contains("eth1"), "{ambiguous}");
+    });
+}
+
+#[test]
+fn without_a_lease_ipv6_waits_for_duplicate_address_detection() {
+    if !able() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.with_agent(async |agent| {
+        let p = params("ip=2001:db8::10 nic=eth0 cidr_netmask=64");
+        let outcome = agent.start("vip", &p, None).await;
+        assert!(outcome.is_success(), "{outcome}");
+        let address = bed::address("2001:db8::10").unwrap();
+        assert!(!address.flags.tentative && !address.flags.nodad);
+        assert_eq!(address.valid, Lifetime::Forever);
+        // A stranger has the next one.
+        bed.on_neighbour("ip addr add 2001:db8::20/64 dev eth0 nodad");
+        let taken = params("ip=2001:db8::20 nic=eth0 cidr_netmask=64");
+        let refused = agent.start("taken", &taken, None).await;
+        assert_eq!(refused.reason, Some(Reason::DadFailed), "{refused}");
+        assert!(bed::address("2001:db8::20").is_none(), "what failed is taken away again");
+    });
+}
+
+#[test]
+fn a_stranger_is_found_by_probe_and_named() {
+    if !able() {
+        return;
+    }
+    let bed = Bed::new();
+    let stranger = bed.neighbour_mac("eth0");
+    bed.on_neighbour("ip addr add 192.0.2.10/24 dev eth0");
+    bed.with_agent(async |agent| {
+        let p = params("ip=192.0.2.10 nic=eth0 cidr_netmask=24 run_arping=true");
+        let refused = agent.start("vip", &p, lease()).await;
+        assert!(matches!(refused.reason, Some(Reason::DuplicateSeen { .. })), "{refused}");
+        assert!(refused.text.contains(&stranger), "{refused}");
+        assert!(refused.text.contains("take 192.0.2.10 off it"), "{refused}");
+        assert!(bed::address("192.0.2.10").is_none());
+        let free = params("ip=192.0.2.30 nic=eth0 cidr_netmask=24 run_arping=true");
+        let start = std::time::Instant::now();
+        assert!(agent.start("free", &free, lease()).await.is_success());
+        assert!(start.elapsed() >= Duration::from_secs(2), "two probes, a second each");
+    });
+}
+
+#[test]
+fn a_stranger_that_claims_the_address_later_meets_a_defence() {
+    if !able() {
+        return;
+    }
+    let bed = Bed::new();
+    let stranger = bed.neighbour_mac("eth0");
+    bed.with_agent(async |agent| {
+        let mut events = agent.events();
+        let p = params("ip=192.0.2.10 nic=eth0 cidr_netmask=24");
+        assert!(agent.start("vip", &p, lease()).await.is_success());
+        bed.on_neighbour("ip addr add 192.0.2.10/24 dev eth0");
+        bed.on_neighbour("sysctl -qw net.ipv4.ip_nonlocal_bind=1");
+        bed.on_neighbour("arping -q -c 1 -U -I eth0 192.0.2.10");
+        let text = event(&mut events, "a conflict", |e| {
+            matches!(e, Event::Conflict { .. }).then(|| e.to_string())
+        })
+        .await;
+        assert!(text.contains(&stranger) && text.contains("take 192.0.2.10 off it"), "{text}");
+        assert!(agent.monitor("vip", &p).await.is_success(), "defending is running");
+        let status = &agent.status().await[0];
+        assert!(status.conflicts >= 1 && status.last_conflict.is_some());
+        // The same under on-conflict=yield gives the address up.
+        let p = params("ip=192.0.2.10 nic=eth0 cidr_netmask=24 on-conflict=yield");
+        assert!(agent.start("vip", &p, lease()).await.is_success());
+        bed.on_neighbour("arping -q -c 1 -U -I eth0 192.0.2.10");
+        event(&mut events, "giving up", |e| matches!(e, Event::Yielded { .. }).then_some(())).await;
+        until("gone", || bed::address("192.0.2.10").is_none().then_some(())).await;
+        let failed = agent.monitor("vip", &p).await;
+        assert!(matches!(failed.reason, Some(Reason::DuplicateSeen { .. })), "{failed}");
+        assert!(agent.stop("vip", &p).await.is_success());
+    });
+}
+
+#[test]
+fn connections_of_an_address_that_leaves_are_ended() {
+    if !able() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.with_agent(async |agent| {
+        let p = params("ip=192.0.2.10 nic=eth0 cidr_netmask=24");
+        assert!(agent.start("vip", &p, lease()).await.is_success());
+        let listener = tokio::net::TcpListener::bind("192.0.2.10:7777").await.unwrap();
+        let client = std::thread::scope(|scope| {
+            let connect = || {
+                bed::enter(&bed.neighbour);
+                std::net::TcpStream::connect("192.0.2.10:7777").unwrap()
+            };
+            scope.spawn(connect).join().unwrap()
+        });
+        let (server, _) = listener.accept().await.unwrap();
+        assert!(agent.stop("vip", &p).await.is_success());
+        let ended = async {
+            loop {
+                server.readable().await.unwrap();
+                match server.try_read(&mut [0; 16]) {
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                    other => return other,
+                }
+            }
+        };
+        let ended = tokio::time::timeout(LIMIT, ended).await.expect("the server's side ends");
+        assert!(ended.is_err(), "{ended:?}");
+        drop(client);
+    });
+}
