@@ -1,1 +1,49 @@
-//! Coordinator duties: when to plan, what to grant, whom to ask.
+//! Coordinator duties: when to plan, what to grant, whom to ask. Composes the pure parts of a node.
+//!
+//! ```text
+//!  heartbeat ──views, verdicts, leases──▶┌────────────┐──claims, releases──▶ heartbeat
+//!  peers ──consensus, orders, status────▶│ Controller │──the same──────────▶ peers
+//!  store ──persisted────────────────────▶│            │──persist───────────▶ store
+//!  agents ──outcomes────────────────────▶│            │──run, abort────────▶ agents
+//!  clients ──requests───────────────────▶└────────────┘──replies───────────▶ clients
+//! ```
+//!
+//! Every node runs one. All of them follow the log and stream their own status to each other; the one
+//! that leads the consensus group, the coordinator, also plans, grants leases and gives orders.
+//!
+//! Invariants: an order carries the term of its coordinator and a lower one is refused (L7); a leased
+//! resource is ordered to start only under a grant that is committed; a dead node's resources move
+//! only after the verdict (L6), never because a lease lapsed.
+//!
+//! What it never does: open the gate (the heartbeat machine does, on a majority's promises), read a
+//! clock, wait for anything inside a step.
+
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")
+)]
+
+mod command;
+mod configure;
+mod controller;
+mod coordinate;
+mod failures;
+mod history;
+mod leases;
+mod local;
+mod log;
+mod message;
+mod picture;
+mod port;
+mod replicated;
+mod report;
+mod request;
+
+pub use command::{Command, DecodeCommandError, JoinRefusal, Member, Role};
+pub use controller::{Config, Controller, HandOver, StartControllerError};
+pub use history::{NodeHistory, ResourceRecords, Slot, StatusDelta};
+pub use leases::{lease_group, leased_primitives};
+pub use message::PeerMessage;
+pub use port::{Clock, Hook, Input, Output};
+pub use report::Leased;
+pub use replicated::{Applied, Commit, Grant, MAX_TOKENS, Replicated};

@@ -3,24 +3,34 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use haven_base::Instant;
-use haven_types::operation::{AgentName, Operation, Outcome};
+use haven_types::operation::{AgentName, Lease, Operation, Outcome};
 
 /// An agent's answer, to be awaited by the shell. Dropping it aborts the operation.
 pub type AgentFuture = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 /// The end of a notification.
 pub type HookFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// A lease this node holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HeldLease {
+    /// Group and grant.
+    pub lease: Lease,
+    /// When it ends unless renewed.
+    pub until: Instant,
+}
+
 /// What happens to a running resource outside of its own operations.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hook {
     /// Its lease had lapsed and is held again: whoever was told otherwise must be told anew.
     LeaseRegained,
-    /// Its lease now ends at this instant; what expires by itself behind the lease is extended.
-    LeaseExtended(Instant),
+    /// Its lease goes on as said here; what expires by itself behind the lease is extended.
+    LeaseExtended(HeldLease),
     /// A node came back into the view: it may have announced what it no longer owns.
     PeerReturned,
 }
@@ -37,10 +47,17 @@ pub trait Agent: fmt::Debug + Send + Sync {
     fn metadata(&self) -> String;
 
     /// Performs `start`, `stop`, `monitor` or `validate-all`. The executor watches the timeout.
-    fn run(&self, operation: Operation) -> AgentFuture;
+    /// `lease` is the lease the resource runs under, held at this moment.
+    fn run(&self, operation: Operation, lease: Option<HeldLease>) -> AgentFuture;
 
     /// Tells a started resource what happened around it.
     fn notify(&self, operation: Operation, hook: Hook) -> HookFuture;
+
+    /// The addresses for which this host must be silent unless it holds the resource's lease.
+    fn guarded(&self, params: &BTreeMap<String, String>) -> Vec<IpAddr>;
+
+    /// Removes what an earlier run left behind, except for the resources still started.
+    fn clean_up(&self, keep: Vec<Operation>) -> HookFuture;
 }
 
 /// The agents a daemon knows.

@@ -17,5 +17,5 @@ mod machine;
 #[cfg(test)]
 mod tests;
 
-pub use agent::{Agent, AgentFuture, AgentRegistry, Hook, HookFuture};
+pub use agent::{Agent, AgentFuture, AgentRegistry, HeldLease, Hook, HookFuture};
 pub use machine::{Executor, Input, MAX_QUEUED_PER_RESOURCE, Output, RunId};

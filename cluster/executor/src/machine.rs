@@ -61,6 +61,8 @@ pub enum Output {
         run: RunId,
         /// What to ask of it.
         operation: Operation,
+        /// The lease the resource runs under.
+        lease: Option<Lease>,
     },
     /// The call took too long: stop waiting, kill what it started.
     AbortAgent(RunId),
@@ -357,7 +359,8 @@ impl Executor {
         self.next_run += 1;
         running.stage = Stage::Agent(run);
         running.began = clock.now;
-        out.push(Output::RunAgent { run, operation: running.job.operation.clone() });
+        let (operation, lease) = (running.job.operation.clone(), running.job.lease);
+        out.push(Output::RunAgent { run, operation, lease });
     }
 
     fn on_finished(&mut self, clock: Clock, run: RunId, outcome: Outcome, out: &mut Vec<Output>) {

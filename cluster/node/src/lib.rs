@@ -2,5 +2,13 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking"))]
 
+pub mod beat;
 pub mod config;
+mod control;
+mod daemon;
+mod membership;
 pub mod trust;
+
+pub use control::ControlError;
+pub use daemon::{BuiltIn, End, StartError, run};
+pub use membership::{MembershipError, init, join};

@@ -42,13 +42,13 @@ impl LinkConfig {
 /// Which kernel mechanism enforces leases.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum GateChoice {
-    /// BPF where the kernel has it, else nftables.
+    /// The best the kernel has.
     #[default]
     Auto,
-    /// BPF or refuse to start.
+    /// BPF programs on `tcx` hooks (kernel 6.6), else on `clsact`.
     Bpf,
-    /// nftables or refuse to start.
-    Nft,
+    /// BPF programs on `clsact`, also where `tcx` exists.
+    BpfClsact,
 }
 
 /// What `haven.toml` says, checked.

@@ -91,9 +91,9 @@ impl Reader<'_> {
             self.find(None, "[paths]", message);
         }
         let log_level = self.choice(root, "log", "level", LEVELS).unwrap_or("info");
-        let gate = match self.choice(root, "gate", "backend", &["auto", "bpf", "nft"]) {
+        let gate = match self.choice(root, "gate", "backend", &["auto", "bpf", "bpf-clsact"]) {
             Some("bpf") => GateChoice::Bpf,
-            Some("nft") => GateChoice::Nft,
+            Some("bpf-clsact") => GateChoice::BpfClsact,
             _ => GateChoice::Auto,
         };
         Some(NodeConfig {

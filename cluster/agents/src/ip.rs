@@ -1,0 +1,122 @@
+//! `ocf:haven:ip`: addresses that move.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use haven_executor::{Agent, AgentFuture, HeldLease, Hook, HookFuture};
+use haven_ipfail::{IpAgent, IpParams, ProvenByLease};
+use haven_types::operation::{AgentName, ExecutionStatus, OcfCode, Operation, Outcome};
+
+/// The `ip` agent of this node.
+#[derive(Clone, Debug)]
+pub struct IpResource {
+    agent: IpAgent,
+}
+
+impl IpResource {
+    /// Puts an open agent behind the trait.
+    #[must_use]
+    pub const fn new(agent: IpAgent) -> Self {
+        Self { agent }
+    }
+}
+
+impl Agent for IpResource {
+    fn name(&self) -> AgentName {
+        AgentName {
+            standard: "ocf".to_owned(),
+            provider: Some("haven".to_owned()),
+            name: "ip".to_owned(),
+        }
+    }
+
+    fn leased_by_default(&self) -> bool {
+        true
+    }
+
+    fn metadata(&self) -> String {
+        haven_ipfail::metadata()
+    }
+
+    fn run(&self, operation: Operation, lease: Option<HeldLease>) -> AgentFuture {
+        let agent = self.agent.clone();
+        Box::pin(async move {
+            match haven_ipfail::parse(&operation.params) {
+                Ok(parsed) => perform(&agent, &operation, &parsed.params, lease).await,
+                Err(errors) => {
+                    Outcome::done(OcfCode::BAD_CONFIGURATION, one_line(&errors.to_string()))
+                }
+            }
+        })
+    }
+
+    fn notify(&self, operation: Operation, hook: Hook) -> HookFuture {
+        let agent = self.agent.clone();
+        Box::pin(async move {
+            match hook {
+                Hook::LeaseExtended(held) => {
+                    agent.extend_lifetime(&group_name(held), held.until).await;
+                }
+                Hook::PeerReturned => agent.peer_returned().await,
+                Hook::LeaseRegained => {
+                    let Ok(parsed) = haven_ipfail::parse(&operation.params) else { return };
+                    for address in &parsed.params.ips {
+                        agent.announce(*address).await;
+                    }
+                }
+            }
+        })
+    }
+
+    fn guarded(&self, params: &BTreeMap<String, String>) -> Vec<IpAddr> {
+        haven_ipfail::parse(params).map(|parsed| parsed.params.ips).unwrap_or_default()
+    }
+
+    fn clean_up(&self, keep: Vec<Operation>) -> HookFuture {
+        let agent = self.agent.clone();
+        let kept: Vec<IpAddr> =
+            keep.iter().flat_map(|operation| self.guarded(&operation.params)).collect();
+        Box::pin(async move {
+            match agent.cleanup(&kept).await {
+                Ok(removed) if removed.is_empty() => {}
+                Ok(removed) => {
+                    tracing::warn!(?removed, "removed addresses that an earlier run left behind");
+                }
+                Err(error) => tracing::error!(%error, "startup clean-up"),
+            }
+        })
+    }
+}
+
+async fn perform(
+    agent: &IpAgent,
+    operation: &Operation,
+    params: &IpParams,
+    lease: Option<HeldLease>,
+) -> Outcome {
+    let resource = &operation.resource;
+    let outcome = match operation.action.as_str() {
+        "start" => agent.start(resource, params, lease.map(proof)).await,
+        "stop" => agent.stop(resource, params).await,
+        "monitor" => agent.monitor(resource, params).await,
+        "validate-all" => agent.validate(params).await,
+        other => {
+            let reason = format!("ocf:haven:ip knows start, stop, monitor, not {other}");
+            return Outcome::done(OcfCode::UNIMPLEMENTED, reason);
+        }
+    };
+    let status = ExecutionStatus::Done;
+    Outcome { status, code: OcfCode(outcome.code as i32), reason: one_line(&outcome.text) }
+}
+
+fn proof(held: HeldLease) -> ProvenByLease {
+    ProvenByLease::new(group_name(held), held.lease.epoch.0, held.until)
+}
+
+fn group_name(held: HeldLease) -> String {
+    held.lease.group.to_string()
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

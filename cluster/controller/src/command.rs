@@ -1,0 +1,162 @@
+//! What the replicated log carries.
+
+use std::net::SocketAddr;
+
+use haven_base::WallTime;
+use haven_cib::Cib;
+use haven_types::{Epoch, LinkId, NodeId};
+use serde::{Deserialize, Serialize};
+
+/// First byte of every command; a log written by a newer version is refused, not guessed at.
+pub(crate) const FORMAT: u8 = 1;
+
+/// What a member does in the cluster.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
+pub enum Role {
+    /// Votes and runs resources.
+    #[default]
+    Full,
+    /// Votes and answers beats, runs nothing.
+    Witness,
+}
+
+/// A member of the cluster, as all others know it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Member {
+    /// Its number.
+    pub id: NodeId,
+    /// Its name, unique.
+    pub name: String,
+    /// What it does.
+    pub role: Role,
+    /// Where its beats come from and go to, by link.
+    pub links: Vec<(LinkId, SocketAddr)>,
+    /// Where its TLS channel listens.
+    pub channel: SocketAddr,
+    /// SHA-256 of its public key: its certificate is good for this member only.
+    pub key: [u8; 32],
+}
+
+/// Why a node cannot be a member.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum JoinRefusal {
+    /// No token of this secret is outstanding.
+    UnknownToken,
+    /// The token's time is over.
+    ExpiredToken,
+    /// Somebody joined with it.
+    UsedToken,
+    /// A member has this name.
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Its owner.
+        by: NodeId,
+    },
+    /// A member has one of the addresses.
+    AddressTaken {
+        /// The address.
+        address: SocketAddr,
+        /// Its owner.
+        by: NodeId,
+    },
+    /// Nobody can commit anything at present.
+    NoCoordinator,
+}
+
+/// One change of the replicated state.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// A new configuration. Refused on applying unless the one it was made from is still current.
+    Configure {
+        /// Version it was made from.
+        base: haven_cib::Version,
+        /// The whole new document.
+        cib: Box<Cib>,
+        /// Who asked, for the commit log.
+        author: String,
+        /// What was asked.
+        message: String,
+        /// When.
+        at: WallTime,
+    },
+    /// A lease group changes hands.
+    Grant {
+        /// Name of the group (the id of its outermost resource).
+        group: String,
+        /// The epoch it makes: one above the last, or the entry is out of date and does nothing.
+        epoch: Epoch,
+        /// The new holder; nobody when the group is withdrawn.
+        holder: Option<NodeId>,
+    },
+    /// A node joins. Uses the token up.
+    AddMember {
+        /// Name, role, addresses; the number is given on applying.
+        member: Member,
+        /// SHA-256 of the token's secret.
+        token: [u8; 32],
+        /// Where the joiner waits for the answer, and for which request.
+        answer: (NodeId, u64),
+    },
+    /// A node leaves for good. Its number is never given again.
+    RemoveMember {
+        /// Which.
+        node: NodeId,
+    },
+    /// A token to join with exists.
+    MintToken {
+        /// SHA-256 of its secret.
+        token: [u8; 32],
+        /// When it is void.
+        expires: WallTime,
+        /// Where the answer is awaited, and for which request.
+        answer: (NodeId, u64),
+    },
+    /// The heartbeats use a new key from now on.
+    RotateKey {
+        /// Its generation, one above the last.
+        generation: u32,
+    },
+}
+
+/// Why the bytes of a log entry are not a command of this version.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum DecodeCommandError {
+    /// Written by another version.
+    #[error("log entry of format {found}, this version reads format {FORMAT}; run the version of haven that wrote it, or a newer one")]
+    Format {
+        /// The format found.
+        found: u8,
+    },
+    /// Not a command at all.
+    #[error("log entry is damaged: {detail}")]
+    Damaged {
+        /// What the decoder said.
+        detail: String,
+    },
+}
+
+impl Command {
+    /// The bytes for the log: one format byte, then postcard.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let encoded = postcard::to_extend(self, vec![FORMAT]);
+        assert!(encoded.is_ok(), "a command has no part that cannot be encoded");
+        encoded.unwrap_or_default()
+    }
+
+    /// Reads [`Command::encode`]'s bytes.
+    ///
+    /// # Errors
+    /// When the bytes are of another format or damaged.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeCommandError> {
+        match bytes.split_first() {
+            Some((&FORMAT, body)) => postcard::from_bytes(body)
+                .map_err(|error| DecodeCommandError::Damaged { detail: error.to_string() }),
+            Some((&found, _)) => Err(DecodeCommandError::Format { found }),
+            None => Err(DecodeCommandError::Damaged { detail: "it is empty".to_owned() }),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The configuration as text, in and out.
+
+use std::time::Duration;
+
+use haven_api::{ApiError, Code, Finding, Format, LoadMode, ReplyBody, Severity, Version};
+use haven_cib::Cib;
+use haven_cib::crm::{self, Loaded, Mode};
+use haven_policy::Options;
+
+use crate::controller::Controller;
+use crate::picture::{self, Known};
+use crate::request::Change;
+
+impl Controller {
+    pub(crate) fn show(&self, format: Format) -> Result<ReplyBody, ApiError> {
+        let cib = &self.state.cib;
+        let text = match format {
+            Format::Crm => crm::show(cib),
+            Format::Xml => cib.to_xml(),
+            Format::Json => serde_json::to_string_pretty(cib).map_err(|error| {
+                ApiError::new(Code::Internal, format!("cannot write the configuration: {error}"))
+            })?,
+        };
+        Ok(ReplyBody::Configuration { version: self.api_version(), format, text })
+    }
+
+    pub(crate) fn verify(
+        &self,
+        text: Option<&str>,
+        format: Format,
+        mode: LoadMode,
+    ) -> Result<ReplyBody, ApiError> {
+        let findings = match text {
+            None => self.judged(&self.state.cib),
+            Some(text) => match self.read(text, format, mode) {
+                Ok(loaded) => self.judged(&loaded.cib),
+                Err(findings) => findings,
+            },
+        };
+        Ok(ReplyBody::Verified { findings })
+    }
+
+    /// The configuration that loading a text would make; nothing is changed by this.
+    pub(crate) fn loaded(
+        &self,
+        text: &str,
+        format: Format,
+        mode: LoadMode,
+        expected: Option<Version>,
+        force: bool,
+    ) -> Result<(Cib, Change), ApiError> {
+        let current = self.api_version();
+        if let Some(expected) = expected.filter(|expected| *expected != current) {
+            let message = format!("version {expected} was expected, {current} is in force");
+            return Err(ApiError::new(Code::StaleWrite, message)
+                .remedy("look at the configuration as it is now and try again"));
+        }
+        let loaded = self.read(text, format, mode).map_err(|findings| {
+            ApiError::new(Code::BadData, "the text cannot be loaded; nothing was changed")
+                .findings(findings)
+        })?;
+        let mut judged = crm::verify(&loaded.cib, &self.facts());
+        loaded.locate(&mut judged);
+        let refused = judged.iter().any(|f| f.is_error() && !(force && f.overridable));
+        let findings = judged.into_iter().map(finding).collect();
+        if refused {
+            let message = "the configuration is refused; nothing was changed";
+            return Err(ApiError::new(Code::Configuration, message).findings(findings));
+        }
+        let changed = loaded.changed;
+        let change = Change {
+            what: format!("load {} objects", changed.len()),
+            wait: false,
+            timeout: Duration::from_secs(60),
+            changed,
+            findings,
+            configuration: true,
+        };
+        Ok((loaded.cib, change))
+    }
+
+    fn read(&self, text: &str, format: Format, mode: LoadMode) -> Result<Loaded, Vec<Finding>> {
+        let mode = match mode {
+            LoadMode::Update => Mode::Update,
+            LoadMode::Replace => Mode::Replace,
+        };
+        let base = &self.state.cib;
+        let lines = match format {
+            Format::Crm => text.to_owned(),
+            Format::Xml => {
+                let (cib, _) = Cib::from_xml(text).map_err(|error| vec![unreadable(&error)])?;
+                crm::show(&cib)
+            }
+            Format::Json => {
+                let cib = serde_json::from_str(text).map_err(|error| vec![unreadable(&error)])?;
+                crm::show(&cib)
+            }
+        };
+        crm::load(base, &lines, mode)
+            .map_err(|findings| findings.into_iter().map(finding).collect())
+    }
+
+    /// Everything that can be said against a configuration.
+    fn judged(&self, cib: &Cib) -> Vec<Finding> {
+        crm::verify(cib, &self.facts()).into_iter().map(finding).collect()
+    }
+
+    /// What the verifier must know of the cluster.
+    fn facts(&self) -> crm::Facts {
+        let members = self.state.members.values().map(|member| crm::MemberFacts {
+            name: member.name.clone(),
+            witness: member.role == crate::command::Role::Witness,
+        });
+        crm::Facts { members: Some(members.collect()), ..self.config.verification.clone() }
+    }
+
+    /// Lines of scores of the present configuration and status.
+    pub(crate) fn score_lines(&self) -> Vec<String> {
+        let status = picture::status(&Known {
+            state: &self.state,
+            present: &self.view.members,
+            alive: &self.alive.keys().copied().collect(),
+            dead: &self.dead.keys().copied().collect(),
+            facts: &self.config.facts,
+            histories: &self.histories,
+            quorate: self.leader.is_some(),
+            coordinator: self.config.node,
+        });
+        let options = Options {
+            facts: self.config.facts.clone(),
+            scores: true,
+            ..Options::default()
+        };
+        let now = haven_base::WallTime::default();
+        haven_policy::schedule(&self.state.cib, &status, now, &options).scores
+    }
+}
+
+fn unreadable(error: &dyn std::fmt::Display) -> Finding {
+    Finding {
+        code: "HV0400".to_owned(),
+        severity: Severity::Error,
+        line: None,
+        column: None,
+        object: None,
+        message: error.to_string(),
+        nearest: None,
+        remedy: None,
+    }
+}
+
+fn finding(found: crm::Finding) -> Finding {
+    Finding {
+        code: found.code,
+        severity: match found.severity {
+            crm::Severity::Error => Severity::Error,
+            crm::Severity::Warning => Severity::Warning,
+            crm::Severity::Advice => Severity::Advice,
+        },
+        line: found.line,
+        column: found.column,
+        object: found.object,
+        message: found.message,
+        nearest: found.nearest,
+        remedy: found.remedy,
+    }
+}

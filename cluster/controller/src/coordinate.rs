@@ -1,0 +1,486 @@
+//! The coordinator's duties: plan when something changed, carry the plan out, grant leases.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use haven_api::EventSeverity;
+use haven_base::Instant;
+use haven_policy::{Options, Placement};
+use haven_transition::{Engine, FlightId, Input as ToEngine, Output as FromEngine};
+use haven_types::graph::{Action, ActionKind, TransitionGraph};
+use haven_types::operation::{AgentName, Lease, Operation, OperationRecord, Order, OrderId};
+use haven_types::{Epoch, NodeId, Term};
+
+use crate::command::{Command, Role};
+use crate::controller::{Controller, Internal, Purpose};
+use crate::history::as_expected;
+use crate::leases::lease_group;
+use crate::message::PeerMessage;
+use crate::picture::{self, Known};
+use crate::port::Clock;
+use crate::replicated::Grant;
+
+/// How long a new coordinator waits for the status of a node that is heard before it plans without.
+const STATUS_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What only the coordinator keeps. All of it can be rebuilt from the log and the nodes' status.
+#[derive(Debug)]
+pub(crate) struct Coordinator {
+    pub(crate) term: Term,
+    /// An entry of this term is committed: what was committed before is applied here.
+    pub(crate) ready: bool,
+    /// Something changed since the last plan.
+    pub(crate) replan: bool,
+    pub(crate) engine: Engine,
+    pub(crate) placements: Vec<Placement>,
+    pub(crate) warnings: Vec<String>,
+    /// Orders whose answer is awaited.
+    orders: BTreeMap<OrderId, FlightId>,
+    next_order: u64,
+    /// Starts that wait for their lease group to be granted to their node.
+    awaiting: BTreeMap<FlightId, (String, NodeId)>,
+    /// Grants proposed and not settled.
+    proposed: BTreeMap<String, NodeId>,
+    /// The decision may change by itself at this instant (date rules, expiring failures).
+    recheck: Option<Instant>,
+    /// Planning waits until then for nodes that have not told their status.
+    patience: Option<Instant>,
+}
+
+impl Coordinator {
+    pub(crate) fn new(term: Term) -> Self {
+        Self {
+            term,
+            ready: false,
+            replan: true,
+            engine: Engine::new(1),
+            placements: Vec::new(),
+            warnings: Vec::new(),
+            orders: BTreeMap::new(),
+            next_order: 1,
+            awaiting: BTreeMap::new(),
+            proposed: BTreeMap::new(),
+            recheck: None,
+            patience: None,
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        [self.engine.deadline(), self.recheck, self.patience].into_iter().flatten().min()
+    }
+
+    /// Whether the present plan is worked off and no change waits to be planned.
+    pub(crate) fn settled(&self) -> bool {
+        self.ready && !self.replan && self.engine.idle()
+    }
+}
+
+impl Controller {
+    pub(crate) fn replan(&mut self) {
+        if let Some(coordinator) = &mut self.coordinator {
+            coordinator.replan = true;
+        }
+    }
+
+    pub(crate) fn plan_if_needed(&mut self, clock: Clock) {
+        let Some(coordinator) = &mut self.coordinator else { return };
+        if coordinator.recheck.is_some_and(|at| at <= clock.now) {
+            coordinator.recheck = None;
+            coordinator.replan = true;
+        }
+        if !coordinator.ready || !coordinator.replan {
+            return;
+        }
+        if self.must_wait_for_status(clock) {
+            return;
+        }
+        self.plan(clock);
+    }
+
+    /// Nodes in the view that have not told what they run are waited for a little: a plan without
+    /// them would leave them out and be made anew at once.
+    fn must_wait_for_status(&mut self, clock: Clock) -> bool {
+        let missing: Vec<NodeId> = self
+            .view
+            .members
+            .iter()
+            .filter(|node| !self.histories.contains_key(node))
+            .filter(|node| self.state.members.get(node).is_some_and(|m| m.role == Role::Full))
+            .copied()
+            .collect();
+        let Some(coordinator) = &mut self.coordinator else { return false };
+        if missing.is_empty() {
+            coordinator.patience = None;
+            return false;
+        }
+        let until = *coordinator.patience.get_or_insert(clock.now + STATUS_PATIENCE);
+        if until > clock.now {
+            return true;
+        }
+        coordinator.patience = None;
+        let term = coordinator.term;
+        for node in missing {
+            self.send(node, &PeerMessage::StatusRequest { term });
+        }
+        false
+    }
+
+    fn plan(&mut self, clock: Clock) {
+        let present = self.members_for_policy();
+        let dead = self.dead.keys().copied().collect();
+        let Some(coordinator) = &mut self.coordinator else { return };
+        coordinator.replan = false;
+        let known = Known {
+            state: &self.state,
+            present: &present,
+            alive: &self.alive.keys().copied().collect(),
+            dead: &dead,
+            facts: &self.config.facts,
+            histories: &self.histories,
+            quorate: true,
+            coordinator: self.config.node,
+        };
+        let status = picture::status(&known);
+        let options = Options { facts: self.config.facts.clone(), ..Options::default() };
+        let decision = haven_policy::schedule(&self.state.cib, &status, clock.wall, &options);
+        coordinator.placements = decision.placements;
+        coordinator.warnings = decision.warnings;
+        coordinator.recheck = decision.graph.recheck_by.map(|second| {
+            let left = u64::try_from(second - clock.wall.seconds).unwrap_or(0);
+            clock.now + Duration::from_secs(left.max(1))
+        });
+        self.inbox
+            .push_back(Internal::Engine(ToEngine::Graph(Box::new(decision.graph))));
+    }
+
+    /// The view, less the nodes whose daemon was declared dead in the meantime.
+    fn members_for_policy(&self) -> BTreeSet<NodeId> {
+        self.view.members.iter().filter(|node| !self.dead.contains_key(node)).copied().collect()
+    }
+
+    pub(crate) fn step_engine(&mut self, clock: Clock, input: ToEngine) {
+        let Some(coordinator) = &mut self.coordinator else { return };
+        for output in coordinator.engine.step(clock.now, input) {
+            match output {
+                FromEngine::Perform { flight, action } => self.perform(clock, flight, &action),
+                FromEngine::Overdue { action, .. } => self.on_overdue(clock, &action),
+                FromEngine::Complete { unreached } => self.on_complete(clock, unreached),
+            }
+        }
+    }
+
+    fn on_overdue(&mut self, clock: Clock, action: &Action) {
+        let node = action.node.as_ref().map_or("", |node| node.uname.as_str());
+        let text = format!(
+            "{} on {node} was never answered; it counts as failed",
+            action.operation_key
+        );
+        let subject = format!("node/{node}");
+        self.event(clock, "HV1603", EventSeverity::Error, subject, text);
+        self.replan();
+    }
+
+    fn on_complete(&mut self, clock: Clock, unreached: usize) {
+        if unreached > 0 {
+            let text = format!("{unreached} actions of the plan were not reached after a failure");
+            let subject = "cluster/transition".to_owned();
+            self.event(clock, "HV1602", EventSeverity::Warning, subject, text);
+        }
+    }
+
+    fn perform(&mut self, clock: Clock, flight: FlightId, action: &Action) {
+        match action.kind {
+            ActionKind::Pseudo => self.finish_flight(flight, true),
+            ActionKind::Resource => self.perform_operation(clock, flight, action),
+            ActionKind::Cluster => self.perform_cluster_action(clock, flight, action),
+        }
+    }
+
+    fn perform_operation(&mut self, clock: Clock, flight: FlightId, action: &Action) {
+        let node = action.node.as_ref().and_then(|node| self.state.member_named(&node.uname));
+        let (Some(node), Some(resource)) = (node.map(|member| member.id), &action.resource) else {
+            self.finish_flight(flight, false);
+            return;
+        };
+        let group = lease_group(&self.state.cib, &self.config.facts, &resource.id);
+        match (action.operation.as_str(), group) {
+            ("start", Some(group)) => self.start_leased(clock, flight, &group, node),
+            ("stop", Some(group)) => {
+                self.grant_ahead(&resource.id, &group, node);
+                self.order(clock, flight, node, None);
+            }
+            _ => self.order(clock, flight, node, None),
+        }
+    }
+
+    fn start_leased(&mut self, clock: Clock, flight: FlightId, group: &str, node: NodeId) {
+        match self.state.grants.get(group) {
+            Some(grant) if grant.holder == Some(node) && !self.regranting(group) => {
+                let lease = grant.lease();
+                self.order(clock, flight, node, Some(lease));
+            }
+            _ => {
+                if let Some(coordinator) = &mut self.coordinator {
+                    coordinator.awaiting.insert(flight, (group.to_owned(), node));
+                }
+                self.grant(group, node);
+            }
+        }
+    }
+
+    fn regranting(&self, group: &str) -> bool {
+        self.coordinator.as_ref().is_some_and(|c| c.proposed.contains_key(group))
+    }
+
+    /// A stop that a start elsewhere follows: the log learns of the successor while the stop is
+    /// under way, so that the start need not wait for it.
+    fn grant_ahead(&mut self, resource: &str, group: &str, from: NodeId) {
+        let Some(coordinator) = &self.coordinator else { return };
+        let target = coordinator.engine.graph().actions.iter().find(|action| {
+            action.operation == "start"
+                && action.resource.as_ref().is_some_and(|r| r.id == resource)
+        });
+        let target = target
+            .and_then(|action| action.node.as_ref())
+            .and_then(|node| self.state.member_named(&node.uname))
+            .map(|member| member.id);
+        if let Some(target) = target.filter(|target| *target != from) {
+            self.grant(group, target);
+        }
+    }
+
+    fn grant(&mut self, group: &str, node: NodeId) {
+        let Some(coordinator) = &mut self.coordinator else { return };
+        if coordinator.proposed.contains_key(group) {
+            return;
+        }
+        coordinator.proposed.insert(group.to_owned(), node);
+        let epoch = self.state.grants.get(group).map_or(1, |grant| grant.epoch.0 + 1);
+        let command =
+            Command::Grant { group: group.to_owned(), epoch: Epoch(epoch), holder: Some(node) };
+        self.propose(&command, Purpose::Grant(group.to_owned()));
+    }
+
+    /// The log carries a new grant: starts that waited for it may go.
+    pub(crate) fn on_granted(&mut self, clock: Clock, group: &str, grant: Grant) {
+        let text = match grant.holder {
+            Some(holder) => {
+                format!("lease epoch {} granted to {}", grant.epoch, self.name_of(holder))
+            }
+            None => format!("lease withdrawn at epoch {}", grant.epoch),
+        };
+        self.event(clock, "HV1502", EventSeverity::Info, format!("resource/{group}"), text);
+        let Some(coordinator) = &mut self.coordinator else { return };
+        let go: Vec<(FlightId, NodeId)> = coordinator
+            .awaiting
+            .iter()
+            .filter(|(_, (wanted, node))| wanted == group && grant.holder == Some(*node))
+            .map(|(flight, (_, node))| (*flight, *node))
+            .collect();
+        for (flight, node) in go {
+            if let Some(coordinator) = &mut self.coordinator {
+                coordinator.awaiting.remove(&flight);
+            }
+            self.order(clock, flight, node, Some(grant.lease()));
+        }
+    }
+
+    /// A proposal of ours met its end: whoever still waits for another holder asks again.
+    pub(crate) fn on_grant_settled(&mut self, clock: Clock, group: &str) {
+        let Some(coordinator) = &mut self.coordinator else { return };
+        coordinator.proposed.remove(group);
+        let again: Vec<(FlightId, NodeId)> = coordinator
+            .awaiting
+            .iter()
+            .filter(|(_, (wanted, _))| wanted == group)
+            .map(|(flight, (_, node))| (*flight, *node))
+            .collect();
+        for (flight, node) in again {
+            if let Some(coordinator) = &mut self.coordinator {
+                coordinator.awaiting.remove(&flight);
+            }
+            self.start_leased(clock, flight, group, node);
+        }
+    }
+
+    /// Gives the order of a flight to the executor of a node.
+    fn order(&mut self, clock: Clock, flight: FlightId, node: NodeId, lease: Option<Lease>) {
+        let Some(coordinator) = &mut self.coordinator else { return };
+        let Some(action) = coordinator.engine.flights().get(&flight).map(|f| f.action.clone())
+        else {
+            return;
+        };
+        let id = OrderId { term: coordinator.term, number: coordinator.next_order };
+        coordinator.next_order += 1;
+        coordinator.orders.insert(id, flight);
+        let cancel = action.operation == "cancel";
+        let order = Order { id, operation: operation(&action), lease, cancel };
+        if node == self.config.node {
+            self.on_order(clock, node, order);
+        } else {
+            self.send(node, &PeerMessage::Order(Box::new(order)));
+        }
+    }
+
+    /// Tells a node to forget the failures of a resource, or of all where the name is empty.
+    pub(crate) fn order_cleanup(&mut self, clock: Clock, node: NodeId, resource: String) {
+        let Some(coordinator) = &mut self.coordinator else { return };
+        let id = OrderId { term: coordinator.term, number: coordinator.next_order };
+        coordinator.next_order += 1;
+        let agent = AgentName { standard: String::new(), provider: None, name: String::new() };
+        let operation = Operation {
+            resource,
+            agent,
+            action: "cleanup".to_owned(),
+            interval: Duration::ZERO,
+            timeout: Duration::ZERO,
+            params: BTreeMap::new(),
+            meta: BTreeMap::new(),
+        };
+        let order = Order { id, operation, lease: None, cancel: false };
+        if node == self.config.node {
+            self.on_order(clock, node, order);
+        } else {
+            self.send(node, &PeerMessage::Order(Box::new(order)));
+        }
+    }
+
+    fn perform_cluster_action(&mut self, clock: Clock, flight: FlightId, action: &Action) {
+        let node = action.node.as_ref().map(|node| node.uname.clone()).unwrap_or_default();
+        let member = self.state.member_named(&node).map(|member| member.id);
+        match (action.operation.as_str(), member) {
+            // The successor's claim waits for the end of the lease; the verdict is enough to plan on.
+            ("lease_ended", Some(id)) => {
+                let dead = self.dead.contains_key(&id);
+                self.finish_flight(flight, dead);
+            }
+            // The node ends by itself once nothing runs there.
+            ("do_shutdown", _) => self.finish_flight(flight, true),
+            ("clear_failcount" | "delete" | "lrm_delete", Some(id)) => {
+                self.order(clock, flight, id, None);
+            }
+            (operation, _) => {
+                let text = format!(
+                    "the plan asks for {operation} of {node}, and no device for it is configured; \
+                     resources that need fencing stay where they are"
+                );
+                self.event(clock, "HV1701", EventSeverity::Error, format!("node/{node}"), text);
+                self.finish_flight(flight, false);
+            }
+        }
+    }
+
+    fn finish_flight(&mut self, flight: FlightId, ok: bool) {
+        self.inbox.push_back(Internal::Engine(ToEngine::Finished { flight, ok }));
+    }
+
+    /// Records that answer orders end their flights; others may change the decision.
+    pub(crate) fn note_records(&mut self, clock: Clock, records: &[OperationRecord]) {
+        for record in records {
+            let ok = as_expected(record);
+            self.report(clock, record, ok);
+            let Some(coordinator) = &mut self.coordinator else { continue };
+            let flight = record.order.and_then(|order| coordinator.orders.remove(&order));
+            match flight {
+                Some(flight) => {
+                    let adopted = coordinator
+                        .engine
+                        .flights()
+                        .get(&flight)
+                        .is_some_and(|f| coordinator.engine.graph().actions.contains(&f.action));
+                    if !ok || !adopted {
+                        coordinator.replan = true;
+                    }
+                    self.finish_flight(flight, ok);
+                }
+                None => coordinator.replan = true,
+            }
+        }
+    }
+
+    fn report(&mut self, clock: Clock, record: &OperationRecord, ok: bool) {
+        let Some(outcome) = &record.outcome else { return };
+        let operation = &record.operation;
+        let quiet = operation.action == "monitor" && (ok || operation.interval.is_zero());
+        if quiet {
+            return;
+        }
+        let node = self.name_of(record.node);
+        let took = record.took.as_millis();
+        let text = if ok {
+            format!("{} {} on {node} ended well after {took} ms", operation.resource, operation.action)
+        } else {
+            format!(
+                "{} {} on {node} failed after {took} ms: {} {}",
+                operation.resource, operation.action, outcome.code, outcome.reason
+            )
+        };
+        let severity = if ok { EventSeverity::Info } else { EventSeverity::Error };
+        let subject = format!("resource/{}", operation.resource);
+        self.event(clock, "HV1601", severity, subject, text);
+    }
+
+    pub(crate) fn on_done(&mut self, clock: Clock, order: OrderId) {
+        let _ = clock;
+        let Some(coordinator) = &mut self.coordinator else { return };
+        if let Some(flight) = coordinator.orders.remove(&order) {
+            self.finish_flight(flight, true);
+        }
+    }
+
+    pub(crate) fn on_refused(&mut self, clock: Clock, order: OrderId, reason: &str) {
+        let Some(coordinator) = &mut self.coordinator else { return };
+        let Some(flight) = coordinator.orders.remove(&order) else { return };
+        coordinator.replan = true;
+        self.finish_flight(flight, false);
+        let subject = "cluster/transition".to_owned();
+        self.event(clock, "HV1604", EventSeverity::Warning, subject, reason.to_owned());
+    }
+
+    /// A node is gone: nothing it was asked will be answered, and what changed is planned anew.
+    pub(crate) fn on_node_lost(&mut self, name: &str) {
+        if self.coordinator.is_some() {
+            self.inbox
+                .push_back(Internal::Engine(ToEngine::NodeLost(name.to_owned())));
+        }
+        self.replan();
+    }
+
+    pub(crate) fn step_down(&mut self, clock: Clock) {
+        self.coordinator = None;
+        let subject = format!("node/{}", self.config.name);
+        let text = format!("{} no longer coordinates the cluster", self.config.name);
+        self.event(clock, "HV1202", EventSeverity::Info, subject, text);
+        self.fail_waiters();
+    }
+
+    /// The graph in force, where this node coordinates.
+    #[must_use]
+    pub fn plan_in_force(&self) -> Option<&TransitionGraph> {
+        self.coordinator.as_ref().map(|coordinator| coordinator.engine.graph())
+    }
+}
+
+/// The agent's operation that an action stands for.
+fn operation(action: &Action) -> Operation {
+    let resource = action.resource.as_ref();
+    let agent = AgentName {
+        standard: resource.map(|r| r.class.clone()).unwrap_or_default(),
+        provider: resource.and_then(|r| r.provider.clone()),
+        name: resource.map(|r| r.kind.clone()).unwrap_or_default(),
+    };
+    // A cancellation names the recurring operation it ends.
+    let name = match (action.operation.as_str(), action.meta("operation")) {
+        ("cancel", Some(cancelled)) => cancelled.to_owned(),
+        (operation, _) => operation.to_owned(),
+    };
+    Operation {
+        resource: resource.map(|r| r.id.clone()).unwrap_or_default(),
+        agent,
+        action: name,
+        interval: action.interval(),
+        timeout: action.timeout.unwrap_or_default(),
+        params: action.params.clone(),
+        meta: action.meta.clone(),
+    }
+}

@@ -1,0 +1,350 @@
+//! This node as one of many: its executor, its status, what it hears from peers and from the
+//! heartbeat thread.
+
+use std::time::Duration;
+
+use haven_api::EventSeverity;
+use haven_executor::{Input as ToExecutor, Output as FromExecutor};
+use haven_heartbeat::{LossCause, Output as Beat};
+use haven_types::operation::{Lease, OperationRecord, Order};
+use haven_types::{BootId, NodeId};
+
+use crate::controller::{Controller, Internal};
+use crate::failures;
+use crate::history::{Merged, NodeHistory, Slot, StatusDelta, failed};
+use crate::message::PeerMessage;
+use crate::port::{Clock, Hook, Output};
+
+/// A dead coordinator is replaced by the detector's verdict, not by a timeout: the consensus core
+/// may tick as leisurely as this, and an idle node stays idle.
+const LEAST_TICK: Duration = Duration::from_millis(50);
+
+impl Controller {
+    pub(crate) fn on_executor(&mut self, clock: Clock, outputs: Vec<FromExecutor>) {
+        let mut records = Vec::new();
+        for output in outputs {
+            match output {
+                FromExecutor::RunAgent { run, operation, lease } => {
+                    self.out.push(Output::RunAgent { run, operation, lease });
+                }
+                FromExecutor::AbortAgent(run) => self.out.push(Output::AbortAgent(run)),
+                FromExecutor::Claim(Lease { group, epoch }) => {
+                    self.heartbeat(haven_heartbeat::Input::Claim { group, epoch });
+                }
+                FromExecutor::Release(group) => {
+                    self.heartbeat(haven_heartbeat::Input::Release { group });
+                }
+                FromExecutor::LeaseRegained(operation) => {
+                    self.out.push(Output::Notify { operation, hook: Hook::LeaseRegained });
+                }
+                FromExecutor::Recorded(record) => records.push(*record),
+                FromExecutor::Refused { order, reason } => match self.leader {
+                    Some(leader) if leader == self.config.node => {
+                        self.on_refused(clock, order, &reason);
+                    }
+                    Some(leader) => self.send(leader, &PeerMessage::Refused { order, reason }),
+                    None => {}
+                },
+            }
+        }
+        if !records.is_empty() {
+            self.record(clock, records, Vec::new());
+        }
+    }
+
+    /// Changes this node's own status and tells everybody.
+    pub(crate) fn record(
+        &mut self,
+        clock: Clock,
+        records: Vec<OperationRecord>,
+        forgotten: Vec<String>,
+    ) {
+        let options = failures::Options::of(&self.state.cib);
+        let Some(own) = self.histories.get_mut(&self.config.node) else { return };
+        let attributes = failures::counted(&own.attributes, &records, options);
+        let delta = own.change(records, forgotten, attributes);
+        for node in self.others() {
+            self.send(node, &PeerMessage::StatusDelta(Box::new(delta.clone())));
+        }
+        self.after_delta(clock, &delta);
+    }
+
+    /// Replaces this node's transient attributes.
+    pub(crate) fn set_attributes(
+        &mut self,
+        clock: Clock,
+        attributes: std::collections::BTreeMap<String, String>,
+    ) {
+        let Some(own) = self.histories.get_mut(&self.config.node) else { return };
+        let delta = own.change(Vec::new(), Vec::new(), Some(attributes));
+        for node in self.others() {
+            self.send(node, &PeerMessage::StatusDelta(Box::new(delta.clone())));
+        }
+        self.after_delta(clock, &delta);
+    }
+
+    /// The field's own sign for a node that wants to leave: a transient attribute with the time.
+    pub(crate) fn on_shutdown(&mut self, clock: Clock) {
+        let own = self.histories.get(&self.config.node);
+        let mut attributes = own.map(|own| own.attributes.clone()).unwrap_or_default();
+        attributes.insert("shutdown".to_owned(), clock.wall.seconds.to_string());
+        self.set_attributes(clock, attributes);
+    }
+
+    pub(crate) fn send_whole_status(&mut self, to: NodeId) {
+        let Some(own) = self.histories.get(&self.config.node) else { return };
+        let message = PeerMessage::Status(Box::new(own.clone()));
+        self.send(to, &message);
+    }
+
+    pub(crate) fn on_peer(
+        &mut self,
+        clock: Clock,
+        from: NodeId,
+        boot: BootId,
+        message: PeerMessage,
+    ) {
+        match message {
+            PeerMessage::Consensus(bytes) => {
+                let input = haven_consensus::Input::Received { from, bytes };
+                self.inbox.push_back(Internal::Consensus(input));
+            }
+            PeerMessage::Order(order) => self.on_order(clock, from, *order),
+            PeerMessage::Done { order } => self.on_done(clock, order),
+            PeerMessage::Refused { order, reason } => self.on_refused(clock, order, &reason),
+            PeerMessage::StatusRequest { term } => {
+                self.inbox.push_back(Internal::Executor(ToExecutor::Term(term)));
+                self.send_whole_status(from);
+            }
+            PeerMessage::Status(history) => self.on_whole_status(clock, from, *history),
+            PeerMessage::StatusDelta(delta) => self.on_delta(clock, from, boot, *delta),
+            PeerMessage::StatusGap { .. } => self.send_whole_status(from),
+            PeerMessage::Forward { id, body, author } => {
+                self.on_forward(clock, from, id, &body, author);
+            }
+            PeerMessage::Propose(command) => self.on_proposed(*command),
+            PeerMessage::Forwarded { id, more, body } => self.on_forwarded(id, more, &body),
+        }
+    }
+
+    fn on_whole_status(&mut self, clock: Clock, from: NodeId, history: NodeHistory) {
+        let newer = self.histories.get(&from).is_none_or(|known| {
+            (known.boot, known.version) < (history.boot, history.version)
+        });
+        if history.node != from || !newer {
+            return;
+        }
+        let answered: Vec<OperationRecord> =
+            history.resources.values().flat_map(|slots| slots.values().cloned()).collect();
+        self.histories.insert(from, history);
+        self.note_records(clock, &answered);
+        self.replan();
+    }
+
+    fn on_delta(&mut self, clock: Clock, from: NodeId, boot: BootId, delta: StatusDelta) {
+        if delta.node != from || delta.boot != boot {
+            return;
+        }
+        let merged = match self.histories.get_mut(&from) {
+            Some(known) => known.merge(&delta),
+            None => Merged::Gap,
+        };
+        match merged {
+            Merged::Applied => self.after_delta(clock, &delta),
+            Merged::Known => {}
+            Merged::Gap => self.send(from, &PeerMessage::StatusGap { boot }),
+        }
+    }
+
+    fn after_delta(&mut self, clock: Clock, delta: &StatusDelta) {
+        self.note_records(clock, &delta.records);
+        if delta.attributes.is_some() || !delta.forgotten.is_empty() {
+            self.replan();
+        }
+    }
+
+    pub(crate) fn on_order(&mut self, clock: Clock, from: NodeId, order: Order) {
+        if order.id.term < self.term {
+            let reason = format!(
+                "order of term {} refused: term {} has a newer coordinator",
+                order.id.term, self.term
+            );
+            self.send(from, &PeerMessage::Refused { order: order.id, reason });
+            return;
+        }
+        match order.operation.action.as_str() {
+            // Orders about this node's own status need no agent.
+            "delete" | "lrm_delete" => {
+                let name = order.operation.resource.clone();
+                self.record(clock, Vec::new(), vec![name]);
+                self.finish_order(clock, from, order.id);
+            }
+            "clear_failcount" => {
+                let own = self.histories.get(&self.config.node);
+                let attributes = own.map(|own| own.attributes.clone()).unwrap_or_default();
+                let kept = failures::cleared(attributes, &order.operation.resource);
+                self.set_attributes(clock, kept);
+                self.finish_order(clock, from, order.id);
+            }
+            "cleanup" => self.forget_failures(clock, &order.operation.resource),
+            _ => self.inbox.push_back(Internal::Executor(ToExecutor::Order(order))),
+        }
+    }
+
+    fn forget_failures(&mut self, clock: Clock, resource: &str) {
+        let Some(own) = self.histories.get_mut(&self.config.node) else { return };
+        let attributes = failures::cleared(own.attributes.clone(), resource);
+        let forgotten: Vec<String> = own
+            .resources
+            .iter()
+            .filter(|(name, slots)| {
+                (resource.is_empty() || *name == resource) && slots.contains_key(&Slot::LastFailure)
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        // What is known besides the failure stays known; a failed last operation is probed again.
+        let kept = forgotten
+            .iter()
+            .filter_map(|name| own.resources.get(name))
+            .flat_map(|slots| slots.values())
+            .filter(|record| !failed(record))
+            .cloned()
+            .collect();
+        let delta = own.change(kept, forgotten, Some(attributes));
+        for node in self.others() {
+            self.send(node, &PeerMessage::StatusDelta(Box::new(delta.clone())));
+        }
+        self.after_delta(clock, &delta);
+        self.replan();
+    }
+
+    fn finish_order(
+        &mut self,
+        clock: Clock,
+        from: NodeId,
+        order: haven_types::operation::OrderId,
+    ) {
+        if from == self.config.node {
+            self.on_done(clock, order);
+        } else {
+            self.send(from, &PeerMessage::Done { order });
+        }
+    }
+
+    pub(crate) fn on_heartbeat(&mut self, clock: Clock, report: Beat) {
+        match report {
+            Beat::View(view) => {
+                self.view = view;
+                self.replan();
+            }
+            Beat::Suspect { node, silent, .. } => self.on_suspect(clock, node, silent),
+            Beat::Alive { node, boot } => self.on_alive(clock, node, boot),
+            Beat::Dead { node, successor, .. } => self.on_dead(clock, node, successor),
+            Beat::Link { peer, link, up } => {
+                let (peer, word) = (self.name_of(peer), if up { "up" } else { "down" });
+                let severity = if up { EventSeverity::Info } else { EventSeverity::Warning };
+                let text = format!("link {link} to {peer} is {word}");
+                self.event(clock, "HV1102", severity, format!("link/{link}"), text);
+            }
+            Beat::LeaseGained { group, epoch, .. } => {
+                let lease = Lease { group, epoch };
+                self.inbox.push_back(Internal::Executor(ToExecutor::LeaseGained(lease)));
+            }
+            Beat::LeaseLost { group, epoch, cause } => {
+                let lease = Lease { group, epoch };
+                self.on_lease_lost(clock, lease, cause);
+            }
+            Beat::Released { group, .. } => {
+                self.inbox.push_back(Internal::Executor(ToExecutor::LeaseReleased(group)));
+            }
+            Beat::ConsensusTick(tick) => {
+                let input = haven_consensus::Input::SetTick(tick.max(LEAST_TICK));
+                self.inbox.push_back(Internal::Consensus(input));
+            }
+            Beat::DuplicateNode { node, newest, dropped } => {
+                let name = self.name_of(node);
+                self.alarm(format!(
+                    "two daemons run as {name} (boots {newest} and {dropped}): stop the one whose \
+                     state directory was copied"
+                ));
+            }
+            Beat::TooManyClaims { group } => {
+                self.alarm(format!("lease group {group} is one more than a node can hold"));
+            }
+            Beat::Send { .. } | Beat::Gate(_) | Beat::RestartReady { .. } => {}
+        }
+    }
+
+    fn on_suspect(&mut self, clock: Clock, node: NodeId, silent: Duration) {
+        let input = haven_consensus::Input::PeerAlive { node, alive: false };
+        self.inbox.push_back(Internal::Consensus(input));
+        let name = self.name_of(node);
+        let text = format!("{name} has been silent on all links for {} ms", silent.as_millis());
+        self.event(clock, "HV1103", EventSeverity::Info, format!("node/{name}"), text);
+    }
+
+    fn on_alive(&mut self, clock: Clock, node: NodeId, boot: BootId) {
+        let input = haven_consensus::Input::PeerAlive { node, alive: true };
+        self.inbox.push_back(Internal::Consensus(input));
+        let returned = self.dead.remove(&node).is_some();
+        let known = self.alive.get(&node).is_some_and(|(known, _)| *known == boot);
+        if !known {
+            self.alive.insert(node, (boot, clock.now));
+            let stale = self.histories.get(&node).is_some_and(|history| history.boot != boot);
+            if stale {
+                self.histories.remove(&node);
+            }
+        }
+        if known && !returned {
+            return;
+        }
+        let name = self.name_of(node);
+        let text = format!("{name} is heard");
+        self.event(clock, "HV1104", EventSeverity::Info, format!("node/{name}"), text);
+        self.send_whole_status(node);
+        if let Some(coordinator) = &self.coordinator {
+            let term = coordinator.term;
+            self.send(node, &PeerMessage::StatusRequest { term });
+        }
+        let started: Vec<_> = self.executor.started().map(|(op, _)| op.clone()).collect();
+        for operation in started {
+            self.out.push(Output::Notify { operation, hook: Hook::PeerReturned });
+        }
+        self.replan();
+    }
+
+    fn on_dead(&mut self, clock: Clock, node: NodeId, successor: Option<NodeId>) {
+        let input = haven_consensus::Input::PeerAlive { node, alive: false };
+        self.inbox.push_back(Internal::Consensus(input));
+        self.dead.insert(node, clock.now);
+        self.alive.remove(&node);
+        let name = self.name_of(node);
+        let text = format!("{name} is dead: a majority has not heard it on any link");
+        self.event(clock, "HV1105", EventSeverity::Error, format!("node/{name}"), text);
+        if self.leader == Some(node) && successor == Some(self.config.node) {
+            self.inbox
+                .push_back(Internal::Consensus(haven_consensus::Input::ForceCampaign));
+        }
+        self.on_node_lost(&name);
+    }
+
+    fn on_lease_lost(&mut self, clock: Clock, lease: Lease, cause: LossCause) {
+        let superseded = match cause {
+            // The executor asked for it and waits for the release itself.
+            LossCause::Released => return,
+            LossCause::Superseded => true,
+            LossCause::Lapsed | LossCause::GateFailed => false,
+        };
+        self.inbox
+            .push_back(Internal::Executor(ToExecutor::LeaseLost { lease, superseded }));
+        let group = lease.group;
+        let name = self.group_name(group);
+        let text = format!("the lease of {name}, epoch {}, ended here: {cause:?}", lease.epoch);
+        self.event(clock, "HV1501", EventSeverity::Warning, format!("resource/{name}"), text);
+    }
+
+    pub(crate) fn group_name(&self, group: haven_types::GroupId) -> String {
+        let found = self.state.grants.iter().find(|(_, grant)| grant.group == group);
+        found.map_or_else(|| format!("group {group}"), |(name, _)| name.clone())
+    }
+}

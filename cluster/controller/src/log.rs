@@ -1,0 +1,265 @@
+//! The consensus core's outputs: what they mean for the rest of the node.
+
+use haven_api::EventSeverity;
+use haven_consensus::{DropReason, LogEntry, Output as Log, Payload, Role};
+use haven_types::operation::Lease;
+use haven_types::{LogIndex, LogPosition, NodeId, Term};
+
+use crate::command::Command;
+use crate::controller::{Controller, Internal, Purpose};
+use crate::coordinate::Coordinator;
+use crate::message::PeerMessage;
+use crate::port::{Clock, Output};
+use crate::replicated::{Applied, Replicated};
+
+/// Voter configurations the heartbeat machine is told, newest last (it asks for at least 8).
+const CONFIGURATIONS: usize = 16;
+
+impl Controller {
+    pub(crate) fn on_consensus(&mut self, clock: Clock, output: Log) {
+        match output {
+            Log::Persist { token, batch } => {
+                self.out.push(Output::Persist { token, batch: Box::new(batch) });
+            }
+            Log::Send { to, bytes, carrier: _ } => {
+                self.send(to, &PeerMessage::Consensus(bytes));
+            }
+            Log::Appended { entries } => self.on_appended(&entries),
+            Log::Truncated { from } => self.on_truncated(from),
+            Log::ConfigurationInLog { position, configuration } => {
+                self.on_configuration(position, &configuration);
+            }
+            Log::ConfigurationCommitted { position, .. } => {
+                self.heartbeat(haven_heartbeat::Input::ConfigurationApplied(position));
+            }
+            Log::Committed { bytes, proposal, .. } => {
+                let purpose = proposal.and_then(|id| self.purposes.remove(&id));
+                self.on_committed(clock, &bytes, purpose);
+            }
+            Log::RoleChanged { leader, term, role } => self.on_role(clock, leader, term, role),
+            Log::LeaderReady { .. } => self.on_leader_ready(),
+            Log::ProposalDropped { id, why } => {
+                if let Some(purpose) = self.purposes.remove(&id) {
+                    self.on_dropped(clock, purpose, &why);
+                }
+            }
+            Log::RestoreSnapshot { bytes, .. } => self.on_snapshot(clock, &bytes),
+            Log::SnapshotWanted => {
+                let index = self.consensus.status().applied;
+                let bytes = self.state.encode();
+                let input = haven_consensus::Input::Snapshot { index, bytes };
+                self.inbox.push_back(Internal::Consensus(input));
+            }
+            Log::ReadReady { .. } | Log::ReadDropped { .. } | Log::MembersReached { .. } => {}
+            Log::MembersDropped { .. } => {}
+            Log::Event(event) => self.on_log_event(clock, &event),
+        }
+    }
+
+    fn on_log_event(&mut self, clock: Clock, event: &haven_consensus::Event) {
+        use haven_consensus::Event as E;
+        let text = match event {
+            E::ForcedVoteDropped { candidate } => format!(
+                "{} wanted to take over as coordinator, but the present one is heard here",
+                self.name_of(*candidate)
+            ),
+            E::ForcedCampaignRefused { why } => format!("taking over as coordinator: {why}"),
+            E::Undecodable { from } | E::Implausible { from, .. } => {
+                format!("a consensus message of {} was dropped: {event:?}", self.name_of(*from))
+            }
+            E::ForcedVoteRefused { .. } | E::Mute => return,
+        };
+        self.event(clock, "HV1204", EventSeverity::Info, "cluster/log".to_owned(), text);
+    }
+
+    /// The lease must know what the log holds before anybody else acts on it (L2, L5).
+    fn on_appended(&mut self, entries: &[LogEntry]) {
+        let Some(last) = entries.last() else { return };
+        self.log_end = last.position;
+        self.heartbeat(haven_heartbeat::Input::Log(last.position));
+        for entry in entries {
+            let Payload::Proposal(bytes) = &entry.payload else { continue };
+            let Ok(Command::Grant { group, epoch, .. }) = Command::decode(bytes) else { continue };
+            if let Some(grant) = self.state.grants.get(&group) {
+                self.heartbeat(haven_heartbeat::Input::Epoch { group: grant.group, epoch });
+            }
+        }
+    }
+
+    fn on_truncated(&mut self, from: LogIndex) {
+        self.configurations.retain(|known| known.position.index < from);
+        let known = self.configurations.iter().cloned().collect();
+        self.heartbeat(haven_heartbeat::Input::Configurations(known));
+    }
+
+    fn on_configuration(&mut self, position: LogPosition, found: &haven_consensus::Configuration) {
+        self.configurations.retain(|known| known.position.index < position.index);
+        self.configurations.push_back(haven_heartbeat::Configuration {
+            position,
+            voters: found.voters.clone(),
+            outgoing: (!found.outgoing.is_empty()).then(|| found.outgoing.clone()),
+        });
+        while self.configurations.len() > CONFIGURATIONS {
+            self.configurations.pop_front();
+        }
+        let known = self.configurations.iter().cloned().collect();
+        self.heartbeat(haven_heartbeat::Input::Configurations(known));
+    }
+
+    fn on_role(&mut self, clock: Clock, leader: Option<NodeId>, term: Term, role: Role) {
+        if leader != self.leader {
+            self.leader_since = clock.now;
+        }
+        self.leader = leader;
+        self.term = term;
+        self.heartbeat(haven_heartbeat::Input::Coordinator { term, node: leader });
+        self.inbox.push_back(Internal::Executor(haven_executor::Input::Term(term)));
+        match (role, &self.coordinator) {
+            (Role::Leader, None) => self.take_over(clock, term),
+            (Role::Leader, Some(old)) if old.term != term => self.take_over(clock, term),
+            (Role::Leader, Some(_)) | (_, None) => {}
+            (_, Some(_)) => self.step_down(clock),
+        }
+    }
+
+    fn take_over(&mut self, clock: Clock, term: Term) {
+        self.coordinator = Some(Coordinator::new(term));
+        let text = format!("{} coordinates the cluster, term {term}", self.config.name);
+        let subject = format!("node/{}", self.config.name);
+        self.event(clock, "HV1201", EventSeverity::Info, subject, text);
+        for node in self.others() {
+            self.send(node, &PeerMessage::StatusRequest { term });
+        }
+    }
+
+    fn on_leader_ready(&mut self) {
+        if let Some(coordinator) = &mut self.coordinator {
+            coordinator.ready = true;
+            coordinator.replan = true;
+        }
+        self.want_members();
+    }
+
+    /// Every member votes; the consensus core brings it about step by step.
+    pub(crate) fn want_members(&mut self) {
+        let voters = self.state.members.keys().copied().collect();
+        let input = haven_consensus::Input::ChangeMembers { voters, learners: [].into() };
+        self.inbox.push_back(Internal::Consensus(input));
+    }
+
+    fn on_committed(&mut self, clock: Clock, bytes: &[u8], purpose: Option<Purpose>) {
+        let command = match Command::decode(bytes) {
+            Ok(command) => command,
+            Err(error) => {
+                self.alarm(format!("{error}; until then this node follows without applying"));
+                return;
+            }
+        };
+        let applied = self.state.apply(command);
+        self.on_applied(clock, applied, purpose);
+    }
+
+    fn on_applied(&mut self, clock: Clock, applied: Applied, purpose: Option<Purpose>) {
+        match &applied {
+            Applied::Configured(version) => {
+                let haven_cib::Version { admin_epoch, epoch, .. } = version;
+                let text = format!("configuration {admin_epoch}.{epoch} is in force");
+                let subject = "cluster/configuration".to_owned();
+                self.event(clock, "HV1301", EventSeverity::Info, subject, text);
+                self.replan();
+            }
+            Applied::Granted { group, grant } => {
+                let (group, grant) = (group.clone(), *grant);
+                let Lease { group: number, epoch } = grant.lease();
+                self.heartbeat(haven_heartbeat::Input::Epoch { group: number, epoch });
+                self.on_granted(clock, &group, grant);
+            }
+            Applied::Joined { member, answer } => {
+                let text = format!("{} is a member now", member.name);
+                let subject = format!("node/{}", member.name);
+                let (member, answer) = (member.clone(), *answer);
+                self.event(clock, "HV1401", EventSeverity::Info, subject, text);
+                self.members_changed();
+                self.answer_joiner(answer, Ok(member));
+            }
+            Applied::NotJoined { answer, reason } => {
+                self.answer_joiner(*answer, Err(reason.clone()));
+            }
+            Applied::Left(node) => {
+                let node = *node;
+                self.histories.remove(&node);
+                self.dead.remove(&node);
+                self.members_changed();
+                if node == self.config.node {
+                    self.out.push(Output::Removed);
+                }
+            }
+            Applied::TokenMinted(answer) => self.answer_token(*answer, Ok(())),
+            Applied::TokenRefused(answer) => {
+                let most = crate::replicated::MAX_TOKENS;
+                let reason = format!("{most} tokens are outstanding already; use one of them");
+                self.answer_token(*answer, Err(reason));
+            }
+            Applied::KeyRotated(generation) => {
+                self.out.push(Output::NewKey { generation: *generation });
+            }
+            Applied::Stale { .. } | Applied::Nothing => {}
+        }
+        match purpose {
+            Some(Purpose::Request(id)) => self.on_request_applied(clock, id, &applied),
+            Some(Purpose::Grant(group)) => self.on_grant_settled(clock, &group),
+            Some(Purpose::Other) | None => {}
+        }
+    }
+
+    fn members_changed(&mut self) {
+        self.tell_members();
+        if self.coordinator.as_ref().is_some_and(|coordinator| coordinator.ready) {
+            self.want_members();
+        }
+        self.replan();
+    }
+
+    fn answer_joiner(
+        &mut self,
+        (node, request): (NodeId, u64),
+        result: Result<crate::command::Member, crate::command::JoinRefusal>,
+    ) {
+        if node == self.config.node {
+            self.out.push(Output::Admitted { request, result });
+        }
+    }
+
+    fn answer_token(&mut self, (node, request): (NodeId, u64), result: Result<(), String>) {
+        if node == self.config.node {
+            self.out.push(Output::TokenMinted { request, result });
+        }
+    }
+
+    fn on_snapshot(&mut self, clock: Clock, bytes: &[u8]) {
+        match Replicated::decode(bytes) {
+            Ok(state) => {
+                self.state = state;
+                let epochs: Vec<_> = self.state.grants.values().map(|g| g.lease()).collect();
+                for Lease { group, epoch } in epochs {
+                    self.heartbeat(haven_heartbeat::Input::Epoch { group, epoch });
+                }
+                self.tell_members();
+                self.replan();
+            }
+            Err(error) => {
+                self.alarm(format!("the coordinator's snapshot cannot be used: {error}"));
+                let subject = "cluster/log".to_owned();
+                self.event(clock, "HV1203", EventSeverity::Error, subject, error.to_string());
+            }
+        }
+    }
+
+    fn on_dropped(&mut self, clock: Clock, purpose: Purpose, why: &DropReason) {
+        match purpose {
+            Purpose::Request(id) => self.on_request_dropped(id, why),
+            Purpose::Grant(group) => self.on_grant_settled(clock, &group),
+            Purpose::Other => {}
+        }
+    }
+}

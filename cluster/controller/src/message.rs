@@ -1,0 +1,101 @@
+//! What controllers say to each other, beside the consensus messages.
+
+use haven_api::{ApiError, ReplyBody, RequestBody};
+use haven_types::operation::{Order, OrderId};
+use haven_types::{BootId, Term};
+use serde::{Deserialize, Serialize};
+
+use crate::command::Command;
+use crate::history::{NodeHistory, StatusDelta};
+
+/// First byte of every message.
+pub(crate) const FORMAT: u8 = 1;
+
+/// One message between two controllers.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum PeerMessage {
+    /// A message of the consensus core, in its own encoding.
+    Consensus(Vec<u8>),
+    /// The coordinator orders something.
+    Order(Box<Order>),
+    /// An order that leaves no record is carried out.
+    Done {
+        /// Which order.
+        order: OrderId,
+    },
+    /// A command made elsewhere, to be proposed by the coordinator; its effect is the answer.
+    Propose(Box<Command>),
+    /// The executor will not carry the order out.
+    Refused {
+        /// Which order.
+        order: OrderId,
+        /// Why.
+        reason: String,
+    },
+    /// A coordinator of this term took over and wants the receiver's whole status.
+    StatusRequest {
+        /// Its term.
+        term: Term,
+    },
+    /// The sender's whole status.
+    Status(Box<NodeHistory>),
+    /// What changed in the sender's status.
+    StatusDelta(Box<StatusDelta>),
+    /// The sender's copy of the receiver's status does not fit the last delta.
+    StatusGap {
+        /// Which life of the receiver it was about.
+        boot: BootId,
+    },
+    /// A request that only the coordinator can answer. JSON, as on the control socket.
+    Forward {
+        /// Names the request at the sender.
+        id: u64,
+        /// The request, encoded as JSON.
+        body: Vec<u8>,
+        /// Who asks, for the commit log.
+        author: String,
+    },
+    /// An answer to a forwarded request.
+    Forwarded {
+        /// Which.
+        id: u64,
+        /// More answers follow.
+        more: bool,
+        /// The answer, encoded as JSON.
+        body: Vec<u8>,
+    },
+}
+
+impl PeerMessage {
+    /// The bytes for the wire: one format byte, then postcard.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let encoded = postcard::to_extend(self, vec![FORMAT]);
+        assert!(encoded.is_ok(), "a message has no part that cannot be encoded");
+        encoded.unwrap_or_default()
+    }
+
+    /// Reads [`PeerMessage::encode`]'s bytes; nothing when they are of another format or damaged.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (&format, body) = bytes.split_first()?;
+        if format != FORMAT {
+            return None;
+        }
+        postcard::from_bytes(body).ok()
+    }
+
+    /// A forwarded request.
+    #[must_use]
+    pub fn forward(id: u64, body: &RequestBody, author: &str) -> Self {
+        let body = serde_json::to_vec(body).unwrap_or_default();
+        Self::Forward { id, body, author: author.to_owned() }
+    }
+
+    /// The answer to a forwarded request.
+    #[must_use]
+    pub fn forwarded(id: u64, more: bool, body: &Result<ReplyBody, ApiError>) -> Self {
+        let body = serde_json::to_vec(body).unwrap_or_default();
+        Self::Forwarded { id, more, body }
+    }
+}

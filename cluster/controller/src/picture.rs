@@ -1,0 +1,189 @@
+//! From what is known to the policy engine's [`Status`]: one entry per node with its membership, its
+//! attributes and its operation history.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use haven_policy::AgentFacts;
+use haven_types::NodeId;
+use haven_types::operation::{ExecutionStatus, OperationRecord as Record};
+use haven_types::status::{NodeState, OperationRecord, Presence, ResourceHistory, Status};
+
+use crate::command::Role;
+use crate::history::{NodeHistory, ResourceRecords, Slot, active, expected_code};
+use crate::leases::lease_group;
+use crate::replicated::Replicated;
+
+/// What the coordinator knows beside the log.
+#[derive(Clone, Debug)]
+pub(crate) struct Known<'a> {
+    /// The replicated state.
+    pub(crate) state: &'a Replicated,
+    /// The nodes of the view.
+    pub(crate) present: &'a BTreeSet<NodeId>,
+    /// The nodes that are heard, in the view or not.
+    pub(crate) alive: &'a BTreeSet<NodeId>,
+    /// Nodes that were present once and have been declared dead since.
+    pub(crate) dead: &'a BTreeSet<NodeId>,
+    /// What the metadata of agents says.
+    pub(crate) facts: &'a AgentFacts,
+    /// Each node's status as last received.
+    pub(crate) histories: &'a BTreeMap<NodeId, NodeHistory>,
+    /// Whether this partition may act.
+    pub(crate) quorate: bool,
+    /// This node.
+    pub(crate) coordinator: NodeId,
+}
+
+/// The picture the policy engine plans on.
+pub(crate) fn status(known: &Known<'_>) -> Status {
+    let nodes = known
+        .state
+        .members
+        .values()
+        .filter(|member| member.role == Role::Full)
+        .map(|member| node_state(known, member.id, &member.name))
+        .collect();
+    Status {
+        quorate: Some(known.quorate),
+        dc: Some(known.coordinator.to_string()),
+        nodes,
+        ..Status::default()
+    }
+}
+
+fn node_state(known: &Known<'_>, node: NodeId, name: &str) -> NodeState {
+    let history = known.histories.get(&node);
+    let heard = known.alive.contains(&node);
+    let presence = if heard { Presence::Yes } else { Presence::No };
+    // A node that is heard but whose status has not come yet, or that some member cannot reach, is
+    // on its way: nothing is started there, and nothing it runs is taken from it (L6).
+    let joined = known.present.contains(&node) && history.is_some();
+    // A dead node is unclean only for what its lease does not end.
+    let lost = known.dead.contains(&node)
+        && history.is_some_and(|history| {
+            history.resources.iter().any(|(name, records)| active(records) && !leased(known, name))
+        });
+    let join = match (joined, heard) {
+        (true, _) => "member",
+        (false, true) => "pending",
+        (false, false) => "down",
+    };
+    let expected = if joined || lost { "member" } else { "down" };
+    NodeState {
+        id: node.to_string(),
+        uname: name.to_owned(),
+        in_membership: presence,
+        peer_online: presence,
+        join: Some(join.to_owned()),
+        expected: Some(expected.to_owned()),
+        has_history: history.is_some(),
+        attributes: history.map(|h| h.attributes.clone()).unwrap_or_default(),
+        resources: history
+            .map(|h| resources(known, node, name, h))
+            .unwrap_or_default(),
+        ..NodeState::default()
+    }
+}
+
+fn resources(
+    known: &Known<'_>,
+    node: NodeId,
+    name: &str,
+    history: &NodeHistory,
+) -> Vec<ResourceHistory> {
+    history
+        .resources
+        .iter()
+        .filter(|(resource, records)| {
+            // What ran under a lease on a dead node ends with the lease: the successor's claim waits
+            // for that, so the plan need not (ARCHITECTURE §5, `requires=lease`).
+            let ended = known.dead.contains(&node) && leased(known, resource);
+            !ended && !superseded(known.state, node, records)
+        })
+        .filter_map(|(resource, records)| resource_history(name, resource, records))
+        .collect()
+}
+
+fn leased(known: &Known<'_>, resource: &str) -> bool {
+    lease_group(&known.state.cib, known.facts, resource).is_some()
+}
+
+/// A resource whose lease was granted to somebody else since cannot be active here, whatever this
+/// node last said of it: its gate is closed for good (L2).
+fn superseded(state: &Replicated, node: NodeId, records: &ResourceRecords) -> bool {
+    let Some(lease) = records.get(&Slot::Last).and_then(|record| record.lease) else {
+        return false;
+    };
+    state.grants.values().any(|grant| {
+        grant.group == lease.group && grant.epoch > lease.epoch && grant.holder != Some(node)
+    })
+}
+
+fn resource_history(
+    node: &str,
+    resource: &str,
+    records: &ResourceRecords,
+) -> Option<ResourceHistory> {
+    let agent = &records.values().next()?.operation.agent;
+    Some(ResourceHistory {
+        id: resource.to_owned(),
+        class: agent.standard.clone(),
+        provider: agent.provider.clone(),
+        kind: agent.name.clone(),
+        operations: records
+            .iter()
+            .map(|(slot, record)| operation(node, resource, slot, record))
+            .collect(),
+        ..ResourceHistory::default()
+    })
+}
+
+fn operation(node: &str, resource: &str, slot: &Slot, record: &Record) -> OperationRecord {
+    let id = match slot {
+        Slot::Last => format!("{resource}_last_0"),
+        Slot::LastFailure => format!("{resource}_last_failure_0"),
+        Slot::Recurring(key) => key.clone(),
+    };
+    let (rc, exec_status, reason) = match &record.outcome {
+        None => (193, -1, None),
+        Some(outcome) => {
+            let status = match outcome.status {
+                ExecutionStatus::Done if outcome.code == expected_code(record) => 0,
+                ExecutionStatus::Done if outcome.code.0 == 0 || outcome.code.0 == 7 => 0,
+                ExecutionStatus::Done | ExecutionStatus::Error => 4,
+                ExecutionStatus::Cancelled => 1,
+                ExecutionStatus::Timeout => 2,
+                ExecutionStatus::NotInstalled => 7,
+            };
+            let reason = (!outcome.reason.is_empty()).then(|| outcome.reason.clone());
+            (outcome.code.0, status, reason)
+        }
+    };
+    let number = record.order.map_or(0, |order| order.number);
+    let key = format!(
+        "{number}:{}:{}:{}",
+        record.order.map_or(0, |order| order.term.0),
+        expected_code(record).0,
+        TRANSITION_UUID
+    );
+    OperationRecord {
+        id,
+        operation_key: Some(record.operation.key()),
+        operation: record.operation.action.clone(),
+        call_id: i32::try_from(record.call).unwrap_or(i32::MAX),
+        rc,
+        exec_status,
+        interval_ms: u32::try_from(record.operation.interval.as_millis()).unwrap_or(u32::MAX),
+        transition_magic: Some(format!("{exec_status}:{rc};{key}")),
+        transition_key: Some(key),
+        on_node: Some(node.to_owned()),
+        exit_reason: reason,
+        last_rc_change: Some(record.last_change.seconds),
+        exec_time_ms: u64::try_from(record.took.as_millis()).ok(),
+        queue_time_ms: u64::try_from(record.queued.as_millis()).ok(),
+        ..OperationRecord::default()
+    }
+}
+
+/// Stands where the field writes the coordinator's incarnation; orders carry ours as their term.
+const TRANSITION_UUID: &str = "00000000-0000-0000-0000-000000000000";

@@ -1,0 +1,173 @@
+//! What the controller is told, and what it wants done.
+
+use std::collections::BTreeMap;
+
+use haven_api::{Event, ReplyBody, RequestBody};
+use haven_base::WallTime;
+use haven_consensus::{Batch, PersistToken};
+use haven_executor::RunId;
+use haven_types::operation::{Lease, Operation, Outcome};
+use haven_types::{BootId, NodeId};
+use serde::{Deserialize, Serialize};
+
+use crate::command::{JoinRefusal, Member};
+
+/// Both clocks at the moment of an input.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Clock {
+    /// For every decision.
+    pub now: haven_base::Instant,
+    /// For records, date rules and people.
+    pub wall: WallTime,
+}
+
+/// What the controller reacts to.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Input {
+    /// The heartbeat thread reports.
+    Heartbeat(haven_heartbeat::Output),
+    /// Another controller says something; authenticated, in order where order matters.
+    Peer {
+        /// Who.
+        from: NodeId,
+        /// In which life.
+        boot: BootId,
+        /// A [`crate::PeerMessage`], encoded.
+        bytes: Vec<u8>,
+    },
+    /// Messages to or from this peer may have been lost: what it must know is said again.
+    PeerReset(NodeId),
+    /// The store has made everything up to this token durable.
+    Persisted(PersistToken),
+    /// The store could not. This node stops voting until its daemon is started anew.
+    PersistFailed {
+        /// What the store said.
+        reason: String,
+    },
+    /// An agent answered.
+    AgentFinished {
+        /// Which call.
+        run: RunId,
+        /// Its answer.
+        outcome: Outcome,
+    },
+    /// A request from the control socket.
+    Request {
+        /// Names the client's request until the last reply.
+        id: u64,
+        /// Who asks, for the commit log.
+        author: String,
+        /// What.
+        body: RequestBody,
+    },
+    /// The client of this request is gone: nobody waits for its replies.
+    RequestGone(u64),
+    /// A verified joiner wants to become a member.
+    Admit {
+        /// Names the joiner.
+        request: u64,
+        /// Name, role, addresses.
+        member: Member,
+        /// SHA-256 of the token's secret.
+        token: [u8; 32],
+    },
+    /// A token shall be good from now on.
+    MintToken {
+        /// Names the request.
+        request: u64,
+        /// SHA-256 of its secret.
+        token: [u8; 32],
+        /// When it is void.
+        expires: WallTime,
+    },
+    /// This daemon is to end: ask the coordinator to move away what runs here.
+    Shutdown,
+    /// Something stays wrong on this node until somebody acts.
+    Alarm(String),
+    /// Time may have passed.
+    Tick,
+}
+
+/// What the shell does for the controller, in this order.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Output {
+    /// Tell the heartbeat thread.
+    Heartbeat(Box<haven_heartbeat::Input>),
+    /// Send to another controller.
+    Send {
+        /// Whom.
+        to: NodeId,
+        /// A [`crate::PeerMessage`], encoded.
+        bytes: Vec<u8>,
+        /// Whether messages to this peer must arrive in the order they were sent.
+        ordered: bool,
+    },
+    /// Make durable, then answer [`Input::Persisted`].
+    Persist {
+        /// Comes back.
+        token: PersistToken,
+        /// What to write.
+        batch: Box<Batch>,
+    },
+    /// Call an agent, then answer [`Input::AgentFinished`].
+    RunAgent {
+        /// Names the call.
+        run: RunId,
+        /// What to ask of it.
+        operation: Operation,
+        /// The lease the resource runs under.
+        lease: Option<Lease>,
+    },
+    /// Stop waiting for an agent's answer.
+    AbortAgent(RunId),
+    /// Tell a started resource's agent what happened around it.
+    Notify {
+        /// The start it runs by.
+        operation: Operation,
+        /// What happened.
+        hook: Hook,
+    },
+    /// Answer a request.
+    Reply {
+        /// Which.
+        id: u64,
+        /// Whether more replies follow.
+        more: bool,
+        /// The answer.
+        body: Box<Result<ReplyBody, haven_api::ApiError>>,
+    },
+    /// The members are these: whom to beat with, whom to talk to.
+    Members(BTreeMap<NodeId, Member>),
+    /// Answer a joiner.
+    Admitted {
+        /// Which.
+        request: u64,
+        /// The member with its number, or why not.
+        result: Result<Member, JoinRefusal>,
+    },
+    /// Answer [`Input::MintToken`].
+    TokenMinted {
+        /// Which.
+        request: u64,
+        /// Nothing, or why not.
+        result: Result<(), String>,
+    },
+    /// The heartbeats' next key is in force.
+    NewKey {
+        /// Its generation.
+        generation: u32,
+    },
+    /// Something an operator may want to know; also a log line.
+    Event(Event),
+    /// This node was removed from the cluster: end.
+    Removed,
+}
+
+/// What an agent is told about a started resource.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Hook {
+    /// Its lease had lapsed and is held again.
+    LeaseRegained,
+    /// A node came back into the view: it may have announced what it no longer owns.
+    PeerReturned,
+}

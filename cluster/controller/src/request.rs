@@ -1,0 +1,636 @@
+//! Requests: who answers them, what they change, and who waits for the change to be carried out.
+
+use std::time::Duration;
+
+use haven_api::{ApiError, Code, Notice, PendingAction, ReplyBody, RequestBody};
+use haven_base::{Instant, WallTime};
+use haven_cib::{Cib, CibError};
+use haven_consensus::DropReason;
+use haven_types::NodeId;
+
+use crate::command::{Command, JoinRefusal, Member};
+use crate::controller::{Controller, Internal, Purpose};
+use crate::message::PeerMessage;
+use crate::port::{Clock, Output};
+use crate::replicated::Applied;
+
+/// How long a request waits for the cluster to carry it out, unless it says otherwise.
+const DEFAULT_WAIT: Duration = Duration::from_secs(60);
+/// Requests waiting at once; one more is refused.
+const MAX_WAITERS: usize = 256;
+
+/// Where the reply of a request goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ReplyTo {
+    /// A client of this node.
+    Local(u64),
+    /// Another node, which forwarded the request under this number.
+    Peer(NodeId, u64),
+}
+
+/// A request that is committed or about to be, and not answered yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiter {
+    reply_to: ReplyTo,
+    /// What was done, for the answer.
+    what: String,
+    /// Answer only once the cluster has settled.
+    wait: bool,
+    committed: bool,
+    since: Instant,
+    pub(crate) deadline: Instant,
+    /// Ids of configuration objects that the change touches.
+    changed: Vec<String>,
+    findings: Vec<haven_api::Finding>,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Configuration,
+    Action,
+}
+
+/// How a change of the configuration is to be answered.
+pub(crate) struct Change {
+    pub(crate) what: String,
+    pub(crate) wait: bool,
+    pub(crate) timeout: Duration,
+    pub(crate) changed: Vec<String>,
+    pub(crate) findings: Vec<haven_api::Finding>,
+    pub(crate) configuration: bool,
+}
+
+impl Change {
+    fn action(what: String, wait: bool, timeout_ms: Option<u64>) -> Self {
+        let timeout = timeout_ms.map_or(DEFAULT_WAIT, Duration::from_millis);
+        let (changed, findings) = (Vec::new(), Vec::new());
+        Self { what, wait, timeout, changed, findings, configuration: false }
+    }
+}
+
+impl Controller {
+    pub(crate) fn on_request(
+        &mut self,
+        clock: Clock,
+        id: u64,
+        author: String,
+        body: RequestBody,
+    ) {
+        self.serve(clock, ReplyTo::Local(id), author, body);
+    }
+
+    pub(crate) fn on_forward(
+        &mut self,
+        clock: Clock,
+        from: NodeId,
+        id: u64,
+        body: &[u8],
+        author: String,
+    ) {
+        let reply_to = ReplyTo::Peer(from, id);
+        match serde_json::from_slice(body) {
+            Ok(_) if self.coordinator.is_none() => {
+                let error = ApiError::new(Code::NoCoordinator, "the coordinator has just changed")
+                    .remedy("try again");
+                self.reply(reply_to, false, Err(error));
+            }
+            Ok(body) => self.serve(clock, reply_to, author, body),
+            Err(error) => {
+                let error = ApiError::new(
+                    Code::BadData,
+                    format!("the coordinator does not understand the request: {error}"),
+                )
+                .remedy("run the same version of haven on all nodes");
+                self.reply(reply_to, false, Err(error));
+            }
+        }
+    }
+
+    pub(crate) fn on_forwarded(&mut self, id: u64, more: bool, body: &[u8]) {
+        let Some((request, _)) = self.forwarded.get(&id).copied() else { return };
+        if !more {
+            self.forwarded.remove(&id);
+        }
+        let body = serde_json::from_slice(body).unwrap_or_else(|error| {
+            let message = format!("the coordinator's answer cannot be read: {error}");
+            Err(ApiError::new(Code::Internal, message))
+        });
+        self.out.push(Output::Reply { id: request, more, body: Box::new(body) });
+    }
+
+    fn serve(&mut self, clock: Clock, to: ReplyTo, author: String, body: RequestBody) {
+        if let Some(answer) = self.answer_here(clock, &body) {
+            self.reply(to, false, answer);
+            return;
+        }
+        if self.coordinator.is_none() {
+            self.forward(to, &author, &body);
+            return;
+        }
+        if let Err(error) = self.change(clock, to, author, body) {
+            self.reply(to, false, Err(error));
+        }
+    }
+
+    /// Answers that need nobody else.
+    fn answer_here(&self, clock: Clock, body: &RequestBody) -> Option<Result<ReplyBody, ApiError>> {
+        match body {
+            RequestBody::Status => Some(Ok(ReplyBody::Status(Box::new(self.status(clock))))),
+            RequestBody::ConfigureShow { format } => Some(self.show(*format)),
+            RequestBody::ConfigureVerify { text, format, mode } => {
+                Some(self.verify(text.as_deref(), *format, *mode))
+            }
+            RequestBody::IpStatus => Some(Ok(ReplyBody::Addresses(self.addresses()))),
+            RequestBody::IpWhy { address } => Some(self.why(*address)),
+            RequestBody::Hello
+            | RequestBody::Watch { .. }
+            | RequestBody::Counters
+            | RequestBody::PlanRestart
+            | RequestBody::ClusterToken { .. } => Some(Err(ApiError::new(
+                Code::Internal,
+                "this request is the shell's to answer",
+            ))),
+            RequestBody::ConfigureLoad { .. }
+            | RequestBody::NodeStandby { .. }
+            | RequestBody::ResourceMove { .. }
+            | RequestBody::ResourceClear { .. }
+            | RequestBody::ResourceStart { .. }
+            | RequestBody::ResourceStop { .. }
+            | RequestBody::ResourceCleanup { .. }
+            | RequestBody::ClusterLeave { .. }
+            | RequestBody::ClusterRemoveNode { .. }
+            | RequestBody::Handover { .. }
+            | RequestBody::KeyRotate => None,
+        }
+    }
+
+    fn forward(&mut self, to: ReplyTo, author: &str, body: &RequestBody) {
+        let ReplyTo::Local(request) = to else { return };
+        let Some(leader) = self.leader else {
+            let error = ApiError::new(
+                Code::NoCoordinator,
+                "no coordinator is known here: this node has no majority, or one is being elected",
+            )
+            .remedy("see `haven status`; if this partition has no majority, restore links or nodes");
+            self.reply(to, false, Err(error));
+            return;
+        };
+        let id = self.next_forward;
+        self.next_forward += 1;
+        self.forwarded.insert(id, (request, leader));
+        let body = match body {
+            // This node leaves; the coordinator must be told which one.
+            RequestBody::ClusterLeave { force } => &RequestBody::ClusterRemoveNode {
+                node: self.config.name.clone(),
+                force: *force,
+            },
+            other => other,
+        };
+        self.send(leader, &PeerMessage::forward(id, body, author));
+    }
+
+    pub(crate) fn reply(
+        &mut self,
+        to: ReplyTo,
+        more: bool,
+        body: Result<ReplyBody, ApiError>,
+    ) {
+        match to {
+            ReplyTo::Local(id) => self.out.push(Output::Reply { id, more, body: Box::new(body) }),
+            ReplyTo::Peer(node, id) => {
+                self.send(node, &PeerMessage::forwarded(id, more, &body));
+            }
+        }
+    }
+
+    /// Requests that change something. Only the coordinator gets here.
+    fn change(
+        &mut self,
+        clock: Clock,
+        to: ReplyTo,
+        author: String,
+        body: RequestBody,
+    ) -> Result<(), ApiError> {
+        match body {
+            RequestBody::ConfigureLoad { text, format, mode, expected, force } => {
+                let (cib, change) = self.loaded(&text, format, mode, expected, force)?;
+                self.commit(clock, to, author, cib, change)
+            }
+            RequestBody::NodeStandby { node, on, lifetime: _, wait, timeout_ms } => {
+                let node = node.unwrap_or_else(|| self.config.name.clone());
+                let what = if on { "is in standby" } else { "is online" };
+                let change = Change::action(format!("{node} {what}"), wait, timeout_ms);
+                let value = if on { Some("on") } else { None };
+                self.edit(clock, to, author, change, |cib| {
+                    cib.set_node_attribute(&node, "standby", value)
+                })
+            }
+            RequestBody::ResourceMove { resource, node, wait, timeout_ms } => {
+                self.move_resource(clock, to, author, resource, node, (wait, timeout_ms))
+            }
+            RequestBody::ResourceClear { resource } => {
+                self.known_resource(&resource)?;
+                let change = Change::action(format!("{resource} is free to move"), false, None);
+                self.edit(clock, to, author, change, |cib| {
+                    let ours = [format!("cli-prefer-{resource}"), format!("cli-ban-{resource}")];
+                    cib.constraints
+                        .retain(|c| !ours.iter().any(|id| c.id().starts_with(id.as_str())));
+                    Ok(())
+                })
+            }
+            RequestBody::ResourceStart { resource, wait, timeout_ms } => {
+                self.set_role(clock, to, author, &resource, "Started", (wait, timeout_ms))
+            }
+            RequestBody::ResourceStop { resource, wait, timeout_ms } => {
+                self.set_role(clock, to, author, &resource, "Stopped", (wait, timeout_ms))
+            }
+            RequestBody::ResourceCleanup { resource, node } => {
+                self.cleanup(clock, to, resource, node)
+            }
+            RequestBody::ClusterLeave { force } => {
+                let node = self.config.name.clone();
+                self.remove_node(clock, to, &node, force)
+            }
+            RequestBody::ClusterRemoveNode { node, force } => {
+                self.remove_node(clock, to, &node, force)
+            }
+            RequestBody::Handover { to: successor } => self.hand_over_duties(to, successor),
+            _ => Err(ApiError::new(Code::Unavailable, "this daemon cannot do that yet")
+                .remedy("see `haven help` for what this version does")),
+        }
+    }
+
+    pub(crate) fn known_resource(&self, id: &str) -> Result<(), ApiError> {
+        let mut known: Vec<&str> = Vec::new();
+        for resource in &self.state.cib.resources {
+            known.push(resource.id());
+            known.extend(resource.primitives().iter().map(|p| p.id.as_str()));
+        }
+        if known.contains(&id) {
+            return Ok(());
+        }
+        known.dedup();
+        let have = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        Err(ApiError::new(Code::NoSuchObject, format!("there is no resource \"{id}\""))
+            .remedy(format!("resources are: {have}")))
+    }
+
+    fn known_node(&self, name: &str) -> Result<NodeId, ApiError> {
+        if let Some(member) = self.state.member_named(name) {
+            return Ok(member.id);
+        }
+        let known: Vec<&str> = self.state.members.values().map(|m| m.name.as_str()).collect();
+        Err(ApiError::new(Code::NoSuchObject, format!("there is no node \"{name}\""))
+            .remedy(format!("nodes are: {}", known.join(", "))))
+    }
+
+    fn set_role(
+        &mut self,
+        clock: Clock,
+        to: ReplyTo,
+        author: String,
+        resource: &str,
+        role: &str,
+        (wait, timeout_ms): (bool, Option<u64>),
+    ) -> Result<(), ApiError> {
+        self.known_resource(resource)?;
+        let change = Change::action(format!("{resource} is {role}"), wait, timeout_ms);
+        self.edit(clock, to, author, change, |cib| cib.set_meta(resource, "target-role", Some(role)))
+    }
+
+    fn move_resource(
+        &mut self,
+        clock: Clock,
+        to: ReplyTo,
+        author: String,
+        resource: String,
+        node: Option<String>,
+        (wait, timeout_ms): (bool, Option<u64>),
+    ) -> Result<(), ApiError> {
+        self.known_resource(&resource)?;
+        if let Some(node) = &node {
+            self.known_node(node)?;
+        }
+        let current = self.active_on(&resource);
+        let (id, target, score, what) = match (&node, current.first()) {
+            (Some(node), _) => (
+                format!("cli-prefer-{resource}"),
+                node.clone(),
+                "INFINITY",
+                format!("{resource} prefers {node}"),
+            ),
+            (None, Some(current)) => (
+                format!("cli-ban-{resource}-on-{current}"),
+                current.clone(),
+                "-INFINITY",
+                format!("{resource} avoids {current}"),
+            ),
+            (None, None) => {
+                let message = format!("cannot move \"{resource}\": it runs nowhere");
+                return Err(ApiError::new(Code::Failed, message)
+                    .remedy(format!("name a node: haven resource move {resource} NODE")));
+            }
+        };
+        let change = Change::action(what, wait, timeout_ms);
+        self.edit(clock, to, author, change, |cib| {
+            cib.constraints.retain(|c| {
+                !(c.id().starts_with(&format!("cli-prefer-{resource}"))
+                    || (node.is_some() && c.id().starts_with(&format!("cli-ban-{resource}-on-"))))
+            });
+            cib.put_constraint(haven_cib::Constraint::Location(haven_cib::Location {
+                id,
+                resource: Some(resource),
+                node: Some(target),
+                score: Some(score.to_owned()),
+                ..haven_cib::Location::default()
+            }));
+            Ok(())
+        })
+    }
+
+    /// Makes a change of the configuration and commits it.
+    fn edit(
+        &mut self,
+        clock: Clock,
+        to: ReplyTo,
+        author: String,
+        change: Change,
+        edit: impl FnOnce(&mut Cib) -> Result<(), CibError>,
+    ) -> Result<(), ApiError> {
+        let mut cib = self.state.cib.clone();
+        edit(&mut cib).map_err(|error| ApiError::new(Code::NoSuchObject, error.to_string()))?;
+        self.commit(clock, to, author, cib, change)
+    }
+
+    fn commit(
+        &mut self,
+        clock: Clock,
+        to: ReplyTo,
+        author: String,
+        cib: Cib,
+        change: Change,
+    ) -> Result<(), ApiError> {
+        if self.waiters.len() >= MAX_WAITERS {
+            let message = format!("{MAX_WAITERS} requests are waiting already");
+            return Err(ApiError::new(Code::Unavailable, message).remedy("try again later"));
+        }
+        let id = self.next_forward;
+        self.next_forward += 1;
+        let same = cib == self.state.cib;
+        self.waiters.insert(
+            id,
+            Waiter {
+                reply_to: to,
+                what: change.what.clone(),
+                wait: change.wait,
+                committed: same,
+                since: clock.now,
+                deadline: clock.now + change.timeout,
+                changed: change.changed,
+                findings: change.findings,
+                kind: if change.configuration { Kind::Configuration } else { Kind::Action },
+            },
+        );
+        if !same {
+            let base = self.state.cib.version;
+            let (message, at) = (change.what, clock.wall);
+            let command = Command::Configure { base, cib: Box::new(cib), author, message, at };
+            self.propose(&command, Purpose::Request(id));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn on_request_applied(&mut self, clock: Clock, id: u64, applied: &Applied) {
+        let Some(waiter) = self.waiters.get_mut(&id) else { return };
+        if let Applied::Stale { current } = applied {
+            let (to, epoch) = (waiter.reply_to, current.epoch);
+            self.waiters.remove(&id);
+            let message = format!("somebody else committed configuration {epoch} first");
+            let error = ApiError::new(Code::StaleWrite, message)
+                .remedy("look at the configuration as it is now and try again");
+            self.reply(to, false, Err(error));
+            return;
+        }
+        waiter.committed = true;
+        let _ = clock;
+    }
+
+    pub(crate) fn on_request_dropped(&mut self, id: u64, why: &DropReason) {
+        let Some(waiter) = self.waiters.remove(&id) else { return };
+        let error = match why {
+            DropReason::NotLeader { .. } | DropReason::Transferring | DropReason::Superseded => {
+                ApiError::new(Code::NoCoordinator, "the coordinator changed; nothing was committed")
+                    .remedy("try again")
+            }
+            DropReason::Overloaded => {
+                ApiError::new(Code::Unavailable, "too much waits to be committed")
+                    .remedy("see `haven status` for members that do not answer; try again")
+            }
+            DropReason::Unknown => ApiError::new(
+                Code::Indeterminate,
+                "the coordinator changed while this was being committed",
+            )
+            .remedy("look whether it is in force before trying again: haven configure show"),
+            DropReason::Mute => ApiError::new(Code::Unavailable, "this node's store has failed")
+                .remedy("make its disk sound and restart the daemon"),
+        };
+        self.reply(waiter.reply_to, false, Err(error));
+    }
+
+    /// Answers whoever has got what they wait for, or has waited long enough.
+    pub(crate) fn serve_waiters(&mut self, clock: Clock) {
+        let settled = self.coordinator.as_ref().is_some_and(|c| c.settled());
+        let ready: Vec<u64> = self
+            .waiters
+            .iter()
+            .filter(|(_, w)| (w.committed && (!w.wait || settled)) || w.deadline <= clock.now)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ready {
+            let Some(waiter) = self.waiters.remove(&id) else { continue };
+            let answer = if waiter.committed && (!waiter.wait || settled) {
+                Ok(self.success(clock, &waiter))
+            } else {
+                Err(self.too_late(&waiter))
+            };
+            self.reply(waiter.reply_to, false, answer);
+        }
+    }
+
+    fn success(&self, clock: Clock, waiter: &Waiter) -> ReplyBody {
+        match waiter.kind {
+            Kind::Configuration => ReplyBody::Committed {
+                version: self.api_version(),
+                changed: waiter.changed.clone(),
+                findings: waiter.findings.clone(),
+            },
+            Kind::Action => ReplyBody::Done(Notice {
+                text: waiter.what.clone(),
+                elapsed_ms: millis(clock.now.since(waiter.since)),
+                pending: Vec::new(),
+            }),
+        }
+    }
+
+    fn too_late(&self, waiter: &Waiter) -> ApiError {
+        if !waiter.committed {
+            return ApiError::new(Code::Timeout, "no majority took the change in time").remedy(
+                "it may still be committed; see `haven status` for members that do not answer",
+            );
+        }
+        let pending: Vec<String> = self
+            .pending_actions(waiter.deadline)
+            .iter()
+            .map(|p: &PendingAction| format!("{} {} on {}", p.resource, p.operation, p.node))
+            .collect();
+        let message = format!(
+            "committed, but not carried out in time; under way: {}",
+            if pending.is_empty() { "nothing".to_owned() } else { pending.join(", ") }
+        );
+        ApiError::new(Code::Timeout, message).remedy("see `haven status`")
+    }
+
+    pub(crate) fn fail_waiters(&mut self) {
+        for waiter in std::mem::take(&mut self.waiters).into_values() {
+            let error =
+                ApiError::new(Code::Indeterminate, "the coordinator changed while this was waiting")
+                    .remedy("see `haven status` and `haven configure show` for what is in force");
+            self.reply(waiter.reply_to, false, Err(error));
+        }
+    }
+
+    /// Failures are kept where they happened: every node is told to forget its own.
+    fn cleanup(
+        &mut self,
+        clock: Clock,
+        to: ReplyTo,
+        resource: Option<String>,
+        node: Option<String>,
+    ) -> Result<(), ApiError> {
+        if let Some(resource) = &resource {
+            self.known_resource(resource)?;
+        }
+        let nodes = match &node {
+            Some(name) => vec![self.known_node(name)?],
+            None => self.histories.keys().copied().collect(),
+        };
+        for node in nodes {
+            self.order_cleanup(clock, node, resource.clone().unwrap_or_default());
+        }
+        let of = resource.map_or_else(|| "all resources".to_owned(), |r| r);
+        let text = format!("failures of {of} are forgotten");
+        let notice = Notice { text, elapsed_ms: 0, pending: Vec::new() };
+        self.reply(to, false, Ok(ReplyBody::Done(notice)));
+        Ok(())
+    }
+
+    fn remove_node(
+        &mut self,
+        clock: Clock,
+        to: ReplyTo,
+        name: &str,
+        force: bool,
+    ) -> Result<(), ApiError> {
+        let node = self.known_node(name)?;
+        let active = self.resources_on(node);
+        let online = self.alive.contains_key(&node);
+        if !force && online && !active.is_empty() {
+            let message = format!("cannot remove {name}: {} run there", active.join(", "));
+            return Err(ApiError::new(Code::Unsafe, message)
+                .remedy(format!("first: haven node standby {name}")));
+        }
+        if self.state.members.len() == 1 {
+            let message = format!("cannot remove {name}: it is the only member");
+            return Err(ApiError::new(Code::Unsafe, message)
+                .remedy("stop the daemon and delete its state directory instead"));
+        }
+        let id = self.next_forward;
+        self.next_forward += 1;
+        let change = Change::action(format!("{name} is no member any more"), false, None);
+        let waiter = Waiter {
+            reply_to: to,
+            what: change.what,
+            wait: false,
+            committed: false,
+            since: clock.now,
+            deadline: clock.now + change.timeout,
+            changed: Vec::new(),
+            findings: Vec::new(),
+            kind: Kind::Action,
+        };
+        self.waiters.insert(id, waiter);
+        self.propose(&Command::RemoveMember { node }, Purpose::Request(id));
+        Ok(())
+    }
+
+    fn hand_over_duties(&mut self, to: ReplyTo, successor: Option<String>) -> Result<(), ApiError> {
+        let node = match successor {
+            Some(name) => self.known_node(&name)?,
+            None => {
+                let others = self.others();
+                let live = others.iter().find(|node| self.view.members.contains(node)).copied();
+                live.ok_or_else(|| {
+                    ApiError::new(Code::Failed, "there is no other live member to hand over to")
+                })?
+            }
+        };
+        let input = haven_consensus::Input::TransferLeadership(node);
+        self.inbox.push_back(Internal::Consensus(input));
+        let text = format!("{} takes over", self.name_of(node));
+        let notice = Notice { text, elapsed_ms: 0, pending: Vec::new() };
+        self.reply(to, false, Ok(ReplyBody::Done(notice)));
+        Ok(())
+    }
+
+    pub(crate) fn on_admit(
+        &mut self,
+        clock: Clock,
+        request: u64,
+        member: Member,
+        token: [u8; 32],
+    ) {
+        let expired = self.state.tokens.get(&token).is_some_and(|expires| *expires <= clock.wall);
+        let refusal = match (expired, self.leader) {
+            (true, _) => Some(JoinRefusal::ExpiredToken),
+            (false, None) => Some(JoinRefusal::NoCoordinator),
+            (false, Some(_)) => None,
+        };
+        if let Some(reason) = refusal {
+            self.out.push(Output::Admitted { request, result: Err(reason) });
+            return;
+        }
+        let answer = (self.config.node, request);
+        self.propose_anywhere(Command::AddMember { member, token, answer });
+    }
+
+    pub(crate) fn on_mint_token(&mut self, request: u64, token: [u8; 32], expires: WallTime) {
+        if self.leader.is_none() {
+            let reason = "no coordinator is known here: nothing can be committed".to_owned();
+            self.out.push(Output::TokenMinted { request, result: Err(reason) });
+            return;
+        }
+        let answer = (self.config.node, request);
+        self.propose_anywhere(Command::MintToken { token, expires, answer });
+    }
+
+    fn propose_anywhere(&mut self, command: Command) {
+        match self.leader {
+            Some(leader) if leader == self.config.node => self.propose(&command, Purpose::Other),
+            Some(leader) => self.send(leader, &PeerMessage::Propose(Box::new(command))),
+            None => {}
+        }
+    }
+
+    /// A command made on another node. Only those that are made elsewhere are taken.
+    pub(crate) fn on_proposed(&mut self, command: Command) {
+        let foreign = matches!(command, Command::AddMember { .. } | Command::MintToken { .. });
+        if foreign && self.coordinator.is_some() {
+            self.propose(&command, Purpose::Other);
+        }
+    }
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

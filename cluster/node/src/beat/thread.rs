@@ -1,0 +1,399 @@
+//! The loop of the heartbeat thread.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use haven_base::Instant;
+use haven_heartbeat::{Heartbeat, Input, Message, Output};
+use haven_host::drive::{boot_time, realtime_thread};
+use haven_host::gate::Gate;
+use haven_host::socket::{Batch, LinkSpec, LinkState, UdpLink, Waker, wait};
+use haven_messaging::{Frames, Kind, Local, Opened, Rejections};
+use haven_types::{BootId, LinkId, NodeId};
+use tokio::sync::mpsc as tokio_mpsc;
+
+use super::gatekeeper::Gatekeeper;
+use super::{Handle, News, NewsReceiver, Order, Report, StartBeatError};
+
+/// SCHED_FIFO priority: above ordinary realtime work, below the kernel's own threads.
+const PRIORITY: i32 = 50;
+/// Leases are at least this long where realtime scheduling is refused.
+const FLOOR_WITHOUT_REALTIME: Duration = Duration::from_millis(250);
+/// Datagrams taken from one socket at a time.
+const BATCH: usize = 32;
+/// How often links that wait for their address are tried.
+const UPKEEP: Duration = Duration::from_secs(1);
+/// The gate is compared with what it should be at every so many upkeeps; changes of devices are
+/// noticed at once by their events.
+const GATE_EVERY: u32 = 10;
+
+/// What the thread starts with.
+#[derive(Debug)]
+pub struct Settings {
+    /// The machine's configuration; its floor is raised where realtime scheduling is refused.
+    pub machine: haven_heartbeat::Config,
+    /// Inputs that the log at hand already gives, before the first frame.
+    pub first: Vec<Input>,
+    /// The frames' identity.
+    pub local: Local,
+    /// The keys in use.
+    pub keys: haven_messaging::Keyring,
+    /// The links and their sockets.
+    pub links: BTreeMap<LinkId, SocketAddr>,
+    /// The gate.
+    pub gate: Gate,
+    /// Whether gates left by an earlier process stay open: only after a planned restart.
+    pub keep_gates: bool,
+}
+
+/// Starts the thread.
+///
+/// # Errors
+/// When the system refuses it a thread or a descriptor, or left-over gates cannot be closed.
+pub fn spawn(settings: Settings) -> Result<(Handle, NewsReceiver), StartBeatError> {
+    let (orders, inbox) = mpsc::channel();
+    let (news, receiver) = tokio_mpsc::unbounded_channel();
+    let waker = Waker::new()?;
+    let handle = Handle { orders, waker: waker.handle() };
+    let mut keeper = Gatekeeper::new(settings.gate, settings.machine.terms.tick);
+    if !settings.keep_gates {
+        keeper.close_all()?;
+    }
+    let links = settings
+        .links
+        .iter()
+        .map(|(id, local)| {
+            (*id, UdpLink::new(LinkSpec { local: *local, device: None }))
+        })
+        .collect();
+    let frames = Frames::new(settings.local, settings.keys);
+    let (machine, first) = (settings.machine, settings.first);
+    std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
+        let (granted, refusals) = realtime_thread(PRIORITY);
+        for refusal in refusals {
+            tell(&news, News::Alarm(refusal.to_string()));
+        }
+        let mut config = machine;
+        if !granted.scheduled {
+            config.floor = config.floor.max(FLOOR_WITHOUT_REALTIME);
+        }
+        let mut thread = Thread {
+            machine: Some(Heartbeat::new(config, boot_time())),
+            frames,
+            rejections: Rejections::new(),
+            links,
+            link_trouble: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            keeper,
+            inbox,
+            waker,
+            news,
+            boots: BTreeMap::new(),
+            pending: VecDeque::new(),
+            sealed: Vec::new(),
+            next_upkeep: boot_time() + UPKEEP,
+            upkeeps: 0,
+            realtime: granted.scheduled,
+        };
+        for input in first {
+            thread.step(input);
+        }
+        thread.run();
+    })?;
+    Ok((handle, receiver))
+}
+
+fn tell(news: &tokio_mpsc::UnboundedSender<News>, item: News) {
+    // The receiver is gone only when the daemon ends; then nobody is left to be told.
+    let _sent = news.send(item);
+}
+
+struct Thread {
+    /// None once it was handed over.
+    machine: Option<Heartbeat>,
+    frames: Frames,
+    rejections: Rejections,
+    links: BTreeMap<LinkId, UdpLink>,
+    link_trouble: BTreeMap<LinkId, String>,
+    addresses: BTreeMap<(NodeId, LinkId), SocketAddr>,
+    keeper: Gatekeeper,
+    inbox: mpsc::Receiver<Order>,
+    waker: Waker,
+    news: tokio_mpsc::UnboundedSender<News>,
+    boots: BTreeMap<NodeId, BootId>,
+    pending: VecDeque<Input>,
+    sealed: Vec<u8>,
+    next_upkeep: Instant,
+    upkeeps: u32,
+    realtime: bool,
+}
+
+/// Whether the loop goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Go {
+    On,
+    End,
+}
+
+impl Thread {
+    fn run(&mut self) {
+        let mut batch = Batch::new(BATCH, haven_messaging::frame::MAX_DATAGRAM);
+        self.step(Input::Tick);
+        loop {
+            if self.take_orders() == Go::End {
+                return;
+            }
+            self.receive_all(&mut batch);
+            self.tick_if_due();
+            self.upkeep_if_due();
+            if !self.sleep() {
+                return;
+            }
+        }
+    }
+
+    fn take_orders(&mut self) -> Go {
+        self.waker.drain();
+        loop {
+            match self.inbox.try_recv() {
+                Ok(order) => {
+                    if self.obey(order) == Go::End {
+                        return Go::End;
+                    }
+                }
+                Err(mpsc::TryRecvError::Empty) => return Go::On,
+                // The daemon is gone: the leases run out, the gates close by themselves.
+                Err(mpsc::TryRecvError::Disconnected) => return Go::End,
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) -> Go {
+        match order {
+            Order::Machine(input) => self.step(*input),
+            Order::Peers { members, addresses } => {
+                self.frames.set_members(boot_time(), &members);
+                self.boots.retain(|node, _| members.contains(node));
+                self.addresses = addresses;
+            }
+            Order::Transmit { to, link, bytes } => {
+                self.send(to, link, Kind::Express, &bytes);
+            }
+            Order::Keys(ring) => self.frames.set_keys(ring),
+            Order::Entries(entries) => {
+                if let Some(trouble) = self.keeper.set_entries(&entries) {
+                    tell(&self.news, News::Alarm(trouble));
+                }
+            }
+            Order::Report(answer) => {
+                // An asker that went away needs no answer.
+                let _answered = answer.send(self.report());
+            }
+            Order::HandOver(answer) => {
+                if let Some(machine) = self.machine.take() {
+                    let _answered = answer.send(machine.hand_over(boot_time()));
+                }
+                return Go::End;
+            }
+            Order::Stop(answer) => {
+                if let Err(error) = self.keeper.close_all() {
+                    tell(&self.news, News::Alarm(format!("gates stay open until their end: {error}")));
+                }
+                let _answered = answer.send(());
+                return Go::End;
+            }
+        }
+        Go::On
+    }
+
+    fn step(&mut self, input: Input) {
+        self.pending.push_back(input);
+        while let Some(input) = self.pending.pop_front() {
+            let Some(machine) = &mut self.machine else { return };
+            for output in machine.step(boot_time(), input) {
+                self.perform(output);
+            }
+        }
+    }
+
+    fn perform(&mut self, output: Output) {
+        match output {
+            Output::Send { to, link, message } => {
+                let bytes = message.encode();
+                self.send(to, link, Kind::Beat, &bytes);
+            }
+            Output::Gate(order) => {
+                let (answer, trouble) = self.keeper.obey(order);
+                if let Some(trouble) = trouble {
+                    tell(&self.news, News::Line(trouble));
+                }
+                self.pending.push_back(answer);
+            }
+            other => tell(&self.news, News::Machine(other)),
+        }
+    }
+
+    fn send(&mut self, to: NodeId, link: LinkId, kind: Kind, payload: &[u8]) {
+        let Some(address) = self.addresses.get(&(to, link)) else { return };
+        let Some(socket) = self.links.get_mut(&link) else { return };
+        if let Err(error) = self.frames.seal(to, link, kind, payload, &mut self.sealed) {
+            tell(&self.news, News::Line(error.to_string()));
+            return;
+        }
+        // A datagram that does not leave is a lost datagram: the machines above count on loss.
+        let _sent = socket.send(*address, &self.sealed);
+    }
+
+    fn receive_all(&mut self, batch: &mut Batch) {
+        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        for link in links {
+            self.receive(link, batch);
+        }
+    }
+
+    fn receive(&mut self, link: LinkId, batch: &mut Batch) {
+        let mut inputs = Vec::new();
+        let Self { links, frames, rejections, news, boots, .. } = self;
+        let Some(socket) = links.get_mut(&link) else { return };
+        socket.receive(batch, |_, datagram| {
+            let now = boot_time();
+            match frames.open(now, datagram) {
+                Ok(opened) => {
+                    if boots.insert(opened.from, opened.boot) != Some(opened.boot) {
+                        tell(news, News::Heard { from: opened.from, boot: opened.boot });
+                    }
+                    inputs.extend(dispatch(&opened, news));
+                }
+                Err(rejected) => {
+                    if let Some(line) = rejections.note(now, rejected) {
+                        tell(news, News::Line(line.to_string()));
+                    }
+                }
+            }
+        });
+        for input in inputs {
+            self.step(input);
+        }
+    }
+
+    fn tick_if_due(&mut self) {
+        let due = self.machine.as_ref().and_then(Heartbeat::deadline);
+        if due.is_some_and(|at| at <= boot_time()) {
+            self.step(Input::Tick);
+        }
+    }
+
+    fn upkeep_if_due(&mut self) {
+        let now = boot_time();
+        if now < self.next_upkeep {
+            return;
+        }
+        self.next_upkeep = now + UPKEEP;
+        for (id, link) in &mut self.links {
+            link.retry();
+            let trouble = match link.state() {
+                LinkState::Bound => None,
+                LinkState::Pending(pending) => Some(pending.to_string()),
+            };
+            let before = match &trouble {
+                Some(text) => self.link_trouble.insert(*id, text.clone()),
+                None => self.link_trouble.remove(id),
+            };
+            if before != trouble {
+                let word = trouble.as_deref().unwrap_or("works again");
+                tell(&self.news, News::Line(format!("link {id}: {word}")));
+            }
+        }
+        self.upkeeps = self.upkeeps.wrapping_add(1);
+        if self.upkeeps % GATE_EVERY == 0 {
+            self.look_at_gate();
+        }
+    }
+
+    fn look_at_gate(&mut self) {
+        match self.keeper.gate_mut().repair() {
+            Ok(repair) if repair.restored.is_empty() => {}
+            Ok(repair) => {
+                let devices: Vec<&str> = repair.restored.iter().map(|(name, _)| &**name).collect();
+                let line = format!(
+                    "somebody took the gate away from {}; it is in force again",
+                    devices.join(", ")
+                );
+                tell(&self.news, News::Alarm(line));
+            }
+            Err(error) => tell(&self.news, News::Line(format!("cannot look at the gate: {error}"))),
+        }
+    }
+
+    /// Sleeps until something arrives or is due; false when sleeping itself fails.
+    fn sleep(&mut self) -> bool {
+        let now = boot_time();
+        let due = self.machine.as_ref().and_then(Heartbeat::deadline);
+        let until = due.map_or(self.next_upkeep, |at| at.min(self.next_upkeep));
+        let ready = {
+            let mut fds: Vec<Option<BorrowedFd<'_>>> = vec![Some(self.waker.fd())];
+            fds.extend(self.keeper.gate().events().into_iter().map(Some));
+            fds.extend(self.links.values().map(UdpLink::fd));
+            wait(&fds, Some(until.since(now)))
+        };
+        match ready {
+            Ok(ready) => {
+                if ready.at(1)
+                    && let Err(error) = self.keeper.gate_mut().on_event()
+                {
+                    tell(&self.news, News::Line(format!("cannot look at the gate: {error}")));
+                }
+                true
+            }
+            Err(error) => {
+                tell(&self.news, News::Alarm(format!("the heartbeat thread cannot wait: {error}")));
+                false
+            }
+        }
+    }
+
+    fn report(&self) -> Report {
+        let gate = self.keeper.gate().status();
+        Report {
+            machine: self.machine.as_ref().map(|m| m.status(boot_time())).unwrap_or_default(),
+            rejected: self.rejections.totals().collect(),
+            links: self
+                .links
+                .keys()
+                .map(|id| (*id, self.link_trouble.get(id).cloned()))
+                .collect(),
+            gate_missing: gate
+                .missing
+                .iter()
+                .map(|missing| format!("{} {:?}: {}", missing.name, missing.hook, missing.reason))
+                .collect(),
+            gate_writes: (self.keeper.writes, self.keeper.failures),
+            realtime: self.realtime,
+        }
+    }
+}
+
+/// The machine's input for an authentic frame.
+fn dispatch(
+    opened: &Opened<'_>,
+    news: &tokio_mpsc::UnboundedSender<News>,
+) -> Option<Input> {
+    let Opened { from, boot, link, kind, payload } = *opened;
+    match kind {
+        Kind::Beat => match Message::decode(payload) {
+            Ok(message) => Some(Input::Received { from, boot, link, message }),
+            Err(error) => {
+                tell(news, News::Line(format!("node {from}: {error}")));
+                None
+            }
+        },
+        Kind::Express => {
+            let bytes = payload.to_vec();
+            tell(news, News::Express { from, boot, link, bytes });
+            Some(Input::Heard { from, boot, link })
+        }
+    }
+}

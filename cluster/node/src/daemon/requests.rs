@@ -1,0 +1,225 @@
+//! Requests of clients: those the shell answers itself, those it adds to, and those that watch.
+
+use std::time::Duration;
+
+use haven_api::{
+    ApiError, Code, Hello, LinkHealth, LinkState, ReplyBody, RequestBody, Status,
+};
+use haven_base::Instant;
+use haven_controller::Input;
+use haven_heartbeat::LinkStatus;
+use haven_host::drive::boot_time;
+
+use super::{Daemon, Happening, Phase, Watcher};
+use crate::beat::Report;
+use crate::control::Asked;
+
+/// Bounds of a watcher's interval.
+const WATCH_INTERVAL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(60));
+/// How long a planned restart may wait for its long leases.
+const RESTART_PATIENCE: Duration = Duration::from_secs(5);
+
+impl Daemon {
+    pub(super) fn on_asked(&mut self, asked: Asked) {
+        match &asked.body {
+            RequestBody::Status | RequestBody::IpStatus | RequestBody::Counters => {
+                self.inform(asked);
+            }
+            RequestBody::Hello => {
+                let hello = self.hello();
+                let id = self.desk.enter(&asked);
+                self.desk.answer(id, false, Ok(ReplyBody::Hello(hello)));
+            }
+            RequestBody::Watch { after, interval_ms } => {
+                let (after, interval_ms) = (*after, *interval_ms);
+                self.watch(&asked, after, interval_ms);
+            }
+            RequestBody::PlanRestart => self.plan_restart(&asked),
+            RequestBody::ClusterToken { lifetime_ms } => {
+                let lifetime = lifetime_ms.map(Duration::from_millis);
+                let id = self.desk.enter(&asked);
+                self.mint_token(id, lifetime);
+            }
+            _ => {
+                let id = self.desk.enter(&asked);
+                self.step(Input::Request { id, author: asked.author, body: asked.body });
+            }
+        }
+    }
+
+    /// Fetches the heartbeat thread's knowledge first; it answers within a beat.
+    fn inform(&self, asked: Asked) {
+        let (beat, happenings) = (self.beat.clone(), self.happenings.clone());
+        tokio::spawn(async move {
+            if let Some(report) = beat.report().await {
+                let _sent = happenings.send(Happening::Informed(asked, Box::new(report)));
+            }
+        });
+    }
+
+    pub(super) fn on_informed(&mut self, asked: Asked, report: Report) {
+        self.report = report;
+        let id = self.desk.enter(&asked);
+        if asked.body == RequestBody::Counters {
+            let counters = self.counters();
+            self.desk.answer(id, false, Ok(ReplyBody::Counters(counters)));
+            return;
+        }
+        self.step(Input::Request { id, author: asked.author, body: asked.body });
+    }
+
+    pub(super) fn reply(&mut self, id: u64, more: bool, body: Result<ReplyBody, ApiError>) {
+        let more = more || self.watchers.contains_key(&id);
+        let body = body.map(|body| self.enriched(body));
+        self.desk.answer(id, more, body);
+    }
+
+    /// Adds what only the heartbeat thread knows.
+    fn enriched(&self, body: ReplyBody) -> ReplyBody {
+        match body {
+            ReplyBody::Status(mut status) => {
+                self.add_links(&mut status);
+                self.add_lease_ends(&mut status);
+                status.alarms.extend(self.report.gate_missing.iter().cloned());
+                if !self.report.realtime {
+                    status.alarms.push(
+                        "the heartbeat thread has no realtime scheduling: leases last 250 ms".into(),
+                    );
+                }
+                status.judge();
+                ReplyBody::Status(status)
+            }
+            ReplyBody::Addresses(mut rows) => {
+                for row in &mut rows {
+                    row.lease_left_ms = self
+                        .controller
+                        .state()
+                        .grants
+                        .values()
+                        .find(|grant| Some(grant.epoch.0) == row.epoch)
+                        .and_then(|grant| self.lease_left(grant.group));
+                }
+                ReplyBody::Addresses(rows)
+            }
+            other => other,
+        }
+    }
+
+    fn lease_left(&self, group: haven_types::GroupId) -> Option<u64> {
+        let until = self.report.machine.leases.get(&group)?.until?;
+        u64::try_from(until.since(boot_time()).as_millis()).ok()
+    }
+
+    fn add_links(&self, status: &mut Status) {
+        for node in &mut status.nodes {
+            let Some(peer) = self.report.machine.peers.get(&haven_types::NodeId(node.id)) else {
+                continue;
+            };
+            node.links = peer.links.iter().map(|(id, link)| health(id.0, link)).collect();
+        }
+    }
+
+    fn add_lease_ends(&self, status: &mut Status) {
+        let duration = u64::try_from(self.report.machine.duration.as_millis()).ok();
+        let grants = &self.controller.state().grants;
+        for resource in &mut status.resources {
+            let group = grants.get(&resource.id).map(|grant| grant.group);
+            let left = group.and_then(|group| self.lease_left(group));
+            let rows = std::iter::once(&mut resource.lease)
+                .chain(resource.children.iter_mut().map(|child| &mut child.lease));
+            for lease in rows.flatten() {
+                lease.left_ms = left;
+                lease.duration_ms = left.and(duration);
+            }
+        }
+    }
+
+    fn hello(&self) -> Hello {
+        Hello {
+            api: haven_api::VERSION,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            cluster: self.config.cluster.clone(),
+            node: self.config.name.clone(),
+            node_id: self.node.0,
+            boot: self.boot.0,
+            pid: std::process::id(),
+        }
+    }
+
+    fn counters(&self) -> std::collections::BTreeMap<String, u64> {
+        let mut counters: std::collections::BTreeMap<String, u64> = self
+            .report
+            .rejected
+            .iter()
+            .map(|(reason, count)| (format!("datagrams_refused_{reason}"), *count))
+            .collect();
+        let (writes, failures) = self.report.gate_writes;
+        counters.insert("gate_writes".to_owned(), writes);
+        counters.insert("gate_failures".to_owned(), failures);
+        let machine = serde_json::to_value(self.report.machine.counters).unwrap_or_default();
+        for (name, value) in machine.as_object().into_iter().flatten() {
+            if let Some(value) = value.as_u64() {
+                counters.insert(format!("heartbeat_{name}"), value);
+            }
+        }
+        counters
+    }
+
+    fn watch(&mut self, asked: &Asked, after: Option<u64>, interval_ms: Option<u64>) {
+        let interval = interval_ms.map_or(Duration::from_secs(1), Duration::from_millis);
+        let interval = interval.clamp(WATCH_INTERVAL.0, WATCH_INTERVAL.1);
+        let id = self.desk.enter(asked);
+        self.watchers.insert(id, Watcher { interval, due: boot_time() });
+        let Some(after) = after else { return };
+        for event in self.events.iter().filter(|event| event.cursor > after) {
+            self.desk.answer(id, true, Ok(ReplyBody::Event(event.clone())));
+        }
+    }
+
+    /// Sends watchers their status when it is due. Their knowledge of links is refreshed by the way.
+    pub(super) fn serve_watchers(&mut self, now: Instant) {
+        for id in self.desk.abandoned() {
+            self.watchers.remove(&id);
+            self.step(Input::RequestGone(id));
+        }
+        let due: Vec<u64> =
+            self.watchers.iter().filter(|(_, w)| w.due <= now).map(|(id, _)| *id).collect();
+        for id in due {
+            if let Some(watcher) = self.watchers.get_mut(&id) {
+                watcher.due = now + watcher.interval;
+            }
+            let author = String::new();
+            self.step(Input::Request { id, author, body: RequestBody::Status });
+        }
+    }
+
+    pub(super) fn watchers_due(&self) -> Option<Instant> {
+        self.watchers.values().map(|watcher| watcher.due).min()
+    }
+
+    fn plan_restart(&mut self, asked: &Asked) {
+        let id = self.desk.enter(asked);
+        if self.phase != Phase::Serving {
+            let error = ApiError::new(Code::Unavailable, "the daemon is ending already");
+            self.desk.answer(id, false, Err(error));
+            return;
+        }
+        self.phase = Phase::Restarting(boot_time() + RESTART_PATIENCE, id);
+        let order = crate::beat::Order::Machine(Box::new(haven_heartbeat::Input::PlanRestart));
+        self.beat.send(order);
+    }
+}
+
+fn health(number: u8, link: &LinkStatus) -> LinkHealth {
+    let state = match (link.up, link.loss_permille) {
+        (false, _) => LinkState::Down,
+        (true, loss) if loss > 100 => LinkState::Degraded,
+        (true, _) => LinkState::Up,
+    };
+    LinkHealth {
+        number,
+        state,
+        rtt_us: link.rtt_smooth.and_then(|rtt| u64::try_from(rtt.as_micros()).ok()),
+        loss_permille: link.loss_permille,
+    }
+}

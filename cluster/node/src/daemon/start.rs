@@ -1,0 +1,305 @@
+//! From a configuration file to a running daemon, in the order safety asks for: who am I, what did I
+//! promise, what does the kernel hold, and only then the first frame.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+
+use haven_base::Instant;
+use haven_consensus::{Batch, Recovered, RecoveredRecords, RecordError};
+use haven_controller::{
+    Config as ControllerConfig, Controller, Input, Member, Output, Role, StartControllerError,
+};
+use haven_executor::AgentRegistry;
+use haven_heartbeat as heartbeat;
+use haven_host::drive::{boot_time, kernel_tick, prefer_this_process};
+use haven_host::gate::{Choice, Config as GateConfig, Gate, GateError};
+use haven_host::identity::{BootIdError, EntropyError, next_boot_id, random_u64};
+use haven_host::socket::channel::{Channel, ChannelConfig, ChannelEvent};
+use haven_host::socket::tls::TlsError;
+use haven_host::store::{self, Store, StoreError, Worker};
+use haven_messaging::{Express, Local};
+use haven_policy::AgentFacts;
+use haven_types::BootId;
+use tokio::sync::mpsc;
+
+use super::restart::Legacy;
+use super::run::Requests;
+use super::{BuiltIn, Daemon, Happening, Phase, clock, peers};
+use crate::beat::{self, NewsReceiver, StartBeatError};
+use crate::config::{GateChoice, NodeConfig};
+use crate::control::{self, ControlError, Desk};
+use crate::membership::{self, MembershipError};
+use crate::trust::{self, Identity, IdentityError};
+
+/// Requests of clients that may wait for the main task.
+const MAX_REQUESTS: usize = 256;
+/// Joiners served at once.
+const MAX_STRANGERS: usize = 8;
+
+/// Why the daemon cannot run. Nothing was touched that a later start would not find as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The node's identity.
+    #[error("cannot start this node")]
+    Identity(#[from] IdentityError),
+    /// The name in the configuration is not the one the node joined under.
+    #[error(
+        "[node] name is {configured}, but this node joined as {joined}; correct haven.toml, or give \
+         the node a state directory of its own and join again"
+    )]
+    OtherName {
+        /// The name in the configuration.
+        configured: String,
+        /// The name in the identity.
+        joined: String,
+    },
+    /// The members told at joining.
+    #[error("cannot start this node")]
+    Membership(#[from] MembershipError),
+    /// The boot id.
+    #[error("cannot start this node")]
+    BootId(#[from] BootIdError),
+    /// Random numbers.
+    #[error("cannot start this node")]
+    Entropy(#[from] EntropyError),
+    /// The store.
+    #[error("cannot start this node")]
+    Store(#[from] StoreError),
+    /// A record of the store.
+    #[error("cannot start this node")]
+    Record(#[from] RecordError),
+    /// The replicated state.
+    #[error("cannot start this node")]
+    Controller(#[from] StartControllerError),
+    /// The kernel gate.
+    #[error("cannot start this node: without the gate an address could have two owners")]
+    Gate(#[from] GateError),
+    /// The heartbeat thread.
+    #[error("cannot start this node")]
+    Beat(#[from] StartBeatError),
+    /// The TLS channel.
+    #[error("cannot start this node")]
+    Channel(#[from] TlsError),
+    /// The control socket.
+    #[error("cannot start this node")]
+    Control(#[from] ControlError),
+    /// A built-in agent.
+    #[error("cannot start this node: {0}")]
+    Agents(String),
+    /// The operating system.
+    #[error("cannot start this node")]
+    System(#[source] std::io::Error),
+}
+
+/// What the main loop listens to.
+pub(super) struct Inlets {
+    pub(super) beats: NewsReceiver,
+    pub(super) happenings: mpsc::UnboundedReceiver<Happening>,
+    pub(super) channel: mpsc::Receiver<ChannelEvent>,
+    pub(super) requests: Requests,
+}
+
+pub(super) async fn start(
+    config: NodeConfig,
+    built_in: BuiltIn<impl FnOnce() -> Result<AgentRegistry, String>>,
+) -> Result<(Daemon, Inlets), StartError> {
+    let identity = Identity::load(&config.state)?;
+    if identity.name != config.name {
+        return Err(StartError::OtherName { configured: config.name, joined: identity.name });
+    }
+    let first_life = !config.state.join("boot").exists();
+    let boot = BootId(next_boot_id(&config.state)?);
+    let (opened, recovered) = open_store(&config)?;
+    let legacy = Legacy::take(&config, identity.node);
+    let now = boot_time();
+    let tick = kernel_tick();
+    let terms = heartbeat::Terms { tick, ..heartbeat::Terms::default() };
+    let seed = random_u64()?;
+    let (promises, handed_over) = match legacy {
+        Some(legacy) => (Some(legacy.heartbeat), Some(legacy.controller)),
+        None => (None, None),
+    };
+    let settings = controller_config(&config, &identity, boot, built_in.verification, seed);
+    let bootstrap = membership::bootstrap(&config)?;
+    let mut controller = Controller::new(settings, recovered, bootstrap, handed_over, now)?;
+    let (first, rest) = first_outputs(&mut controller);
+    let gate = open_gate(&config)?;
+    let keep_gates = promises.is_some();
+    let machine = heartbeat::Config {
+        role: role_of(&controller, &identity),
+        links: config.links.iter().map(|link| link.number).collect(),
+        terms,
+        seed,
+        held: held(&controller, &gate, promises.as_ref())?,
+        start: match promises {
+            Some(legacy) => heartbeat::Start::HandedOver(legacy.promises),
+            None if first_life => heartbeat::Start::First,
+            None => heartbeat::Start::Unknown,
+        },
+        ..heartbeat::Config::new(identity.node, boot)
+    };
+    let (beat, beats) = beat::spawn(beat::Settings {
+        machine,
+        first,
+        local: Local { node: identity.node, boot, salt: random_u64()? },
+        keys: identity.keys.clone(),
+        links: config.links.iter().map(|link| (link.number, link.address())).collect(),
+        gate,
+        keep_gates,
+    })?;
+    if let Err(error) = prefer_this_process() {
+        tracing::debug!(%error, "the daemon runs at ordinary priority");
+    }
+    let (happenings, happened) = mpsc::unbounded_channel();
+    let (requests_in, requests) = mpsc::channel(MAX_REQUESTS);
+    let (strangers_in, strangers) = mpsc::channel(MAX_STRANGERS);
+    let (channel, channel_events) = Channel::start(ChannelConfig {
+        listen: config.channel,
+        identity: identity.tls(),
+        boot: boot.0,
+        joins: Some(strangers_in),
+    })?;
+    let told = happenings.clone();
+    let store = Worker::start(opened, move |done| {
+        // The main task listens as long as it lives.
+        let _sent = told.send(Happening::Store(done));
+    })?;
+    control::serve(&config.control_socket(), requests_in)?;
+    let agents = (built_in.agents)().map_err(StartError::Agents)?;
+    let keep: Vec<_> = controller.started().map(|(operation, _)| operation.clone()).collect();
+    for agent in agents.iter() {
+        agent.clean_up(keep.clone()).await;
+    }
+    let links = config.links.iter().map(|link| link.number).collect();
+    let node = identity.node;
+    let admissions = peers::Admissions::new(identity, &config, strangers, happenings.clone());
+    let mut daemon = Daemon {
+        node,
+        boot,
+        controller,
+        beat,
+        express: Express::new(boot, links),
+        channel,
+        store,
+        agents,
+        runs: BTreeMap::new(),
+        leases: BTreeMap::new(),
+        desk: Desk::default(),
+        members: BTreeMap::new(),
+        entries: Vec::new(),
+        entries_made_of: None,
+        report: beat::Report::default(),
+        watchers: BTreeMap::new(),
+        events: VecDeque::new(),
+        happenings,
+        admissions,
+        phase: Phase::Serving,
+        next_extension: Instant::ZERO,
+        config,
+    };
+    daemon.refresh_entries();
+    for output in rest {
+        daemon.perform(output);
+    }
+    let inlets =
+        Inlets { beats, happenings: happened, channel: channel_events, requests };
+    Ok((daemon, inlets))
+}
+
+fn open_store(config: &NodeConfig) -> Result<(Store, Recovered), StartError> {
+    let (store, contents) = Store::open(&store_directory(config))?;
+    let records = RecoveredRecords {
+        snapshot: contents.snapshot,
+        entries: contents.entries,
+        hard_state: contents.values.get(RecoveredRecords::VALUE_KEY).cloned(),
+    };
+    Ok((store, Recovered::from_records(&records)?))
+}
+
+/// Where the store of a node lives.
+pub(crate) fn store_directory(config: &NodeConfig) -> PathBuf {
+    config.state.join("store")
+}
+
+/// A batch of the log in the store's own terms.
+pub(crate) fn to_store(batch: &Batch) -> store::Batch {
+    let records = batch.to_records();
+    store::Batch {
+        clear_entries: records.clear_entries,
+        snapshot: records.snapshot,
+        entries: records.entries,
+        values: records.values.into_iter().map(|(key, value)| (key, Some(value))).collect(),
+        compact_before: records.compact_before,
+    }
+}
+
+fn controller_config(
+    config: &NodeConfig,
+    identity: &Identity,
+    boot: BootId,
+    verification: haven_cib::crm::Facts,
+    seed: u64,
+) -> ControllerConfig {
+    let witness = identity.role == trust::Role::Witness;
+    let mut consensus = haven_consensus::Config::new(identity.node);
+    consensus.priority = if witness { -1 } else { 0 };
+    ControllerConfig {
+        node: identity.node,
+        boot,
+        name: config.name.clone(),
+        cluster: config.cluster.clone(),
+        consensus,
+        facts: AgentFacts::default(),
+        verification,
+        seed,
+    }
+}
+
+/// What the log at hand already tells the heartbeat machine, and everything else.
+fn first_outputs(controller: &mut Controller) -> (Vec<heartbeat::Input>, Vec<Output>) {
+    let mut first = Vec::new();
+    let mut rest = Vec::new();
+    for output in controller.step(clock(), Input::Tick) {
+        match output {
+            Output::Heartbeat(input) => first.push(*input),
+            other => rest.push(other),
+        }
+    }
+    (first, rest)
+}
+
+fn role_of(controller: &Controller, identity: &Identity) -> heartbeat::Role {
+    let known: Option<&Member> = controller.state().members.get(&identity.node);
+    let told = identity.role == trust::Role::Witness;
+    let witness = known.map_or(told, |member| member.role == Role::Witness);
+    if witness { heartbeat::Role::Witness } else { heartbeat::Role::Full }
+}
+
+fn open_gate(config: &NodeConfig) -> Result<Gate, StartError> {
+    std::fs::create_dir_all(&config.run).map_err(StartError::System)?;
+    let back_end = match config.gate {
+        GateChoice::Auto => Choice::Auto,
+        GateChoice::Bpf => Choice::Bpf,
+        GateChoice::BpfClsact => Choice::BpfClsact,
+    };
+    let lock = config.run.join("gate.lock");
+    Ok(Gate::open(&GateConfig { instance: config.name.clone(), lock, back_end })?)
+}
+
+/// Gates that the process before this one left open on purpose, with the grants they stand for.
+fn held(
+    controller: &Controller,
+    gate: &Gate,
+    legacy: Option<&heartbeat::HandOver>,
+) -> Result<Vec<heartbeat::Held>, StartError> {
+    let Some(legacy) = legacy else { return Ok(Vec::new()) };
+    let open: BTreeSet<u32> = gate.deadlines()?.iter().map(|deadline| deadline.group).collect();
+    let started: BTreeSet<_> =
+        controller.started().filter_map(|(_, lease)| lease.map(|lease| lease.group)).collect();
+    Ok(legacy
+        .held
+        .iter()
+        .filter(|held| open.contains(&held.group.0) && started.contains(&held.group))
+        .copied()
+        .collect())
+}
