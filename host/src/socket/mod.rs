@@ -9,11 +9,14 @@
     allow(
         clippy::unwrap_used,
         clippy::print_stderr,
+        clippy::print_stdout,
         reason = "tests fail by panicking, and say what they could not try"
     )
 )]
 
 pub mod channel;
+#[cfg(test)]
+mod netns;
 mod poll;
 pub mod tls;
 mod udp;

@@ -18,6 +18,9 @@ const RECEIVE_BUFFER: usize = 1 << 20;
 #[allow(clippy::cast_possible_truncation, reason = "128 fits")]
 const ADDRESS_SIZE: libc::socklen_t = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
 
+/// Of the sends in a row that find no way, the first and then one in so many look for the reason.
+const EXAMINE_EVERY: u32 = 32;
+
 /// Where a link lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkSpec {
@@ -168,6 +171,8 @@ pub struct UdpLink {
     spec: LinkSpec,
     socket: Option<Socket>,
     state: LinkState,
+    /// Sends in a row that found no way.
+    failures: u32,
 }
 
 impl UdpLink {
@@ -175,7 +180,7 @@ impl UdpLink {
     #[must_use]
     pub fn new(spec: LinkSpec) -> Self {
         let state = LinkState::Pending(Pending::AddressMissing(spec.local));
-        let mut link = Self { spec, socket: None, state };
+        let mut link = Self { spec, socket: None, state, failures: 0 };
         link.retry();
         link
     }
@@ -204,22 +209,25 @@ impl UdpLink {
         self.socket.as_ref().map(AsFd::as_fd)
     }
 
-    /// Binds if there is no socket. Call it when an address or interface appeared, and every second or
+    /// Binds, or looks whether a lost address is back. Call it when an address or interface appeared, and every second or
     /// so while pending; it costs some microseconds and never blocks. True when the state changed.
     pub fn retry(&mut self) -> bool {
+        let before = self.state.clone();
         if self.socket.is_some() {
-            return false;
-        }
-        let state = match open(&self.spec) {
-            Ok(socket) => {
-                self.socket = Some(socket);
-                LinkState::Bound
+            if before != LinkState::Bound {
+                self.examine();
             }
-            Err(pending) => LinkState::Pending(pending),
-        };
-        let changed = state != self.state;
-        self.state = state;
-        changed
+        } else {
+            self.state = match open(&self.spec) {
+                Ok(socket) => {
+                    self.socket = Some(socket);
+                    self.failures = 0;
+                    LinkState::Bound
+                }
+                Err(pending) => LinkState::Pending(pending),
+            };
+        }
+        self.state != before
     }
 
     /// Sends one datagram; never blocks.
@@ -228,7 +236,9 @@ impl UdpLink {
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         match socket.send_to_with_flags(bytes, &SockAddr::from(to), flags) {
             Ok(_) => {
-                self.state = LinkState::Bound;
+                if self.failures > 0 {
+                    (self.failures, self.state) = (0, LinkState::Bound);
+                }
                 Sent::Yes
             }
             Err(error) => self.on_send_error(error.raw_os_error().unwrap_or(0)),
@@ -238,23 +248,52 @@ impl UdpLink {
     fn on_send_error(&mut self, errno: i32) -> Sent {
         match errno {
             libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM | libc::EINTR => Sent::Busy,
-            libc::ENETUNREACH | libc::EHOSTUNREACH | libc::ENETDOWN => Sent::Unreachable,
-            // The local address is gone. The socket works again as soon as it is back.
-            libc::EADDRNOTAVAIL | libc::EINVAL => {
-                self.state = LinkState::Pending(Pending::AddressMissing(self.spec.local));
-                Sent::Pending
-            }
-            // The interface bound to is gone; one of the same name is another interface.
-            libc::ENODEV | libc::ENXIO => {
-                self.socket = None;
-                let name = self.spec.device.clone().unwrap_or_default();
-                self.state = LinkState::Pending(Pending::DeviceMissing(name));
-                Sent::Pending
+            // The kernel says the same for a missing route, a missing local address and a missing
+            // interface. Looking closer costs as much as ten sends, so not every time.
+            libc::ENETUNREACH
+            | libc::EHOSTUNREACH
+            | libc::ENETDOWN
+            | libc::EADDRNOTAVAIL
+            | libc::EINVAL
+            | libc::ENODEV
+            | libc::ENXIO => {
+                if self.failures.is_multiple_of(EXAMINE_EVERY) {
+                    self.examine();
+                }
+                self.failures = self.failures.wrapping_add(1);
+                match self.state {
+                    LinkState::Bound => Sent::Unreachable,
+                    LinkState::Pending(_) => Sent::Pending,
+                }
             }
             // An error of an earlier datagram reported by ICMP; this one may have been sent.
             libc::ECONNREFUSED => Sent::Unreachable,
             other => Sent::Failed(other),
         }
+    }
+
+    /// Looks whether the local address and the interface are still there.
+    fn examine(&mut self) {
+        let Some(socket) = &self.socket else { return };
+        if let Some(name) = &self.spec.device
+            && socket.device().is_err()
+        {
+            // Gone for good: one of the same name that appears later is another interface.
+            self.state = LinkState::Pending(Pending::DeviceMissing(name.clone()));
+            self.socket = None;
+            return;
+        }
+        // The socket stays: it works again as soon as the address is back.
+        let mut probe = self.spec.clone();
+        probe.local.set_port(0);
+        self.state = match open(&probe) {
+            Ok(_) => LinkState::Bound,
+            Err(Pending::DeviceMissing(_)) if socket.device().is_ok() => LinkState::Bound,
+            Err(pending) => LinkState::Pending(match pending {
+                Pending::AddressMissing(_) => Pending::AddressMissing(self.spec.local),
+                other => other,
+            }),
+        };
     }
 
     /// Takes what has arrived, at most one batch, and hands over each datagram with its source. Never

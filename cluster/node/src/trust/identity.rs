@@ -126,7 +126,7 @@ pub enum IdentityError {
 pub enum InitError {
     /// A name that cannot stand in a certificate.
     #[error(
-        "cannot use the name {name:?}: 1 to 63 letters, digits and hyphens, in parts separated by dots, each beginning and ending with a letter or digit"
+        "cannot use the name {name:?}: 1 to 63 letters, digits, '-' and '_', in parts separated by single dots; no part begins or ends with '-'"
     )]
     Name {
         /// The name.
@@ -187,7 +187,7 @@ pub fn initialise(
 pub fn check_name(name: &str) -> Result<(), InitError> {
     let dns =
         ServerName::try_from(name).is_ok_and(|parsed| matches!(parsed, ServerName::DnsName(_)));
-    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.');
+    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
     let ends = !name.ends_with('.') && !name.starts_with('.');
     if dns && plain && ends && name.len() <= 63 {
         Ok(())

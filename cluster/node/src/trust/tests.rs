@@ -322,11 +322,11 @@ fn damaged_identity_files_are_named() {
 
 #[test]
 fn names_must_fit_a_certificate() {
-    for good in ["n1", "node-7", "db.rack2.example"] {
+    for good in ["n1", "node-7", "db_2", "N1", "db.rack2.example"] {
         assert!(check_name(good).is_ok(), "{good}");
     }
     let long = "x".repeat(64);
-    for bad in ["", "-a", "a-", ".a", "a.", "a b", "10.0.0.1", "n_1", "ä", "a..b", &long] {
+    for bad in ["", "-a", "a-", ".a", "a.", "a b", "10.0.0.1", "ä", "a..b", &long] {
         assert!(check_name(bad).is_err(), "{bad}");
     }
 }

@@ -23,6 +23,8 @@ use crate::socket::tls::{explain, key_fingerprint, pinned_connector};
 const CONNECT: Duration = Duration::from_secs(1);
 /// Longest wait for the TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(3);
+/// A kick ends an attempt of at least this age.
+const LEAST_ATTEMPT: Duration = Duration::from_millis(100);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -49,9 +51,14 @@ pub(super) fn start(shared: &Arc<Shared>, peer: ChannelPeer) -> Arc<Peer> {
 async fn run(shared: Arc<Shared>, peer: Arc<Peer>, mut frames: mpsc::Receiver<Bytes>) {
     let mut pause = FIRST_PAUSE;
     loop {
+        let kicked = async {
+            // An attempt gets this time whatever happens: kicks in a row must not prevent all.
+            tokio::time::sleep(LEAST_ATTEMPT).await;
+            peer.kick.notified().await;
+        };
         let attempt = tokio::select! {
             attempt = connect(&shared, &peer.peer) => Some(attempt),
-            () = peer.kick.notified() => None,
+            () = kicked => None,
         };
         let error = match attempt {
             // Kicked: the path is back, so the SYN under way may have been lost before.
@@ -66,6 +73,9 @@ async fn run(shared: Arc<Shared>, peer: Arc<Peer>, mut frames: mpsc::Receiver<By
                 let gone = ChannelEvent::Disconnected { peer: name, reason: reason.clone() };
                 if shared.events.send(gone).await.is_err() {
                     return;
+                }
+                if reason == STALLED {
+                    continue;
                 }
                 reason
             }

@@ -15,7 +15,7 @@ mod dial;
 mod frames;
 mod tcp;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
