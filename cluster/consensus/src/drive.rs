@@ -16,7 +16,7 @@ use crate::persist::{Batch, HardState, Payload, Snapshot};
 use crate::wire::{Body, Message};
 
 /// Messages from this size on travel by stream.
-const DATAGRAM_LIMIT: usize = 60 << 10;
+pub(crate) const DATAGRAM_LIMIT: usize = 60 << 10;
 
 /// What waits for the disk.
 #[derive(Debug, Default)]
@@ -31,6 +31,14 @@ pub(crate) struct Held {
     restore: Option<Snapshot>,
     /// A snapshot of this node's own making that becomes durable, and what may go then.
     compact: Option<(LogPosition, LogIndex)>,
+}
+
+#[cfg(test)]
+impl Held {
+    /// Whether a leader's snapshot waits here.
+    pub(crate) const fn is_restore(&self) -> bool {
+        self.restore.is_some()
+    }
 }
 
 impl Consensus {
@@ -48,13 +56,21 @@ impl Consensus {
             return;
         }
         self.tell_role(out);
+        self.want_snapshot(out);
+    }
+
+    /// Asks for a snapshot where a member needs one or the log has grown; one at a time, and for
+    /// size only once something new was applied since the last was asked for.
+    fn want_snapshot(&mut self, out: &mut Vec<Output>) {
         let log = self.raw.store();
-        let wanted =
-            log.take_wanted() || log.bytes_since_snapshot() > self.config.snapshot_after_bytes;
-        let newer =
-            self.raw.raft.raft_log.applied >= log.first() || log.snapshot_position().index.0 > 0;
-        if wanted && newer && !self.snapshot_asked {
+        let applied = self.raw.raft.raft_log.applied;
+        let by_peer = log.take_wanted() && applied > 0;
+        let by_size = log.bytes_since_snapshot() > self.config.snapshot_after_bytes
+            && applied > self.snapshot_asked_at.max(log.snapshot_position().index.0)
+            && self.held.iter().all(|it| it.compact.is_none());
+        if (by_peer || by_size) && !self.snapshot_asked {
             self.snapshot_asked = true;
+            self.snapshot_asked_at = applied;
             out.push(Output::SnapshotWanted);
         }
     }
@@ -86,6 +102,9 @@ impl Consensus {
             let snapshot = self.incoming.take().filter(|it| it.position.index.0 == index);
             assert!(snapshot.is_some(), "the crate restores the snapshot it was just given");
             if let Some(snapshot) = snapshot {
+                if self.raw.store().last() > index {
+                    out.push(Output::Truncated { from: LogIndex(index + 1) });
+                }
                 self.raw.mut_store().install(&snapshot);
                 self.drop_proposals_through(index, out);
                 held.restore = Some(snapshot.clone());
@@ -208,6 +227,7 @@ impl Consensus {
         }
         self.applied_configuration =
             (snapshot.configuration_position, snapshot.configuration.clone());
+        self.delivered = position.index.0;
         out.push(Output::RestoreSnapshot { position, bytes: snapshot.bytes });
         out.push(Output::ConfigurationCommitted {
             position: snapshot.configuration_position,
@@ -221,13 +241,16 @@ impl Consensus {
         let log = self.raw.store();
         let newest = log.snapshot_position();
         let applied = self.raw.raft.raft_log.applied;
+        // What was applied after the last thing handed out did not touch the application, but it
+        // may have brought the configuration that the receiver of the snapshot must find itself in.
+        let reached = if index.0 == self.delivered { applied } else { index.0 };
         let Some(position) = log
-            .position_at(index.0)
+            .position_at(reached)
             .filter(|it| it.index.0 <= applied && it.index >= newest.index && it.index.0 > 0)
         else {
             return;
         };
-        let (configuration_position, configuration) = log.configuration_at(index);
+        let (configuration_position, configuration) = log.configuration_at(position.index);
         let snapshot = Snapshot { position, configuration, configuration_position, bytes };
         let lagging: Vec<u64> = self.lagging();
         if !lagging.is_empty() {
@@ -243,7 +266,7 @@ impl Consensus {
             return;
         }
         let keep_from = self.raw.store().last().saturating_sub(self.config.keep_entries);
-        let before = LogIndex(keep_from.min(index.0));
+        let before = LogIndex(keep_from.min(reached));
         let token = self.next_token;
         self.next_token.0 += 1;
         self.counters.batches += 1;
@@ -278,6 +301,7 @@ impl Consensus {
                 Payload::Proposal(bytes) => {
                     self.counters.committed += 1;
                     let LogPosition { term, index } = ours.position;
+                    self.delivered = index.0;
                     out.push(Output::Committed { index, term, bytes, proposal });
                 }
                 Payload::Configuration(configuration) => {
@@ -380,6 +404,7 @@ impl Consensus {
     pub(crate) fn tell_start(&mut self, start: Start, out: &mut Vec<Output>) {
         if let Some(snapshot) = start.snapshot {
             let (position, bytes) = (snapshot.position, snapshot.bytes);
+            self.delivered = position.index.0;
             out.push(Output::RestoreSnapshot { position, bytes });
         }
         let (position, configuration) = self.applied_configuration.clone();

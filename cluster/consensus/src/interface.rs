@@ -239,14 +239,16 @@ pub enum Output {
         /// The leader, where known and another.
         leader: Option<NodeId>,
     },
-    /// Replace the application's state by this.
+    /// Replace the application's state by this; entries up to `position` are part of it now.
+    /// Entries appended after it stay.
     RestoreSnapshot {
         /// The last entry contained.
         position: LogPosition,
         /// What [`Input::Snapshot`] took, here or elsewhere.
         bytes: Vec<u8>,
     },
-    /// Answer with [`Input::Snapshot`] as of the newest applied entry, soon.
+    /// Answer with [`Input::Snapshot`], soon: the state as it is, and the index of the last
+    /// [`Output::Committed`] or [`Output::RestoreSnapshot`] it contains.
     SnapshotWanted,
     /// The membership asked for by [`Input::ChangeMembers`] is in force.
     MembersReached {

@@ -32,6 +32,9 @@ mod resend;
 mod status;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub use configuration::{Configuration, ConfigurationError};
 pub use interface::{
     Carrier, Config, DropReason, Event, Input, MembersReason, Output, PersistToken, ProposalId,

@@ -98,6 +98,10 @@ pub struct Consensus {
     pub(crate) reads: BTreeSet<ReadId>,
     pub(crate) incoming: Option<Snapshot>,
     pub(crate) snapshot_asked: bool,
+    /// The index of the last thing handed to the application.
+    pub(crate) delivered: u64,
+    /// What was applied when a snapshot was last asked for.
+    pub(crate) snapshot_asked_at: u64,
     pub(crate) members: Members,
     pub(crate) resend: Resend,
     pub(crate) mute: bool,
@@ -171,6 +175,8 @@ impl Consensus {
             reads: BTreeSet::new(),
             incoming: None,
             snapshot_asked: false,
+            delivered: 0,
+            snapshot_asked_at: 0,
             members: Members::default(),
             resend: Resend::default(),
             mute: false,

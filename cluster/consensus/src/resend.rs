@@ -12,14 +12,19 @@ use haven_types::NodeId;
 use raft::{ProgressState, StateRole};
 
 use crate::convert::{node_id, raft_id};
+use crate::drive::DATAGRAM_LIMIT;
 use crate::interface::Output;
 use crate::machine::Consensus;
 use crate::wire::{Body, Message};
 
 /// Repetitions to one member without an answer; after that only heartbeats.
 const MAX_ATTEMPTS: u32 = 5;
-/// A snapshot that brings no answer for this long is sent again.
-const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(10);
+/// A snapshot that travels by stream is sent again if it brings no answer for this long.
+const STREAM_PATIENCE: Duration = Duration::from_secs(10);
+/// A snapshot that fits a datagram is sent again after this many ticks.
+const DATAGRAM_PATIENCE: u32 = 4;
+/// More than a snapshot message has besides the application's bytes.
+const SNAPSHOT_OVERHEAD: usize = 4 << 10;
 /// The shortest wait before a repetition.
 const SHORTEST_WAIT: Duration = Duration::from_millis(2);
 
@@ -166,9 +171,15 @@ impl Consensus {
             .filter_map(|(id, _)| node_id(*id))
             .collect();
         self.resend.snapshots.retain(|it, _| under_way.contains(it));
+        let small = self
+            .raw
+            .store()
+            .for_peers()
+            .is_none_or(|it| it.bytes.len() + SNAPSHOT_OVERHEAD < DATAGRAM_LIMIT);
+        let patience = if small { self.tick * DATAGRAM_PATIENCE } else { STREAM_PATIENCE };
         for node in under_way {
             let since = *self.resend.snapshots.entry(node).or_insert(now);
-            if now.since(since) >= SNAPSHOT_PATIENCE {
+            if now.since(since) >= patience {
                 self.resend.snapshots.remove(&node);
                 self.raw.report_snapshot(raft_id(node), raft::SnapshotStatus::Failure);
             }
