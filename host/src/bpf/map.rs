@@ -8,29 +8,8 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use super::{BpfError, sys};
 
-/// What a map is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MapKind {
-    /// A hash table whose elements are allocated when the map is made: an update of an existing key needs no memory.
-    Hash,
-    /// A hash table whose elements are allocated as they come, for large maps that change rarely.
-    SparseHash,
-}
-
-impl MapKind {
-    const fn number(self) -> u32 {
-        match self {
-            Self::Hash | Self::SparseHash => 1,
-        }
-    }
-
-    const fn flags(self) -> u32 {
-        match self {
-            Self::Hash => 0,
-            Self::SparseHash => 1, // BPF_F_NO_PREALLOC
-        }
-    }
-}
+/// `BPF_MAP_TYPE_HASH`
+const HASH: u32 = 1;
 
 /// What the kernel says about a map.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,23 +36,24 @@ pub struct Map {
 }
 
 impl Map {
-    /// Makes a map of at most `max_entries` elements. Needs `CAP_BPF`.
+    /// Makes a hash table of at most `max_entries` elements. Needs `CAP_BPF`.
+    ///
+    /// All its memory is taken now: a later update never fails for want of it (allocating element by
+    /// element does so in bursts).
     ///
     /// # Errors
     /// EPERM without the capability, EINVAL or E2BIG for sizes the kernel refuses, ENOMEM.
     pub fn create(
-        kind: MapKind,
         name: &str,
         key_size: u32,
         value_size: u32,
         max_entries: u32,
     ) -> Result<Self, BpfError> {
         let mut attr = sys::MapCreate {
-            map_type: kind.number(),
+            map_type: HASH,
             key_size,
             value_size,
             max_entries,
-            map_flags: kind.flags(),
             name: sys::name(name),
             ..Default::default()
         };

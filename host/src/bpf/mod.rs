@@ -10,7 +10,7 @@ mod program;
 mod sys;
 
 pub use attach::{Hook, attach, attached, detach, replace};
-pub use map::{Map, MapInfo, MapKind};
+pub use map::{Map, MapInfo};
 pub use program::{Program, ProgramInfo, TestRun};
 
 use std::io;

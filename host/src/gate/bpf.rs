@@ -14,7 +14,7 @@ use super::status::{BackEnd, DeviceHooks, Missing, Repair, Status};
 use super::{
     Choice, Config, Deadline, Entry, EntryKind, GateError, MAX_ADDRESSES, MAX_GROUPS, clock,
 };
-use crate::bpf::{BpfError, Hook, Map, MapKind, Program};
+use crate::bpf::{BpfError, Hook, Map, Program};
 
 const HOOKS: [Hook; 2] = [Hook::Ingress, Hook::Egress];
 
@@ -325,14 +325,11 @@ const IPV6: &str = "v6";
 const DEADLINES: &str = "dl";
 
 fn create(identity: &Identity) -> Result<Maps, GateError> {
-    let addresses = |suffix: &str, key| {
-        Map::create(MapKind::SparseHash, &identity.name(suffix), key, 8, MAX_ADDRESSES)
-    };
+    let map = |suffix: &str, key, max| Map::create(&identity.name(suffix), key, 8, max);
     Ok(Maps {
-        ipv4: addresses(IPV4, 4)?,
-        ipv6: addresses(IPV6, 16)?,
-        // Made whole at once: a renewal must not fail for want of memory.
-        deadlines: Map::create(MapKind::Hash, &identity.name(DEADLINES), 4, 8, MAX_GROUPS)?,
+        ipv4: map(IPV4, 4, MAX_ADDRESSES)?,
+        ipv6: map(IPV6, 16, MAX_ADDRESSES)?,
+        deadlines: map(DEADLINES, 4, MAX_GROUPS)?,
     })
 }
 

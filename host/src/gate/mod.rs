@@ -117,7 +117,7 @@ pub struct Config {
 }
 
 /// Most addresses of one family under a gate.
-pub const MAX_ADDRESSES: u32 = 16_384;
+pub const MAX_ADDRESSES: u32 = 8_192;
 /// Most lease groups with a deadline at a time.
 pub const MAX_GROUPS: u32 = 4_096;
 

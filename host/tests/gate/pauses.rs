@@ -118,6 +118,44 @@ fn killed_before_or_after_any_system_call() {
 }
 
 #[test]
+fn killed_while_it_takes_the_gate_over() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    let mut first = owner(&bed);
+    assert!(first.ask("renew 60000").starts_with("open"));
+    first.kill();
+    let mut kills = 0;
+    // Every seventh entry or exit: a takeover has hundreds.
+    for number in (1..).step_by(7) {
+        let mut next = Daemon::start(&bed);
+        if number % 2 == 1 {
+            // By the other kind of hook, so that everything is put anew.
+            assert_eq!(next.ask("choice clsact"), "ok");
+        }
+        let trace = Trace::seize(next.ask("thread").parse().unwrap());
+        next.order("open");
+        trace.until_order();
+        if trace.calls(number).is_none() {
+            break;
+        }
+        next.child.kill().unwrap();
+        trace.reap();
+        drop(next.child.wait());
+        bed.assert_open(&format!("killed at step {number} of taking over"));
+        kills += 1;
+    }
+    println!("killed at {kills} steps");
+    assert!(kills > 10, "{kills} kills");
+    let mut last = Daemon::start(&bed);
+    assert_eq!(last.ask("open"), "ok");
+    assert_eq!(last.ask("open-groups"), "1");
+    assert_eq!(last.ask("close"), "ok");
+    bed.assert_silent("the last process commands the gate");
+}
+
+#[test]
 fn stopped_between_instructions() {
     if !possible() {
         return;

@@ -26,24 +26,28 @@ fn a_restart_costs_no_packet_and_finds_what_the_kernel_holds() {
     let mut old = Daemon::start(&bed);
     old.own("exclusive");
     let held = old.ask("renew 60000");
-    let stop = AtomicBool::new(false);
+    let (stop, probed) = (AtomicBool::new(false), AtomicBool::new(false));
     let (sent, lost) = std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut buffer = [0; 16];
-            while !stop.load(Ordering::Relaxed) {
+            while !probed.load(Ordering::Relaxed) {
                 if let Ok((length, from)) = server.recv_from(&mut buffer) {
                     server.send_to(&buffer[..length], from).unwrap();
                 }
             }
         });
         let probe = scope.spawn(|| probe_each_millisecond(&client, &stop));
-        for round in 0..5 {
+        for round in 0..12 {
             let mut new = Daemon::start(&bed);
             if round % 2 == 0 {
                 old.kill();
             } else {
                 // An orderly end: standard input closes, the gate is dropped.
                 drop(std::mem::replace(&mut old, Daemon::start(&bed)));
+            }
+            if round % 3 == 1 {
+                // The next one comes by other hooks, as after a change of the configuration.
+                assert_eq!(new.ask("choice clsact"), "ok");
             }
             assert_eq!(new.ask("open"), "ok");
             let until = held.strip_prefix("open ").unwrap();
@@ -52,7 +56,10 @@ fn a_restart_costs_no_packet_and_finds_what_the_kernel_holds() {
             old = new;
         }
         stop.store(true, Ordering::Relaxed);
-        probe.join().unwrap()
+        let counts = probe.join().unwrap();
+        // The server answers the last probe, too.
+        probed.store(true, Ordering::Relaxed);
+        counts
     });
     println!("{sent} probes, {lost} lost");
     assert!(sent > 20, "the probe ran");

@@ -14,7 +14,8 @@ pub(crate) enum Reached {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
-    Entering(u64),
+    /// The call's number and first argument.
+    Entering(u64, u64),
     Left(i64),
 }
 
@@ -64,7 +65,7 @@ impl Trace {
             match info.op {
                 libc::PTRACE_SYSCALL_INFO_ENTRY => {
                     // SAFETY: `op` says that the kernel filled in this member.
-                    return Call::Entering(unsafe { info.u.entry.nr });
+                    return unsafe { Call::Entering(info.u.entry.nr, info.u.entry.args[0]) };
                 }
                 libc::PTRACE_SYSCALL_INFO_EXIT => {
                     // SAFETY: `op` says that the kernel filled in this member.
@@ -80,7 +81,7 @@ impl Trace {
         let mut reading = false;
         loop {
             match self.next_call() {
-                Call::Entering(number) => reading = number == number_of(libc::SYS_read),
+                Call::Entering(number, _) => reading = number == number_of(libc::SYS_read),
                 Call::Left(length) if reading && length > 0 => return,
                 Call::Left(_) => {}
             }
@@ -92,7 +93,7 @@ impl Trace {
         let mut reached = None;
         for _ in 0..count {
             let call = self.next_call();
-            if call == Call::Entering(number_of(libc::SYS_write)) {
+            if call == Call::Entering(number_of(libc::SYS_write), 1) {
                 return None;
             }
             reached = Some(Reached::Step(call));

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::*;
-use crate::bpf::{MapKind, Program};
+use crate::bpf::Program;
 use crate::gate::clock::boot_time;
 
 const OWN4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -38,9 +38,9 @@ impl Bench {
             return None;
         }
         let maps = Maps {
-            ipv4: Map::create(MapKind::SparseHash, "t_v4", 4, 8, 16).unwrap(),
-            ipv6: Map::create(MapKind::SparseHash, "t_v6", 16, 8, 16).unwrap(),
-            deadlines: Map::create(MapKind::Hash, "t_dl", 4, 8, 16).unwrap(),
+            ipv4: Map::create("t_v4", 4, 8, 16).unwrap(),
+            ipv6: Map::create("t_v6", 16, 8, 16).unwrap(),
+            deadlines: Map::create("t_dl", 4, 8, 16).unwrap(),
         };
         let mut value = GROUP_KEY.to_ne_bytes().to_vec();
         value.extend_from_slice(&flags.to_ne_bytes());
