@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use haven_cib::crm::{AgentFacts, ParamFacts};
 use haven_executor::{Agent, AgentFuture, HeldLease, Hook, HookFuture};
 use haven_ipfail::{IpAgent, IpParams, ProvenByLease};
+use haven_ipfail_proto::params::table::{PARAMETERS, Parameter};
 use haven_types::operation::{AgentName, ExecutionStatus, OcfCode, Operation, Outcome};
 
 /// The `ip` agent of this node.
@@ -32,10 +34,6 @@ impl Agent for IpResource {
 
     fn leased_by_default(&self) -> bool {
         true
-    }
-
-    fn metadata(&self) -> String {
-        haven_ipfail::metadata()
     }
 
     fn run(&self, operation: Operation, lease: Option<HeldLease>) -> AgentFuture {
@@ -86,6 +84,37 @@ impl Agent for IpResource {
             }
         })
     }
+}
+
+/// What the agent's metadata says, for judging a configuration.
+#[must_use]
+pub fn ip_facts() -> AgentFacts {
+    let parameter = |row: &Parameter| ParamFacts {
+        required: row.required,
+        unique: row.unique,
+        alias_of: None,
+    };
+    let alias = |row: &Parameter| {
+        let alias_of = Some(row.name.to_owned());
+        Some((row.alias?.to_owned(), ParamFacts { alias_of, ..ParamFacts::default() }))
+    };
+    let named = PARAMETERS.iter().map(|row| (row.name.to_owned(), parameter(row)));
+    let params = named.chain(PARAMETERS.iter().filter_map(alias)).collect();
+    AgentFacts { lease: true, params, judge: Some(judge) }
+}
+
+/// What is wrong with the values, with the parameter concerned.
+fn judge(params: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    let Err(errors) = haven_ipfail::parse(params) else { return Vec::new() };
+    errors
+        .0
+        .iter()
+        .map(|error| {
+            let text = error.to_string();
+            let concerned = params.keys().find(|name| text.contains(name.as_str()));
+            (concerned.cloned().unwrap_or_default(), text)
+        })
+        .collect()
 }
 
 async fn perform(

@@ -2,4 +2,4 @@
 
 mod ip;
 
-pub use ip::IpResource;
+pub use ip::{IpResource, ip_facts};

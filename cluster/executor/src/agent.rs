@@ -43,9 +43,6 @@ pub trait Agent: fmt::Debug + Send + Sync {
     /// Whether a resource of this agent runs under a lease unless it says otherwise.
     fn leased_by_default(&self) -> bool;
 
-    /// OCF metadata (XML, resource agent API 1.1).
-    fn metadata(&self) -> String;
-
     /// Performs `start`, `stop`, `monitor` or `validate-all`. The executor watches the timeout.
     /// `lease` is the lease the resource runs under, held at this moment.
     fn run(&self, operation: Operation, lease: Option<HeldLease>) -> AgentFuture;

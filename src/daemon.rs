@@ -1,0 +1,125 @@
+//! The daemon behind the commands: the one place that joins `node` and the built-in agents.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use haven_agents::IpResource;
+use haven_api::{ApiError, Code};
+use haven_cib::crm::Facts;
+use haven_cli::{Daemon, Initialised, JoinArgs, Joined};
+use haven_executor::AgentRegistry;
+use haven_ipfail::{AgentConfig, IpAgent};
+use haven_node::{BuiltIn, End};
+use haven_node::config::{ConfigError, NodeConfig};
+
+/// This build's daemon.
+#[derive(Debug)]
+pub(crate) struct Node;
+
+impl Daemon for Node {
+    fn control_socket(&self, config: &Path) -> Result<PathBuf, ApiError> {
+        Ok(load(config)?.control_socket())
+    }
+
+    fn run(&self, config: &Path) -> Result<(), ApiError> {
+        let settings = load(config)?;
+        log_to_stderr(&settings.log_level);
+        let end = runtime()?
+            .block_on(haven_node::run(settings, BuiltIn { agents, verification: verification() }))
+            .map_err(|error| failure(&error))?;
+        match end {
+            End::Stopped => Ok(()),
+            End::Replace => Err(replace()),
+        }
+    }
+
+    fn init(&self, config: &Path) -> Result<Initialised, ApiError> {
+        let settings = load(config)?;
+        haven_node::init(&settings).map_err(|error| failure(&error))?;
+        Ok(Initialised { cluster: settings.cluster, node: settings.name, state: settings.state })
+    }
+
+    fn join(&self, config: &Path, how: &JoinArgs) -> Result<Joined, ApiError> {
+        let settings = load(config)?;
+        let joined = runtime()?
+            .block_on(haven_node::join(&settings, &how.address, &how.token, how.witness))
+            .map_err(|error| failure(&error))?;
+        Ok(Joined {
+            cluster: settings.cluster,
+            node: settings.name,
+            node_id: joined.0,
+            witness: how.witness,
+        })
+    }
+}
+
+fn agents() -> Result<AgentRegistry, String> {
+    let mut registry = AgentRegistry::default();
+    let ip = IpAgent::open(AgentConfig::default()).map_err(|error| error.to_string())?;
+    registry.add(Arc::new(IpResource::new(ip)));
+    Ok(registry)
+}
+
+/// What the built-in agents' metadata says, for judging a configuration.
+fn verification() -> Facts {
+    Facts {
+        members: None,
+        agents: BTreeMap::from([("ocf:haven:ip".to_owned(), haven_agents::ip_facts())]),
+        complete: vec!["ocf:haven:".to_owned()],
+    }
+}
+
+fn load(path: &Path) -> Result<NodeConfig, ApiError> {
+    NodeConfig::load(path).map_err(|error| {
+        let code = match error {
+            ConfigError::Read { .. } => Code::Unavailable,
+            ConfigError::Invalid { .. } => Code::Configuration,
+        };
+        ApiError::new(code, error.to_string())
+    })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, ApiError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("haven")
+        .enable_all()
+        .build()
+        .map_err(|error| ApiError::new(Code::Unavailable, format!("no threads: {error}")))
+}
+
+/// The next process takes this one's place, with its process id and arguments: no supervisor is
+/// needed, and a new binary at the same path is an upgrade.
+fn replace() -> ApiError {
+    let arguments = std::env::args_os().skip(1);
+    let error = match std::env::args_os().next() {
+        Some(program) => std::process::Command::new(program).args(arguments).exec(),
+        None => std::io::Error::other("the program's own name is not known"),
+    };
+    ApiError::new(Code::Unavailable, format!("the new daemon could not be started: {error}"))
+        .remedy("start it by hand at once: its leases end within seconds")
+}
+
+fn failure(error: &dyn std::error::Error) -> ApiError {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    ApiError::new(Code::Unavailable, text)
+}
+
+fn log_to_stderr(level: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("HAVEN_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    // A subscriber that was set before is as good.
+    let _set = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .try_init();
+}
