@@ -1,10 +1,12 @@
 //! Which sections of which standards the code cites, and which of those a test holds.
 //!
 //! ```text
-//! // spec: rfc5227 2.3                 beside the code that meets the requirement
-//! // spec: rfc5227 2.3 test            beside its test
+//! // spec: rfc5227 2.3                 beside the code that meets the requirement, or beside its test
 //! // spec: rfc5227 2.4 exception: why  where haven differs on purpose
+//! // spec: L3 "what the rule says"     a rule of ARCHITECTURE.md, L1 to L9
 //! ```
+//!
+//! A tag in test code says that a test holds the section; the word `test` behind the section says so, too.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -32,33 +34,50 @@ pub struct Table {
     pub complaints: Vec<Complaint>,
 }
 
-const TAG: &str = "// spec: ";
+const TAG: &str = "spec: ";
+
+/// The document that rules named `L1`, `L2` … belong to.
+const RULES: &str = "lease";
 
 /// Collects the tags of all Rust files.
 #[must_use]
 pub fn table(sources: &[Source]) -> Table {
     let mut table = Table::default();
     for source in sources.iter().filter(|source| source.is_rust()) {
+        let tests_from = source.tests_from();
         for (number, line) in source.lines() {
-            let line = line.trim();
-            let Some(tag) = line.strip_prefix(TAG) else { continue };
-            match read_tag(tag) {
-                Ok((document, section, role)) => {
-                    let place = format!("{}:{number}", source.path.display());
-                    let entry = table.sections.entry((document, section)).or_default();
-                    match role {
-                        Role::Code => entry.cited.push(place),
-                        Role::Test => entry.tested.push(place),
-                        Role::Exception(why) => entry.exceptions.push(format!("{place}: {why}")),
+            let in_test = tests_from.is_some_and(|from| number >= from);
+            for tag in tags(line) {
+                match read_tag(tag) {
+                    Ok((document, section, role)) => {
+                        let place = format!("{}:{number}", source.path.display());
+                        let entry = table.sections.entry((document, section)).or_default();
+                        match role {
+                            Role::Exception(why) => {
+                                entry.exceptions.push(format!("{place}: {why}"))
+                            }
+                            Role::Test => entry.tested.push(place),
+                            Role::Code if in_test => entry.tested.push(place),
+                            Role::Code => entry.cited.push(place),
+                        }
                     }
-                }
-                Err(problem) => {
-                    table.complaints.push(Complaint::line(&source.path, number, problem));
+                    Err(problem) => {
+                        table.complaints.push(Complaint::line(&source.path, number, problem));
+                    }
                 }
             }
         }
     }
     table
+}
+
+/// The tags of a comment line: the first starts the comment, others may follow it.
+fn tags(line: &str) -> Vec<&str> {
+    let comment = line.trim().strip_prefix("//").map(|text| text.trim_start_matches('/').trim());
+    match comment.and_then(|text| text.strip_prefix(TAG)) {
+        Some(first) => first.split(TAG).collect(),
+        None => Vec::new(),
+    }
 }
 
 enum Role {
@@ -68,19 +87,25 @@ enum Role {
 }
 
 fn read_tag(tag: &str) -> Result<(String, String, Role), String> {
-    let wanted = "a spec tag reads `spec: DOCUMENT SECTION [test | exception: REASON]`";
-    let (document, rest) = tag.trim().split_once(' ').ok_or(wanted)?;
-    let (section, role) = match rest.trim().split_once(' ') {
-        None => (rest.trim(), Role::Code),
-        Some((section, "test")) => (section, Role::Test),
-        Some((section, rest)) => match rest.strip_prefix("exception: ") {
-            Some(why) if !why.trim().is_empty() => {
-                (section, Role::Exception(why.trim().to_owned()))
-            }
-            _ => return Err(wanted.to_owned()),
-        },
+    let wanted = "a spec tag reads `spec: DOCUMENT SECTION [test | exception: REASON | \"QUOTE\"]` or `spec: L1`";
+    let mut words = tag.split_whitespace();
+    let first = words.next().ok_or(wanted)?;
+    let rule = first.trim_end_matches([',', ';', '.']);
+    if rule.len() == 2 && rule.starts_with('L') && rule.ends_with(|c: char| c.is_ascii_digit()) {
+        return Ok((RULES.to_owned(), rule.to_owned(), Role::Code));
+    }
+    let section = words.next().ok_or(wanted)?;
+    if !section.starts_with(|c: char| c.is_ascii_digit() || c == '§') {
+        return Err(wanted.to_owned());
+    }
+    let rest = words.collect::<Vec<_>>().join(" ");
+    let role = match rest.strip_prefix("exception: ") {
+        Some(why) => Role::Exception(why.to_owned()),
+        None if rest == "test" => Role::Test,
+        None if rest.is_empty() || rest.starts_with('"') => Role::Code,
+        None => return Err(wanted.to_owned()),
     };
-    Ok((document.to_lowercase(), section.to_owned(), role))
+    Ok((first.to_lowercase(), section.to_owned(), role))
 }
 
 impl Table {
@@ -147,9 +172,23 @@ mod tests {
     }
 
     #[test]
+    fn rules_of_the_lease_are_tags_and_test_code_holds_them() {
+        let tags = [
+            "// spec: L1 \"every beat is answered\"; spec: L2 \"counts once\".",
+            "#[cfg(test)]",
+            "/// spec: L2, as chaos finds it",
+        ];
+        let table = table(&[source(&tags.join("\n"))]);
+        assert!(table.complaints.is_empty(), "{:?}", table.complaints);
+        assert_eq!(table.missing(), [&("lease".to_owned(), "L1".to_owned())]);
+    }
+
+    #[test]
     fn a_tag_that_cannot_be_read_is_a_complaint() {
-        for bad in ["// spec: rfc1", "// spec: rfc1 2 tset", "// spec: rfc1 2 exception: "] {
-            assert_eq!(table(&[source(bad)]).complaints.len(), 1, "{bad}");
+        let bad = ["rfc1", "rfc1 2 tset", "rfc1 2 exception: ", "the rules", "L10 what"];
+        for bad in bad {
+            let line = format!("// {TAG}{bad}");
+            assert_eq!(table(&[source(&line)]).complaints.len(), 1, "{bad}");
         }
     }
 }

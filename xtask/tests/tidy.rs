@@ -102,7 +102,11 @@ fn leftovers_are_found() {
     for mark in [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("unimple", "mented!")] {
         expect_one(path, &format!("// {mark}: later\n"), "left behind");
     }
-    expect_one(path, &format!("{}\nfn test() {{}}\n", concat!("#[igno", "re]")), "ignored test");
+    expect_one(
+        path,
+        &format!("{}\nfn test() {{}}\n", concat!("#[igno", "re]")),
+        "ignored test says why",
+    );
     expect_one(path, &"\n".repeat(901), "901 lines");
     expect_one("README.md", concat!("see /wo", "rk/notes\n"), "one machine only");
     expect_one(path, concat!("#![allow(unsafe", "_code)]\n"), "unsafe code lives in host");
@@ -127,6 +131,12 @@ fn a_blind_sleep_in_a_test_is_found_and_a_paced_one_is_not() {
     write(tree.path(), test, &paced);
     write(tree.path(), "cluster/lease/src/promise.rs", &format!("fn shell() {{ {call} }}\n"));
     assert_eq!(complaints(tree.path()), Vec::<String>::new(), "code before the tests may sleep");
+    write(
+        tree.path(),
+        test,
+        &format!("fn test() {{\n    while !ready() {{\n        {call}\n    }}\n}}\n"),
+    );
+    assert_eq!(complaints(tree.path()), Vec::<String>::new(), "a loop waits for a condition");
 }
 
 #[test]

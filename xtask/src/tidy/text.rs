@@ -27,6 +27,9 @@ const IGNORED: &str = concat!("#[igno", "re");
 const SLEEPS: [&str; 2] = [concat!("sle", "ep("), concat!("sleep_", "until(")];
 const PACED: &str = "// paced:";
 
+/// How many lines before a sleep the loop that it paces may start.
+const LOOP_REACH: usize = 5;
+
 pub(super) fn complaints(sources: &[Source]) -> Vec<Complaint> {
     sources.iter().flat_map(of_file).collect()
 }
@@ -41,7 +44,7 @@ fn of_file(source: &Source) -> Vec<Complaint> {
         ));
     }
     let tests_from = source.is_rust().then(|| source.tests_from()).flatten();
-    let mut before = "";
+    let mut recent: Vec<&str> = Vec::new();
     for (number, line) in source.lines() {
         let mut complain = |text: String| found.push(Complaint::line(&source.path, number, text));
         if let Some(mark) = MARKS.iter().find(|mark| has_word(line, mark)) {
@@ -50,20 +53,34 @@ fn of_file(source: &Source) -> Vec<Complaint> {
         if let Some(path) = MACHINE_PATHS.iter().find(|path| has_path(line, path)) {
             complain(format!("the path {path} exists on one machine only"));
         }
-        if source.is_rust() && line.trim_start().starts_with(IGNORED) {
-            complain("an ignored test runs nowhere: run it, or remove it".into());
+        let ignored = line.trim_start().strip_prefix(IGNORED);
+        if source.is_rust() && ignored.is_some_and(|rest| !rest.contains('"')) {
+            complain(
+                "an ignored test says why: `./dev test --all` runs it, the usual run does not"
+                    .into(),
+            );
         }
         let sleeps = SLEEPS.iter().any(|call| line.contains(call)) && !is_comment(line);
-        let paced = line.contains(PACED) || before.contains(PACED);
+        let paced = recent.iter().any(|line| starts_loop(line))
+            || line.contains(PACED)
+            || recent.last().is_some_and(|line| line.contains(PACED));
         if sleeps && !paced && tests_from.is_some_and(|from| number >= from) {
             complain(format!(
                 "a test that sleeps is slow or flaky: wait for the event, drive virtual time, or say \
                  what real time it needs by `{PACED} why` on the line before"
             ));
         }
-        before = line;
+        recent.push(line);
+        let surplus = recent.len().saturating_sub(LOOP_REACH);
+        recent.drain(..surplus);
     }
     found
+}
+
+/// A sleep in a loop paces something or waits for a condition.
+fn starts_loop(line: &str) -> bool {
+    let line = line.trim_start();
+    ["while ", "for ", "loop {"].iter().any(|word| line.starts_with(word)) && line.ends_with('{')
 }
 
 fn is_comment(line: &str) -> bool {
