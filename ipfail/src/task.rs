@@ -234,7 +234,7 @@ impl Task {
                 return Some(self.change(changes, before, purpose));
             }
             Output::Send { index, frame, before } => self.send(index, &frame, before),
-            Output::LookAround { ip, index } => return Some(self.look_around(ip, index)),
+            Output::LookAround { ips, index } => return Some(self.look_around(ips, index)),
             Output::Resync => match self.snapshot() {
                 Ok(snapshot) => return Some(snapshot),
                 Err(error) => self.publish(Event::KernelRefused { what: error.whole() }),
@@ -284,11 +284,14 @@ impl Task {
         }
     }
 
-    fn look_around(&mut self, ip: IpAddr, index: IfIndex) -> Input {
+    fn look_around(&mut self, ips: Vec<IpAddr>, index: IfIndex) -> Input {
+        let Some(like) = ips.first().copied() else {
+            return Input::Around { ips, gateways: Vec::new(), neighbours: Vec::new() };
+        };
         // Whom to ask is a nicety: where the kernel does not tell, fewer are asked.
-        let gateway = self.netlink.default_gateway(index, ip).unwrap_or_default();
-        let neighbours = self.netlink.neighbours(index, ip).unwrap_or_default();
-        Input::Around { ip, gateways: gateway.into_iter().collect(), neighbours }
+        let gateway = self.netlink.default_gateway(index, like).unwrap_or_default();
+        let neighbours = self.netlink.neighbours(index, like).unwrap_or_default();
+        Input::Around { ips, gateways: gateway.into_iter().collect(), neighbours }
     }
 
     fn end_connections(&self, ips: Vec<IpAddr>) {

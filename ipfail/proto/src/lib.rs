@@ -28,6 +28,6 @@ pub use conflict::{ConflictWatch, DEFEND_INTERVAL, Reaction};
 pub use event::{Confirmation, Event, Lease, VipState, VipStatus};
 pub use nic::NicError;
 pub use outcome::{OcfCode, Outcome, Reason};
-pub use pace::Pacer;
+pub use pace::{Pacer, Urgency};
 pub use params::{IpParams, PROTOCOL_TAG, ParamError, ParamErrors, parse};
 pub use view::{View, is_up};

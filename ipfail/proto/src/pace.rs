@@ -1,7 +1,6 @@
-//! Pacing of announcements on one interface: a token bucket and a queue without doubles.
+//! Pacing of frames on one interface: a token bucket and queues without doubles.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::net::IpAddr;
 use std::time::Duration;
 
 use haven_base::Instant;
@@ -9,23 +8,33 @@ use haven_base::Instant;
 /// Frames that may leave at once, as a share of a second's worth.
 const DEPTH_SHARE: u32 = 4;
 
+/// What goes first when not everything may go.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Urgency {
+    /// The first announcement of an address: it ends an outage.
+    First,
+    /// A question from an address: its answer ends the announcing.
+    Question,
+    /// An announcement that repeats another.
+    Repeat,
+}
+
 /// Lets at most `rate` frames a second pass, a quarter of that at once.
 ///
-/// Each address waits in the queue at most once, so the queue is no longer than the list of addresses.
-/// Addresses that have never been announced go before repetitions: a takeover of hundreds of addresses
-/// reaches each of them before any is announced twice.
+/// Each frame wanted waits in the queue at most once, so the queue is no longer than the list of things
+/// there are to send. Within one [`Urgency`] the order is that of the requests: a takeover of hundreds of
+/// addresses reaches each of them before any is announced twice.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Pacer {
+pub struct Pacer<T> {
     interval: Duration,
     depth: u32,
     tokens: u32,
     counted: Instant,
-    first: VecDeque<IpAddr>,
-    repeats: VecDeque<IpAddr>,
-    queued: BTreeSet<IpAddr>,
+    waiting: [VecDeque<T>; 3],
+    queued: BTreeSet<T>,
 }
 
-impl Pacer {
+impl<T: Ord + Clone> Pacer<T> {
     /// A full bucket for `rate` frames a second; a rate of 0 counts as 1.
     #[must_use]
     pub fn new(rate: u32, now: Instant) -> Self {
@@ -36,37 +45,39 @@ impl Pacer {
             depth,
             tokens: depth,
             counted: now,
-            first: VecDeque::new(),
-            repeats: VecDeque::new(),
+            waiting: [VecDeque::new(), VecDeque::new(), VecDeque::new()],
             queued: BTreeSet::new(),
         }
     }
 
-    /// Ask for one frame of `ip`; a second request before the first has passed changes nothing.
-    pub fn request(&mut self, ip: IpAddr, never_announced: bool) {
-        if self.queued.insert(ip) {
-            if never_announced { self.first.push_back(ip) } else { self.repeats.push_back(ip) }
+    /// Ask for one frame; a second request before the first has passed changes nothing.
+    pub fn request(&mut self, wanted: T, urgency: Urgency) {
+        if self.queued.insert(wanted.clone()) {
+            self.waiting[urgency as usize].push_back(wanted);
         }
     }
 
-    /// Forget a request of `ip`.
-    pub fn cancel(&mut self, ip: IpAddr) {
-        if self.queued.remove(&ip) {
-            self.first.retain(|other| *other != ip);
-            self.repeats.retain(|other| *other != ip);
+    /// Forget the requests that `pick` picks.
+    pub fn cancel(&mut self, pick: impl Fn(&T) -> bool) {
+        if self.queued.is_empty() {
+            return;
+        }
+        self.queued.retain(|wanted| !pick(wanted));
+        for queue in &mut self.waiting {
+            queue.retain(|wanted| !pick(wanted));
         }
     }
 
-    /// The next address whose frame may leave now.
-    pub fn pass(&mut self, now: Instant) -> Option<IpAddr> {
+    /// The next frame that may leave now.
+    pub fn pass(&mut self, now: Instant) -> Option<T> {
         self.refill(now);
         if self.tokens == 0 {
             return None;
         }
-        let ip = self.first.pop_front().or_else(|| self.repeats.pop_front())?;
-        self.queued.remove(&ip);
+        let wanted = self.waiting.iter_mut().find_map(VecDeque::pop_front)?;
+        self.queued.remove(&wanted);
         self.tokens -= 1;
-        Some(ip)
+        Some(wanted)
     }
 
     /// When [`Pacer::pass`] is worth calling again; none while nothing waits.
@@ -80,15 +91,15 @@ impl Pacer {
         let earned = u32::try_from(passed).unwrap_or(u32::MAX);
         if earned > 0 {
             self.tokens = self.tokens.saturating_add(earned).min(self.depth);
-            self.counted =
-                if self.tokens == self.depth { now } else { self.counted + self.interval * earned };
+            let full = self.tokens == self.depth;
+            self.counted = if full { now } else { self.counted + self.interval * earned };
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
 
@@ -104,7 +115,7 @@ mod tests {
     fn five_hundred_first_announcements_take_a_quarter_second() {
         let mut pacer = Pacer::new(1000, ms(0));
         for n in 0..500 {
-            pacer.request(ip(n), true);
+            pacer.request(ip(n), Urgency::First);
         }
         let mut sent = Vec::new();
         let mut now = ms(0);
@@ -122,9 +133,9 @@ mod tests {
     #[test]
     fn first_announcements_overtake_repeats_and_doubles_count_once() {
         let mut pacer = Pacer::new(4, ms(0));
-        pacer.request(ip(1), false);
-        pacer.request(ip(2), true);
-        pacer.request(ip(1), false);
+        pacer.request(ip(1), Urgency::Repeat);
+        pacer.request(ip(2), Urgency::First);
+        pacer.request(ip(1), Urgency::Repeat);
         assert_eq!(pacer.pass(ms(0)), Some(ip(2)));
         assert_eq!(pacer.pass(ms(0)), None, "the bucket is empty");
         assert_eq!(pacer.deadline(), Some(ms(250)));
@@ -136,8 +147,8 @@ mod tests {
     #[test]
     fn a_cancelled_request_never_passes() {
         let mut pacer = Pacer::new(1000, ms(0));
-        pacer.request(ip(1), true);
-        pacer.cancel(ip(1));
+        pacer.request(ip(1), Urgency::First);
+        pacer.cancel(|other| *other == ip(1));
         assert_eq!(pacer.pass(ms(0)), None);
     }
 
@@ -146,7 +157,7 @@ mod tests {
         let mut pacer = Pacer::new(100, ms(0));
         let mut sent = 0;
         for t in 0..10_000 {
-            pacer.request(ip(1), false);
+            pacer.request(ip(1), Urgency::Repeat);
             sent += u32::from(pacer.pass(ms(t)).is_some());
         }
         assert!((1000..=1026).contains(&sent), "{sent}");

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use haven_base::{Address, AddressChange, AddressFlags, Lifetime};
 use haven_host::netlink::Netlink;
 use haven_ipfail::{AgentConfig, Event, IpAgent, IpParams, ProvenByLease, parse};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -229,7 +230,29 @@ pub(crate) async fn event<T>(
 
 /// The protocol tag of `ip` on the host, by a netlink socket of the test's own. To be called on a thread
 /// in the host's namespace.
-pub(crate) fn address(ip: &str) -> Option<haven_base::Address> {
+pub(crate) fn address(ip: &str) -> Option<Address> {
     let ip: std::net::IpAddr = ip.parse().unwrap();
     Netlink::open().unwrap().addresses().unwrap().into_iter().find(|address| address.ip == ip)
+}
+
+/// Put an address with the agent's tag on an interface, as a killed agent leaves it. To be called on a
+/// thread in the host's namespace.
+pub(crate) fn leave_behind(cidr: &str, dev: &str) {
+    let (ip, prefix_len) = cidr.split_once('/').unwrap();
+    let mut netlink = Netlink::open().unwrap();
+    let links = netlink.links().unwrap();
+    let address = Address {
+        index: links.iter().find(|link| link.name == dev).unwrap().index,
+        ip: ip.parse().unwrap(),
+        prefix_len: prefix_len.parse().unwrap(),
+        broadcast: None,
+        label: None,
+        flags: AddressFlags::default(),
+        protocol: haven_ipfail::PROTOCOL_TAG,
+        valid: Lifetime::Forever,
+        preferred: Lifetime::Forever,
+    };
+    for result in netlink.change(&[AddressChange::Set(address)]) {
+        result.unwrap();
+    }
 }

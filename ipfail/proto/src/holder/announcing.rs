@@ -2,15 +2,18 @@
 
 use std::net::IpAddr;
 
-use haven_base::{IfIndex, Instant, MacAddr, Neighbour};
+use haven_base::{IfIndex, Instant, Link, MacAddr, Neighbour};
 
-use super::{Holder, Output, Phase};
+use super::{Holder, Output, Phase, Wanted};
 use crate::announce;
 use crate::conflict::Reaction;
 use crate::event::Event;
 use crate::frame::Frame;
 use crate::outcome::Reason;
-use crate::pace::Pacer;
+use crate::pace::{Pacer, Urgency};
+
+/// Questions of one round for all addresses that begin together, while there are fewer addresses.
+const QUESTIONS_AT_ONCE: usize = 64;
 
 impl Holder {
     /// Step one announcer and carry its wishes on.
@@ -22,6 +25,7 @@ impl Holder {
         input: announce::Input,
         out: &mut Vec<Output>,
     ) {
+        self.touch(resource);
         let Some(vip) = self.resources.get_mut(resource).and_then(|held| held.vips.get_mut(&ip))
         else {
             return;
@@ -29,11 +33,14 @@ impl Holder {
         let index = vip.place.index;
         for wish in vip.announcer.step(now, input) {
             match wish {
-                announce::Output::Announce => self.request(now, index, ip, out),
+                announce::Output::Announce => self.announce(now, index, ip, out),
                 announce::Output::FindTargets => {
-                    self.look.insert(ip, index);
+                    self.look.entry((index, ip.is_ipv4())).or_default().push(ip);
                 }
-                announce::Output::Ask(target) => self.ask(resource, ip, index, &target, out),
+                announce::Output::Ask(target) => {
+                    let wanted = Wanted::Question { vip: ip, target: target.ip, mac: target.mac };
+                    self.request(now, index, wanted, Urgency::Question, out);
+                }
                 announce::Output::BurstEnded => self.burst_ended(now, resource, out),
                 announce::Output::Unverified { asked } => {
                     out.push(Output::Event(Event::AnnounceUnverified { ip, asked }));
@@ -46,52 +53,59 @@ impl Holder {
     }
 
     /// Queue one announcement of `ip` and let pass what may.
-    fn request(&mut self, now: Instant, index: IfIndex, ip: IpAddr, out: &mut Vec<Output>) {
+    fn announce(&mut self, now: Instant, index: IfIndex, ip: IpAddr, out: &mut Vec<Output>) {
+        let held = self.owners.get(&ip).and_then(|resource| self.resources.get(resource));
+        let first = held.and_then(|held| held.vips.get(&ip)).is_some_and(|vip| vip.announced == 0);
+        let urgency = if first { Urgency::First } else { Urgency::Repeat };
+        self.request(now, index, Wanted::Announcement(ip), urgency, out);
+    }
+
+    fn request(
+        &mut self,
+        now: Instant,
+        index: IfIndex,
+        wanted: Wanted,
+        urgency: Urgency,
+        out: &mut Vec<Output>,
+    ) {
         if !self.view.is_usable(index) {
             // A link that comes up announces everything again.
             return;
         }
-        let first = self.owners.get(&ip).and_then(|resource| self.resources.get(resource));
-        let first = first.and_then(|held| held.vips.get(&ip)).is_some_and(|vip| vip.announced == 0);
         let rate = self.config.garp_rate;
-        self.pacers.entry(index).or_insert_with(|| Pacer::new(rate, now)).request(ip, first);
+        let pacer = self.pacers.entry(index).or_insert_with(|| Pacer::new(rate, now));
+        pacer.request(wanted, urgency);
         self.let_pass(now, index, out);
     }
 
     /// Send what the pacer of an interface lets pass now.
     pub(super) fn let_pass(&mut self, now: Instant, index: IfIndex, out: &mut Vec<Output>) {
-        let Some(link) = self.view.link(index) else {
+        let Some(link) = self.view.link(index).cloned() else {
             self.pacers.remove(&index);
             return;
         };
-        let (mac, router) = (link.mac, link.ipv6_forwarding);
-        while let Some(ip) = self.pacers.get_mut(&index).and_then(|pacer| pacer.pass(now)) {
-            let Some(held) = self.owners.get(&ip).and_then(|r| self.resources.get_mut(r)) else {
-                continue;
-            };
-            let (Some(vip), Some(mac)) = (held.vips.get_mut(&ip), mac) else { continue };
-            let frame = Frame::announcement(ip, mac, vip.announced, router).encode();
-            vip.announced += 1;
-            let lease = held.lease.as_ref();
-            let before = lease.map(|l| self.leases.get(&l.group).copied().unwrap_or(l.end));
-            out.push(Output::Send { index, frame, before });
+        while let Some(wanted) = self.pacers.get_mut(&index).and_then(|pacer| pacer.pass(now)) {
+            out.extend(self.frame(&link, wanted));
         }
     }
 
-    fn ask(
-        &self,
-        resource: &str,
-        ip: IpAddr,
-        index: IfIndex,
-        target: &announce::Target,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(mac) = self.view.link(index).and_then(|link| link.mac) else { return };
-        let Some(frame) = Frame::question(ip, mac, target.ip, target.mac) else { return };
-        let before = self.resources.get(resource).and_then(|held| self.lease_end(held));
-        if self.view.is_usable(index) {
-            out.push(Output::Send { index, frame: frame.encode(), before });
-        }
+    fn frame(&mut self, link: &Link, wanted: Wanted) -> Option<Output> {
+        let ip = wanted.vip();
+        let mac = link.mac?;
+        let held = self.owners.get(&ip).and_then(|owner| self.resources.get_mut(owner))?;
+        let vip = held.vips.get_mut(&ip)?;
+        let frame = match wanted {
+            Wanted::Announcement(_) => {
+                vip.announced += 1;
+                Frame::announcement(ip, mac, vip.announced - 1, link.ipv6_forwarding)
+            }
+            Wanted::Question { target, mac: target_mac, .. } => {
+                Frame::question(ip, mac, target, target_mac)?
+            }
+        };
+        let lease = held.lease.as_ref();
+        let before = lease.map(|l| self.leases.get(&l.group).copied().unwrap_or(l.end));
+        Some(Output::Send { index: link.index, frame: frame.encode(), before })
     }
 
     fn burst_ended(&mut self, now: Instant, resource: &str, out: &mut Vec<Output>) {
@@ -105,17 +119,22 @@ impl Holder {
     pub(super) fn on_around(
         &mut self,
         now: Instant,
-        ip: IpAddr,
+        ips: &[IpAddr],
         gateways: &[IpAddr],
         neighbours: &[Neighbour],
         out: &mut Vec<Output>,
     ) {
-        let Some(resource) = self.owners.get(&ip).cloned() else { return };
-        let Some(held) = self.resources.get(&resource) else { return };
-        let ours = |other: IpAddr| !self.view.places(other).is_empty();
-        let configured = &held.params.verify_targets;
-        let targets = announce::targets(ip, configured, gateways, neighbours, &ours);
-        self.announcer_step(now, &resource, ip, announce::Input::Targets(targets), out);
+        // Many addresses on one interface share its path: each asks fewer stations.
+        let each = (QUESTIONS_AT_ONCE / ips.len().max(1)).max(1);
+        for ip in ips {
+            let Some(resource) = self.owners.get(ip).cloned() else { continue };
+            let Some(held) = self.resources.get(&resource) else { continue };
+            let ours = |other: IpAddr| !self.view.places(other).is_empty();
+            let configured = &held.params.verify_targets;
+            let mut targets = announce::targets(*ip, configured, gateways, neighbours, &ours);
+            targets.truncate(each);
+            self.announcer_step(now, &resource, *ip, announce::Input::Targets(targets), out);
+        }
     }
 
     pub(super) fn announce_again(&mut self, now: Instant, ip: IpAddr, out: &mut Vec<Output>) {
@@ -174,6 +193,7 @@ impl Holder {
         mac: MacAddr,
         out: &mut Vec<Output>,
     ) {
+        self.touch(resource);
         let Some(held) = self.resources.get_mut(resource) else { return };
         let Some(vip) = held.vips.get_mut(&ip) else { return };
         for reaction in vip.watch.claim(now, mac) {
@@ -203,7 +223,7 @@ impl Holder {
                 out.push(Output::Event(event));
                 self.note_move(now, ip, out);
             }
-            Reaction::Defend => self.request(now, index, ip, out),
+            Reaction::Defend => self.announce(now, index, ip, out),
             Reaction::Yield => {
                 let text = duplicate(ip, mac, &dev);
                 self.give_up(resource, Reason::DuplicateSeen { mac }, text, out);

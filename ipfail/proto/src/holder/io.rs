@@ -105,13 +105,13 @@ pub enum Input {
         /// One entry per change: none when the kernel did it.
         refusals: Vec<Option<Refusal>>,
     },
-    /// Who is around an address, in reply to [`Output::LookAround`].
+    /// Who is around some addresses, in reply to [`Output::LookAround`].
     Around {
-        /// The address.
-        ip: IpAddr,
-        /// Next hops of default routes by its interface.
+        /// The addresses, as asked.
+        ips: Vec<IpAddr>,
+        /// Next hops of default routes by their interface.
         gateways: Vec<IpAddr>,
-        /// Neighbours known on its interface.
+        /// Neighbours known on their interface.
         neighbours: Vec<Neighbour>,
     },
     /// A peer returned or a partition healed: announce everything again.
@@ -187,11 +187,11 @@ pub enum Output {
         /// The lease's end; none without a lease.
         before: Option<Instant>,
     },
-    /// Say who is around an address: [`Input::Around`].
+    /// Say who is around these addresses: [`Input::Around`].
     LookAround {
-        /// The address.
-        ip: IpAddr,
-        /// Its interface.
+        /// The addresses, all of one family.
+        ips: Vec<IpAddr>,
+        /// Their interface.
         index: IfIndex,
     },
     /// Read everything the kernel has: [`Input::Snapshot`].

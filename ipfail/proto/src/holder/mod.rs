@@ -26,11 +26,11 @@ mod watching;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use haven_base::{Address, IfIndex, Instant, Rng, Route};
+use haven_base::{Address, IfIndex, Instant, MacAddr, Rng, Route};
 
 pub use io::{Input, Output, Purpose, Refusal, RequestId};
 
@@ -70,12 +70,32 @@ pub struct Holder {
     resources: BTreeMap<String, Held>,
     owners: BTreeMap<IpAddr, String>,
     leases: BTreeMap<String, Instant>,
-    pacers: BTreeMap<IfIndex, Pacer>,
+    pacers: BTreeMap<IfIndex, Pacer<Wanted>>,
+    /// When resources are due, soonest first, and the same by resource.
+    timers: BTreeSet<(Instant, String)>,
+    armed: BTreeMap<String, Instant>,
+    /// Resources whose deadline the step at hand may have moved.
+    touched: BTreeSet<String>,
     moves: BTreeMap<IpAddr, VecDeque<Instant>>,
     reconcile_at: Option<Instant>,
     /// Addresses whose surroundings the step at hand wants to know.
-    look: BTreeMap<IpAddr, IfIndex>,
+    look: BTreeMap<(IfIndex, bool), Vec<IpAddr>>,
     resync: bool,
+}
+
+/// A frame that waits for its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Wanted {
+    Announcement(IpAddr),
+    Question { vip: IpAddr, target: IpAddr, mac: Option<MacAddr> },
+}
+
+impl Wanted {
+    const fn vip(&self) -> IpAddr {
+        match self {
+            Self::Announcement(ip) | Self::Question { vip: ip, .. } => *ip,
+        }
+    }
 }
 
 /// One resource that was started and not stopped.
@@ -136,6 +156,9 @@ impl Holder {
             owners: BTreeMap::new(),
             leases: BTreeMap::new(),
             pacers: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            armed: BTreeMap::new(),
+            touched: BTreeSet::new(),
             moves: BTreeMap::new(),
             reconcile_at: None,
             look: BTreeMap::new(),
@@ -173,8 +196,8 @@ impl Holder {
             Input::Changed { purpose, changes, refusals } => {
                 self.on_changed(now, purpose, &changes, &refusals, &mut out);
             }
-            Input::Around { ip, gateways, neighbours } => {
-                self.on_around(now, ip, &gateways, &neighbours, &mut out);
+            Input::Around { ips, gateways, neighbours } => {
+                self.on_around(now, &ips, &gateways, &neighbours, &mut out);
             }
             Input::PeerReturned => self.announce_all_again(now, &mut out),
             Input::Announce { ip } => self.announce_again(now, ip, &mut out),
@@ -182,10 +205,13 @@ impl Holder {
         self.tick(now, &mut out);
         // Last: nobody waits for it, and whoever waits for a reply has it by now.
         let look = std::mem::take(&mut self.look);
-        out.extend(look.into_iter().map(|(ip, index)| Output::LookAround { ip, index }));
+        let around = |((index, _), ips)| Output::LookAround { ips, index };
+        out.extend(look.into_iter().map(around));
         if std::mem::take(&mut self.resync) {
             out.push(Output::Resync);
         }
+        self.arm();
+        debug_assert!(self.deadline().is_none_or(|at| at > now), "a tick must not spin");
         out
     }
 
@@ -193,7 +219,7 @@ impl Holder {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let pacers = self.pacers.values().filter_map(Pacer::deadline);
-        let held = self.resources.values().filter_map(Held::deadline);
+        let held = self.timers.first().map(|(at, _)| *at);
         pacers.chain(held).chain(self.reconcile_at).min()
     }
 
@@ -244,6 +270,33 @@ impl Holder {
     fn lease_end(&self, held: &Held) -> Option<Instant> {
         let lease = held.lease.as_ref()?;
         Some(self.leases.get(&lease.group).copied().unwrap_or(lease.end))
+    }
+
+    /// The step at hand may move this resource's deadline.
+    fn touch(&mut self, resource: &str) {
+        if !self.touched.contains(resource) {
+            self.touched.insert(resource.to_owned());
+        }
+    }
+
+    /// Bring the timers of touched resources up to date.
+    fn arm(&mut self) {
+        for resource in std::mem::take(&mut self.touched) {
+            let due = self.resources.get(&resource).and_then(Held::deadline);
+            let was = match due {
+                Some(at) => self.armed.insert(resource.clone(), at),
+                None => self.armed.remove(&resource),
+            };
+            if was == due {
+                continue;
+            }
+            if let Some(at) = was {
+                self.timers.remove(&(at, resource.clone()));
+            }
+            if let Some(at) = due {
+                self.timers.insert((at, resource));
+            }
+        }
     }
 
     /// How `ip` of a resource should look in the kernel; none while it has no place.

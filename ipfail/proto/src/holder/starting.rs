@@ -1,6 +1,6 @@
 //! Start, stop, cleanup: everything a request sets in motion, and the kernel's answers.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -108,6 +108,7 @@ impl Holder {
         placement: Placement,
         out: &mut Vec<Output>,
     ) {
+        self.touch(resource);
         match placement {
             Placement::Pending(nic) => {
                 let Some(held) = self.resources.get_mut(resource) else { return };
@@ -162,6 +163,7 @@ impl Holder {
 
     /// The next probe, or the end of probing.
     pub(super) fn probe(&mut self, now: Instant, resource: &str, out: &mut Vec<Output>) {
+        self.touch(resource);
         let Some(held) = self.resources.get_mut(resource) else { return };
         let Phase::Probing { next, sent } = &mut held.phase else { return };
         if *next > now {
@@ -291,6 +293,7 @@ impl Holder {
 
     /// The addresses are in the kernel: announce at once those that answer already.
     fn added(&mut self, now: Instant, resource: &str, out: &mut Vec<Output>) {
+        self.touch(resource);
         let Some(held) = self.resources.get_mut(resource) else { return };
         let checks = held.lease.is_none() && !held.params.nodad;
         let mut ready = Vec::new();
@@ -339,6 +342,7 @@ impl Holder {
         ip: IpAddr,
         out: &mut Vec<Output>,
     ) {
+        self.touch(resource);
         let Some(held) = self.resources.get_mut(resource) else { return };
         let Some(vip) = held.vips.get_mut(&ip).filter(|vip| vip.checking) else { return };
         vip.checking = false;
@@ -372,6 +376,7 @@ impl Holder {
         text: String,
         out: &mut Vec<Output>,
     ) {
+        self.touch(resource);
         let Some(held) = self.resources.get_mut(resource) else { return };
         let places: Vec<(IpAddr, Place)> =
             held.vips.iter().map(|(ip, vip)| (*ip, vip.place)).collect();
@@ -385,9 +390,7 @@ impl Holder {
             }
             held.phase = Phase::Lost { reason: reason.clone(), text: text.clone() };
             held.renew_at = None;
-            for ip in &params.ips {
-                self.pacers.values_mut().for_each(|pacer| pacer.cancel(*ip));
-            }
+            self.cancel(&params.ips);
         }
         let changes =
             if added { plan::take_away(&params, &self.view, &places) } else { Vec::new() };
@@ -424,8 +427,6 @@ impl Holder {
         let changes = plan::take_away(params, &self.view, &places);
         let purpose = Purpose::Stop { id: Some(id), resource };
         out.push(Output::Change { changes, before: None, purpose });
-        // Removing a primary IPv4 address takes the secondary ones of its network along.
-        self.resync = !self.resources.is_empty();
     }
 
     fn stopped(
@@ -496,13 +497,22 @@ impl Holder {
         out.push(Output::Cleaned { id, result });
     }
 
+    /// Nothing that waits is sent for these addresses any more.
+    fn cancel(&mut self, ips: &[IpAddr]) {
+        let gone: BTreeSet<&IpAddr> = ips.iter().collect();
+        for pacer in self.pacers.values_mut() {
+            pacer.cancel(|wanted| gone.contains(&wanted.vip()));
+        }
+    }
+
     /// Forget a resource and all that waits for it; its addresses stay in the kernel.
     pub(super) fn forget(&mut self, resource: &str) -> Option<Held> {
         let held = self.resources.remove(resource)?;
+        self.touch(resource);
         for ip in &held.params.ips {
             self.owners.remove(ip);
-            self.pacers.values_mut().for_each(|pacer| pacer.cancel(*ip));
         }
+        self.cancel(&held.params.ips);
         if let Some(lease) = &held.lease
             && !self
                 .resources

@@ -106,6 +106,7 @@ impl Holder {
             .map(|(resource, _)| resource.clone())
             .collect();
         for resource in hit {
+            self.touch(&resource);
             let Some(held) = self.resources.get_mut(&resource) else { continue };
             held.vips.clear();
             held.renew_at = None;
@@ -270,6 +271,7 @@ impl Holder {
 
     /// Write the lifetimes of a resource anew, if its lease still holds.
     fn renew(&mut self, now: Instant, resource: &str, out: &mut Vec<Output>) {
+        self.touch(resource);
         let Some(held) = self.resources.get_mut(resource) else { return };
         held.renew_at = Some(now + RENEW_INTERVAL);
         let Some(held) = self.resources.get(resource) else { return };
@@ -387,11 +389,12 @@ impl Holder {
 
     /// Everything that is due.
     pub(super) fn tick(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.arm();
         let due: Vec<String> = self
-            .resources
+            .timers
             .iter()
-            .filter(|(_, held)| held.deadline().is_some_and(|at| at <= now))
-            .map(|(resource, _)| resource.clone())
+            .take_while(|(at, _)| *at <= now)
+            .map(|(_, resource)| resource.clone())
             .collect();
         for resource in due {
             self.tick_resource(now, &resource, out);
@@ -407,6 +410,7 @@ impl Holder {
     }
 
     fn tick_resource(&mut self, now: Instant, resource: &str, out: &mut Vec<Output>) {
+        self.touch(resource);
         let Some(held) = self.resources.get(resource) else { return };
         match held.phase {
             Phase::Probing { .. } => self.probe(now, resource, out),
