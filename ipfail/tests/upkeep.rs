@@ -245,6 +245,7 @@ fn the_kernel_drops_the_address_when_the_lease_is_not_extended() {
         let (took, ()) = gone.await;
         println!("dropped by the kernel after {took:?}");
         assert!(took > Duration::from_millis(1500) && took < Duration::from_secs(6), "{took:?}");
+        // paced: that nothing happens takes time to see.
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert!(bed::address("192.0.2.10").is_none());
         // The lease is back: so is the address.

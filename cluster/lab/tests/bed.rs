@@ -219,14 +219,17 @@ fn the_measurement_sees_an_address_move_and_a_second_owner() {
         // that of a dead process, too, goes on sending from an IPv6 address that is gone.
         let datagrams = MeasureOptions { connect_interval: None, ..MeasureOptions::default() };
         let measuring = Measuring::start(&lab.bed, vip, datagrams).unwrap();
+        // paced: the client measures for a while before and after.
         std::thread::sleep(Duration::from_millis(300));
         address("n1", "del");
+        // paced: the outage that the report must show.
         std::thread::sleep(Duration::from_millis(100));
         address("n2", "add");
         forget();
         let served =
             |who: &str| cluster.owner(vip, Duration::from_secs(3)).unwrap().as_deref() == Some(who);
         assert!(wait::until(Duration::from_secs(5), Duration::from_millis(20), || served("n2")));
+        // paced: the client measures for a while before and after.
         std::thread::sleep(Duration::from_millis(300));
         let report = measuring.finish().unwrap();
         assert_eq!(report.ownership.overlaps, [], "{}", report.table());
@@ -238,12 +241,14 @@ fn the_measurement_sees_an_address_move_and_a_second_owner() {
 
         // Two owners: n1 takes it as well, and the client turns to it and back.
         let measuring = Measuring::start(&lab.bed, vip, MeasureOptions::default()).unwrap();
+        // paced: the client measures for a while before and after.
         std::thread::sleep(Duration::from_millis(300));
         address("n1", "add");
         let hears = |place: &str| {
             let net = lab.bed.topology().node(place).unwrap().index;
             let mac = format!("neigh replace {vip} lladdr 02:68:76:00:01:{net:02x} dev client");
             namespace::ip_batch(Some(&client), &mac).unwrap();
+            // paced: the client sends to this node for a while.
             std::thread::sleep(Duration::from_millis(200));
         };
         ["n1", "n2", "n1"].into_iter().for_each(hears);

@@ -80,7 +80,9 @@ fn of_file(source: &Source) -> Vec<Complaint> {
 /// A sleep in a loop paces something or waits for a condition.
 fn starts_loop(line: &str) -> bool {
     let line = line.trim_start();
-    ["while ", "for ", "loop {"].iter().any(|word| line.starts_with(word)) && line.ends_with('{')
+    let starts =
+        ["while ", "for "].iter().any(|word| line.starts_with(word)) && line.ends_with('{');
+    starts || line.ends_with("loop {")
 }
 
 fn is_comment(line: &str) -> bool {
