@@ -275,7 +275,6 @@ impl Peer {
         match self.current.as_mut() {
             Some(current) if current.is_of(header) => {
                 let opened = open_once(current, now, header, prk, datagram)?;
-                self.streak.0 = 0;
                 fresh(header, local).map(|()| opened)
             }
             Some(current) if header.boot <= current.boot => {
@@ -302,14 +301,12 @@ impl Peer {
             let mut session = Session::new(now, header, seal);
             let payload = open_once(&mut session, now, header, prk, datagram)?;
             self.candidate = Some(session);
-            self.candidate_heard(now);
             return self.promote(now, header, local).map(|()| payload);
         }
         let Some(candidate) = self.candidate.as_mut() else {
             return Err(Rejected::NotFresh(from));
         };
         let payload = open_once(candidate, now, header, prk, datagram)?;
-        self.candidate_heard(now);
         self.promote(now, header, local).map(|()| payload)
     }
 
@@ -336,7 +333,6 @@ impl Peer {
             Ok(()) => {
                 if let Some(mut session) = self.candidate.take() {
                     session.since = now;
-                    self.streak.0 = 0;
                     if let Some(earlier) = self.current.replace(session) {
                         self.other = Some(earlier);
                     }

@@ -159,8 +159,6 @@ pub(crate) struct Peer {
     pub(crate) current: Option<Session>,
     /// A later life that is authentic and has not proved that yet: perhaps recorded frames.
     pub(crate) candidate: Option<Session>,
-    /// How often the candidate was heard, and when last, since the current life was.
-    pub(crate) streak: (u32, Instant),
     /// An earlier or parallel life, kept to tell a late frame from a second process.
     pub(crate) other: Option<Session>,
     pub(crate) allowance: Allowance,
@@ -173,7 +171,6 @@ impl Peer {
         Self {
             current: None,
             candidate: None,
-            streak: (0, Instant::ZERO),
             other: None,
             allowance: Allowance::full(now),
             counters: [0; LINKS],
@@ -182,27 +179,11 @@ impl Peer {
 
     /// The boot id to stamp on frames to this peer; 0 when none is known.
     ///
-    /// A node that restarted must soon find its new boot id on our frames. A second process under the
-    /// same id must not, as long as the accepted one is alive: so the candidate's is used only after
-    /// it was heard [`STREAK`] times without a sign of the current life.
+    /// Never that of a candidate beside a current life: a node that restarted learns our boot id from
+    /// frames stamped with its earlier one and shows it, and then it is the current life; a second
+    /// process that does not hear us must not take the frames of the one that does.
     pub(crate) fn stamp(&self) -> BootId {
-        match (&self.current, &self.candidate) {
-            (Some(current), None) => current.boot,
-            (Some(current), Some(_)) if self.streak.0 < STREAK => current.boot,
-            (_, Some(candidate)) => candidate.boot,
-            (None, None) => BootId(0),
-        }
-    }
-
-    /// Counts a frame of the candidate; copies of one beat on several links count once.
-    pub(crate) fn candidate_heard(&mut self, now: Instant) {
-        if self.streak.0 == 0 || now.since(self.streak.1) >= STREAK_GAP {
-            self.streak = (self.streak.0.saturating_add(1), now);
-        }
+        let known = self.current.as_ref().or(self.candidate.as_ref());
+        known.map_or(BootId(0), |session| session.boot)
     }
 }
-
-/// See [`Peer::stamp`].
-const STREAK: u32 = 3;
-/// Frames closer together than this count as one.
-const STREAK_GAP: Duration = Duration::from_millis(5);

@@ -170,7 +170,7 @@ fn frames_recorded_before_a_restart_of_the_receiver_are_worth_nothing_after_it()
 }
 
 #[test]
-fn a_restarted_sender_is_taken_up_within_three_beats_and_its_old_frames_are_refused() {
+fn a_restarted_sender_is_taken_up_within_two_beats_and_its_old_frames_are_refused() {
     let (mut a, mut b) = pair();
     let recorded = sealed(&mut a, 2, 0, b"beat");
     let mut a = node(1, 11, 101);
@@ -182,7 +182,7 @@ fn a_restarted_sender_is_taken_up_within_three_beats_and_its_old_frames_are_refu
             accepted = accepted.or(Some(beat));
         }
     }
-    assert!(accepted.unwrap() <= 3, "{accepted:?}");
+    assert!(accepted.unwrap() <= 1, "{accepted:?}");
     assert_eq!(b.peer_boot(NodeId(1)), Some(BootId(11)));
     assert_eq!(b.open(at(200), &mut recorded.clone()), Err(Rejected::StaleBoot(NodeId(1))));
 }
