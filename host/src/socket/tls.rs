@@ -160,34 +160,37 @@ pub fn names(certificate: &[u8]) -> Result<Vec<String>, TlsError> {
 
 /// What a failed handshake means for people; `None` when the error has nothing to do with certificates.
 #[must_use]
+#[allow(clippy::wildcard_enum_match_arm, reason = "the others speak for themselves")]
 pub fn explain(error: &io::Error) -> Option<&'static str> {
-    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-    let rustls::Error::InvalidCertificate(problem) = error else {
-        return match error {
-            rustls::Error::AlertReceived(AlertDescription::UnknownCA) => {
-                Some("the other side belongs to another cluster")
-            }
-            rustls::Error::AlertReceived(AlertDescription::CertificateExpired) => {
-                Some("the other side says that our certificate expired: compare both clocks")
-            }
-            _ => None,
-        };
-    };
-    Some(match problem {
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "the other side belongs to another cluster: its certificate is of another authority"
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::InvalidCertificate(problem) => explain_certificate(problem),
+        rustls::Error::AlertReceived(AlertDescription::UnknownCA) => {
+            Some("the other side belongs to another cluster")
         }
+        rustls::Error::AlertReceived(AlertDescription::CertificateExpired) => {
+            Some("the other side says that our certificate expired: compare both clocks")
+        }
+        _ => None,
+    }
+}
+
+#[allow(clippy::wildcard_enum_match_arm, reason = "the others speak for themselves")]
+fn explain_certificate(problem: &CertificateError) -> Option<&'static str> {
+    match problem {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => Some(
+            "the other side belongs to another cluster: its certificate is of another authority",
+        ),
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "its certificate expired, or this host's clock is wrong"
+            Some("its certificate expired, or this host's clock is wrong")
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "its certificate is not valid yet: this host's clock is late"
+            Some("its certificate is not valid yet: this host's clock is late")
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "another member than expected answers at this address"
+            Some("another member than expected answers at this address")
         }
-        _ => return None,
-    })
+        _ => None,
+    }
 }
 
 fn digest(bytes: &[u8]) -> [u8; 32] {

@@ -289,10 +289,10 @@ impl UdpLink {
         self.state = match open(&probe) {
             Ok(_) => LinkState::Bound,
             Err(Pending::DeviceMissing(_)) if socket.device().is_ok() => LinkState::Bound,
-            Err(pending) => LinkState::Pending(match pending {
-                Pending::AddressMissing(_) => Pending::AddressMissing(self.spec.local),
-                other => other,
-            }),
+            Err(Pending::AddressMissing(_)) => {
+                LinkState::Pending(Pending::AddressMissing(self.spec.local))
+            }
+            Err(pending) => LinkState::Pending(pending),
         };
     }
 

@@ -69,7 +69,12 @@ impl<A: Admission> JoinServer<A> {
             }
             Err(refused) => {
                 self.attempts().note(clocks().0, remote.ip(), &refused);
-                tracing::warn!(%name, %remote, reason = %refused, "refused to admit");
+                // Attempts are limited, and so are these lines.
+                if matches!(refused, Refused::TooManyAttempts { .. }) {
+                    tracing::debug!(%name, %remote, reason = %refused, "refused to admit");
+                } else {
+                    tracing::warn!(%name, %remote, reason = %refused, "refused to admit");
+                }
                 JoinReply::Refused(refused)
             }
         };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::server::TlsStream;
 
 use super::dial::describe;
@@ -67,11 +67,19 @@ async fn accept_all(
         let (shared, strangers) = (Arc::clone(shared), Arc::clone(strangers));
         tokio::spawn(async move {
             if let Err(error) = admit(&shared, stream, remote, permit, &strangers).await {
-                let reason = describe(&error);
-                // Nobody waits for this event; with a full queue it is only one refusal among many.
-                let _lost = shared.events.try_send(ChannelEvent::Refused { remote, reason });
+                refuse(&shared, remote, describe(&error));
             }
         });
+    }
+}
+
+/// Tells the owner, as often as that is worth it.
+fn refuse(shared: &Shared, remote: SocketAddr, reason: String) {
+    let due = lock(&shared.refusals).note(Instant::now(), remote.ip(), &reason);
+    if let Some(times) = due {
+        let event = ChannelEvent::Refused { remote, reason, times };
+        // Nobody waits for this event; with a full queue it is only one refusal among many.
+        let _lost = shared.events.try_send(event);
     }
 }
 
@@ -175,9 +183,9 @@ async fn read_frames(shared: Arc<Shared>, peer: String, boot: u64, stream: TlsSt
             Ok(None) => return,
             // A path that broke is the connecting side's business; a broken protocol is ours.
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                let Ok(remote) = remote else { return };
-                let reason = format!("{peer}: {}", describe(&error));
-                let _lost = shared.events.try_send(ChannelEvent::Refused { remote, reason });
+                if let Ok(remote) = remote {
+                    refuse(&shared, remote, format!("{peer}: {}", describe(&error)));
+                }
                 return;
             }
             Err(_) => return,

@@ -13,6 +13,7 @@
 mod accept;
 mod dial;
 mod frames;
+mod refusals;
 mod tcp;
 #[cfg(test)]
 pub(super) mod tests;
@@ -32,6 +33,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, server::TlsStream};
 pub use dial::connect_pinned;
 pub use frames::{FrameReader, MAX_FRAME, write_frame};
 
+use self::refusals::Refusals;
 use super::tls::{TlsError, TlsIdentity};
 
 /// Frames waiting for one connection.
@@ -107,6 +109,8 @@ pub enum ChannelEvent {
         remote: SocketAddr,
         /// Why.
         reason: String,
+        /// How often since this was told last; it is told once in ten seconds.
+        times: u64,
     },
 }
 
@@ -152,6 +156,7 @@ struct Shared {
     /// Address bound, or why not.
     listening: Mutex<Result<SocketAddr, String>>,
     rebind: Notify,
+    refusals: Mutex<Refusals>,
 }
 
 impl fmt::Debug for Shared {
@@ -216,6 +221,7 @@ impl Channel {
             joins: config.joins,
             listening: Mutex::new(Err("not bound yet".to_owned())),
             rebind: Notify::new(),
+            refusals: Mutex::default(),
         });
         let listener = tokio::spawn(accept::run(Arc::clone(&shared)));
         Ok((Self { shared, listener }, receiver))
