@@ -19,6 +19,8 @@ fn a_restart_costs_no_packet_and_finds_what_the_kernel_holds() {
         return;
     }
     let bed = Bed::new();
+    // The kernel stops a device's queues for a moment when its first `clsact` is made, whoever makes it.
+    bed.node.run("tc qdisc add dev lan0 clsact");
     let server = bed.node.within(|| UdpSocket::bind((VIP4, 7000)).unwrap());
     let client = bed.client.within(|| UdpSocket::bind((CLIENT4, 0)).unwrap());
     server.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
