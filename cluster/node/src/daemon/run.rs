@@ -189,8 +189,8 @@ impl Daemon {
                     self.step(Input::PeerReset(node));
                 }
             }
-            ChannelEvent::Refused { remote, reason } => {
-                tracing::warn!("a connection from {remote} was refused: {reason}");
+            ChannelEvent::Refused { remote, reason, times } => {
+                tracing::warn!("a connection from {remote} was refused: {reason} ({times} times)");
             }
         }
     }
