@@ -33,7 +33,11 @@ impl Controller {
         let findings = match text {
             None => self.judged(&self.state.cib),
             Some(text) => match self.read(text, format, mode) {
-                Ok(loaded) => self.judged(&loaded.cib),
+                Ok(loaded) => {
+                    let mut judged = crm::verify(&loaded.cib, &self.facts());
+                    loaded.locate(&mut judged);
+                    judged.into_iter().map(finding).collect()
+                }
                 Err(findings) => findings,
             },
         };

@@ -28,7 +28,7 @@ const SLEEPS: [&str; 2] = [concat!("sle", "ep("), concat!("sleep_", "until(")];
 const PACED: &str = "// paced:";
 
 /// How many lines before a sleep the loop that it paces may start.
-const LOOP_REACH: usize = 5;
+const LOOP_REACH: usize = 8;
 
 pub(super) fn complaints(sources: &[Source]) -> Vec<Complaint> {
     sources.iter().flat_map(of_file).collect()

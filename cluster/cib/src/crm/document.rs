@@ -87,6 +87,12 @@ impl Object {
         }
     }
 
+    /// What messages call it: its id, but for the one block of options that is called by its command.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        named(self.id())
+    }
+
     /// What it is, in one word.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
@@ -129,6 +135,16 @@ impl Object {
     #[must_use]
     pub fn same_id(&self, other: &Self) -> bool {
         self.id() == other.id() && self.is_node() == other.is_node()
+    }
+}
+
+/// What messages call the object of this id.
+pub(super) fn named(id: &str) -> &str {
+    match id {
+        "cib-bootstrap-options" => "property",
+        "rsc-options" => "rsc_defaults",
+        "op-options" => "op_defaults",
+        id => id,
     }
 }
 

@@ -21,21 +21,23 @@ pub enum Mode {
 pub struct Loaded {
     /// The new configuration. Its version is still that of the old one.
     pub cib: Cib,
-    /// Ids of objects that were added or changed, in the order of the document, then of those removed.
+    /// Names of objects that were added or changed, in the order of the document, then of those removed.
     pub changed: Vec<String>,
-    /// Declarations of the text with the lines they start on, to give findings of
+    /// Names of the text's declarations with the lines they start on, to give findings of
     /// [`verify`](super::verify()) their place by [`Loaded::locate`].
     pub declared: Vec<(String, u32)>,
 }
 
 impl Loaded {
-    /// Adds the line to findings about objects that the text declared.
+    /// Adds the line to findings about objects that the text declared, and orders findings of the same
+    /// gravity by line.
     pub fn locate(&self, findings: &mut [Finding]) {
         for finding in findings.iter_mut().filter(|finding| finding.line.is_none()) {
             let Some(object) = &finding.object else { continue };
             let declared = self.declared.iter().find(|(id, _)| id == object);
             finding.line = declared.map(|(_, line)| *line);
         }
+        findings.sort_by_key(|finding| (finding.severity, finding.line));
     }
 }
 
@@ -55,7 +57,7 @@ pub fn load(base: &Cib, text: &str, mode: Mode) -> Result<Loaded, Vec<Finding>> 
     let declared = read
         .entries
         .iter()
-        .filter_map(|entry| entry.line.map(|line| (entry.object.id().to_owned(), line)))
+        .filter_map(|entry| entry.line.map(|line| (entry.object.name().to_owned(), line)))
         .collect();
     let old = Document::from_cib(base);
     let read = join_blocks(read);
@@ -222,5 +224,5 @@ fn differences(old: &Document, new: &Document) -> Vec<String> {
         .iter()
         .filter(|entry| !old.find(&entry.object).is_some_and(|known| same(known, entry)));
     let gone = old.entries.iter().filter(|entry| new.find(&entry.object).is_none());
-    changed.chain(gone).map(|entry| entry.object.id().to_owned()).collect()
+    changed.chain(gone).map(|entry| entry.object.name().to_owned()).collect()
 }

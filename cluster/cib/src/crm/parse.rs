@@ -67,12 +67,13 @@ fn declaration(line: &Line, findings: &mut Vec<Finding>) -> Vec<Object> {
         "tag" => one(sections::tag(&mut cursor)),
         "xml" => sections::xml(&mut cursor),
         _ => {
-            cursor.complain_at(
-                command,
-                Finding::error("HV0101", format!("\"{}\" starts no declaration", command.text))
-                    .near(nearest(&command.text, COMMANDS.iter().copied()))
-                    .fix(format!("a line starts with one of: {}", COMMANDS.join(", "))),
-            );
+            let near = nearest(&command.text, COMMANDS.iter().copied());
+            let fix = match near {
+                Some(near) => format!("write {near}"),
+                None => format!("a line starts with one of: {}", COMMANDS.join(", ")),
+            };
+            let found = format!("\"{}\" starts no declaration", command.text);
+            cursor.complain_at(command, Finding::error("HV0101", found).near(near).fix(fix));
             Vec::new()
         }
     };

@@ -88,10 +88,14 @@ fn verdict(
     let reply = ReplyBody::Verified { findings };
     let ReplyBody::Verified { findings } = &reply else { return Err(unexpected(&reply)) };
     session.output.result(&reply, |_| {
-        let text = format!("{errors} errors, {warnings} warnings\n");
-        let mut all = render::findings(findings);
-        all.push_str(&text);
-        all
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let mut text = render::findings(findings);
+        text.push_str(&format!(
+            "{errors} error{}, {warnings} warning{}\n",
+            plural(errors),
+            plural(warnings)
+        ));
+        text
     })?;
     let refused = errors > 0 || (strict && warnings > 0);
     Ok(if refused { Code::Configuration.exit_code() } else { 0 })

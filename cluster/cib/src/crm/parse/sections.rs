@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::attributes::{block, block_id};
 use super::cursor::Cursor;
-use crate::crm::document::{Document, Object};
+use crate::crm::document::{Document, Object, named};
 use crate::crm::finding::Finding;
 use crate::crm::names::nearest;
 use crate::model::{Cib, FencingLevel, Node, NvSet, Tag};
@@ -67,7 +67,7 @@ pub(super) fn options(cursor: &mut Cursor<'_>, default_id: &str) -> Option<NvSet
         cursor.next();
         id = cursor.reference(token, name);
     }
-    cursor.about(&id);
+    cursor.about(named(&id));
     let before = cursor.complaints();
     let set = block(cursor, &id, &[]);
     if set.pairs.is_empty() && cursor.complaints() == before {

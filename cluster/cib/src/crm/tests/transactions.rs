@@ -30,7 +30,7 @@ fn an_update_touches_only_what_it_names() {
     assert_eq!(show(&cib), BASE.replace("systemd:nginx", "systemd:apache2"));
     assert_eq!(cib.version.epoch, 7, "the version is the business of who commits");
     let (cib, changed) = update(&base(), "property no-quorum-policy=freeze maintenance-mode=true");
-    assert_eq!(changed, ["cib-bootstrap-options"]);
+    assert_eq!(changed, ["property"]);
     assert_eq!(cib.option("cluster-name"), Some("demo"));
     assert_eq!(cib.option("no-quorum-policy"), Some("freeze"));
 }
@@ -61,7 +61,7 @@ fn replacing_removes_what_is_not_named_but_never_a_node() {
     cib.set_node_attribute("n1", "standby", Some("on")).unwrap();
     let loaded = load(&cib, "primitive other lsb:x", Mode::Replace).unwrap();
     assert_eq!(show(&loaded.cib), "node 1: n1 attributes standby=on\nprimitive other lsb:x\n");
-    assert_eq!(loaded.changed, ["other", "vip", "web", "site", "l1", "cib-bootstrap-options"]);
+    assert_eq!(loaded.changed, ["other", "vip", "web", "site", "l1", "property"]);
     let loaded = load(&cib, "node n1 attributes rack=a", Mode::Replace).unwrap();
     assert_eq!(show(&loaded.cib), "node 1: n1 attributes rack=a\n", "the node keeps its number");
 }

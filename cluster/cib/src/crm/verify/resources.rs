@@ -87,11 +87,16 @@ fn judge_parameters(
     for name in given.keys().filter(|name| !facts.params.contains_key(*name)) {
         good = false;
         let known: Vec<&str> = facts.params.keys().map(String::as_str).collect();
+        let near = nearest(name, known.iter().copied());
+        let fix = match near {
+            Some(near) => format!("write {near}=…"),
+            None => format!("parameters are {}", known.join(", ")),
+        };
         findings.push(
             Finding::error("HV0302", format!("{agent} has no parameter \"{name}\""))
                 .about(&primitive.id)
-                .near(nearest(name, known.iter().copied()))
-                .fix(format!("parameters are {}", known.join(", "))),
+                .near(near)
+                .fix(fix),
         );
     }
     for (name, _) in facts.params.iter().filter(|(_, param)| param.required) {

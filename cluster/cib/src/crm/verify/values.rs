@@ -1,6 +1,7 @@
 //! Names and values of cluster options, meta attributes and operations.
 
 use super::{Finding, View, unknown_name, unknown_property};
+use crate::crm::document::named;
 use crate::crm::names::{META, nearest};
 use crate::crm::parse::score;
 use crate::model::{NvSet, Operation, Resource};
@@ -101,13 +102,13 @@ pub(super) fn check(view: &View<'_>, findings: &mut Vec<Finding>) {
     for set in &view.cib.options {
         for pair in &set.pairs {
             if !crate::crm::names::PROPERTIES.contains(&pair.name.as_str()) {
-                findings.push(unknown_property(&pair.name).about(&set.id));
+                findings.push(unknown_property(&pair.name).about(named(&set.id)));
             }
         }
-        values(set, &set.id, PROPERTY_KINDS, findings);
+        values(set, named(&set.id), PROPERTY_KINDS, findings);
     }
     for set in &view.cib.rsc_defaults {
-        meta(set, &set.id, findings);
+        meta(set, named(&set.id), findings);
     }
     for template in &view.cib.templates {
         template.meta.iter().for_each(|set| meta(set, &template.id, findings));
