@@ -87,8 +87,21 @@ impl Haven {
         bed.run(&Place::Node(node.to_owned()), &mut command)
     }
 
+    /// Like [`Self::run`], again and again while the cluster has no coordinator yet.
+    fn run_patiently(bed: &Bed, node: &str, args: &[&str]) -> Result<String, LabError> {
+        let mut last = Self::run(bed, node, args);
+        wait::until(START_LIMIT, Duration::from_millis(100), || {
+            if last.is_err() {
+                last = Self::run(bed, node, args);
+            }
+            last.is_ok()
+        });
+        last
+    }
+
     fn status(bed: &Bed, node: &str) -> Option<Value> {
-        serde_json::from_str(&Self::run(bed, node, &["status", "--json"]).ok()?).ok()
+        let text = Self::run(bed, node, &["status", "--json"]).ok()?;
+        serde_json::from_str::<Value>(&text).ok()?.get_mut("status").map(Value::take)
     }
 
     fn wait_answering(&self, bed: &Bed, node: &str) -> Result<(), LabError> {
@@ -104,7 +117,7 @@ impl Haven {
     }
 
     fn join(&self, bed: &Bed, first: &str, node: &Node) -> Result<(), LabError> {
-        let printed = Self::run(bed, first, &["cluster", "token"])?;
+        let printed = Self::run_patiently(bed, first, &["cluster", "token"])?;
         let words: Vec<_> = printed.split_whitespace().collect();
         let Some(at) = words.windows(3).position(|w| w == ["haven", "cluster", "join"]) else {
             return Err(LabError::Command {
@@ -129,7 +142,7 @@ impl Haven {
         std::fs::write(&path, bed.config())
             .map_err(LabError::io(format!("write {}", path.display())))?;
         let file = path.display().to_string();
-        Self::run(bed, node, &["configure", "load", &file]).map(drop)
+        Self::run_patiently(bed, node, &["configure", "load", &file]).map(drop)
     }
 
     /// A node that answers, to give orders to: the first one that runs.
