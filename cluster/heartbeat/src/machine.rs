@@ -534,7 +534,7 @@ impl Heartbeat {
         let mut verdicts = Vec::new();
         let newest = self.holder.newest_configuration();
         let majority = |agrees: &dyn Fn(NodeId) -> bool| newest.is_some_and(|c| c.majority(agrees));
-        self.detector.judge(now, self.pace.interval(), majority, &mut verdicts);
+        self.detector.judge(now, interval_of(self.config.floor), majority, &mut verdicts);
         self.tell(verdicts, out);
     }
 

@@ -12,7 +12,7 @@ pub(crate) const INTERVAL_MAX: Duration = Duration::from_millis(25);
 /// D that a single hold-up may lead to; what is measured over time may lead further.
 const SURGE_MAX: Duration = Duration::from_millis(500);
 /// A surge ends when no hold-up was seen for so long.
-const SURGE_HOLD: Duration = Duration::from_secs(3);
+const SURGE_HOLD: Duration = Duration::from_millis(1_500);
 /// Longer gaps between renewals are outages; nothing is learned from them.
 const OUTAGE: Duration = Duration::from_millis(600);
 /// D comes down by a tenth in this time: to a half in about a minute.

@@ -7,7 +7,7 @@ use haven_base::Instant;
 use haven_types::{BootId, LinkId, LogPosition, NodeId, Seq};
 use serde::{Deserialize, Serialize};
 
-use crate::view::{Reach, largest_clique, pair};
+use crate::view::{PART_AFTER, Reach, largest_clique, pair};
 use crate::{LinkState, Peaks, View};
 
 /// The shortest silence a verdict may rest on (L6).
@@ -126,8 +126,10 @@ pub struct Peer {
     away_until: Option<Instant>,
     newest_report: Option<Seq>,
     unheard: BTreeMap<NodeId, Option<BootId>>,
-    /// The send of our newest beat that it answered promptly.
-    prompt: Option<Instant>,
+    /// Suspected for [`PART_AFTER`] at least: in a view only if somebody else hears it.
+    parted: bool,
+    /// The sends of our two newest beats that it answered promptly, the newest first.
+    prompt: [Option<Instant>; 2],
     /// The usual round trip: the smallest seen, creeping upwards in case the path has changed.
     rtt_usual: Option<Duration>,
     /// Since when it is a member, as this process knows.
@@ -226,6 +228,7 @@ impl Detector {
             out.push(Verdict::Link { peer: node, link, up: true });
         }
         let before = std::mem::replace(&mut peer.state, PeerState::Alive);
+        peer.parted = false;
         if before != PeerState::Alive || reborn {
             let withdrawn = before == PeerState::Suspected && !reborn;
             out.push(Verdict::Alive { node, boot, withdrawn });
@@ -273,8 +276,8 @@ impl Detector {
         }
         let usual = peer.rtt_usual.map_or(rtt, |old| rtt.min(old + RTT_CREEP));
         peer.rtt_usual = Some(usual);
-        if rtt <= usual + PROMPT_SLACK {
-            peer.prompt = peer.prompt.max(Some(sent));
+        if rtt <= usual + PROMPT_SLACK && peer.prompt[0] < Some(sent) {
+            peer.prompt = [Some(sent), peer.prompt[0]];
         }
     }
 
@@ -290,7 +293,7 @@ impl Detector {
         }
     }
 
-    /// Judges silence. `interval` is this node's own beat interval; `majority` tells whether the
+    /// Judges silence. `interval` is this node's beat interval in a quiet network; `majority` tells whether the
     /// nodes for which its argument holds are a majority of the voters.
     pub fn judge(
         &mut self,
@@ -320,6 +323,11 @@ impl Detector {
             let (PeerState::Alive, Some(boot), Some(last)) =
                 (peer.state, peer.boot, peer.last_heard)
             else {
+                let last = peer.last_heard.unwrap_or(peer.since);
+                if peer.state == PeerState::Suspected && !peer.parted && now - last >= PART_AFTER {
+                    peer.parted = true;
+                    self.stale = true;
+                }
                 let never = peer.state == PeerState::Unknown;
                 if never && now - peer.since >= NEVER_HEARD_AFTER {
                     peer.state = PeerState::Suspected;
@@ -384,10 +392,14 @@ impl Detector {
         let mut nodes: BTreeSet<NodeId> = self
             .peers
             .iter()
-            .filter(|(_, p)| p.state != PeerState::Dead && p.boot.is_some())
+            .filter(|&(&node, p)| {
+                let may = p.state != PeerState::Dead && p.boot.is_some();
+                may && (!p.parted || self.is_heard_by_another(node))
+            })
             .map(|(&node, _)| node)
             .collect();
         nodes.insert(self.node);
+        self.reach.keep(&nodes);
         let list: Vec<NodeId> = nodes.iter().copied().collect();
         for (i, &a) in list.iter().enumerate() {
             for &b in &list[i + 1..] {
@@ -402,6 +414,11 @@ impl Detector {
             self.view = View { number: self.view.number + 1, members };
             out.push(Verdict::View(self.view.clone()));
         }
+    }
+
+    fn is_heard_by_another(&self, node: NodeId) -> bool {
+        let alive = self.peers.iter().filter(|(_, peer)| peer.state == PeerState::Alive);
+        alive.into_iter().any(|(&n, peer)| n != node && !peer.unheard.contains_key(&node))
     }
 
     /// Whether `a` hears `b`, as far as this node knows.
@@ -425,7 +442,10 @@ impl Detector {
             let last = peer.last_heard.unwrap_or(peer.since);
             let next = match peer.state {
                 PeerState::Alive => Some(last + threshold),
-                PeerState::Suspected => Some(last + SILENCE_UNSURE).filter(|&t| t > now),
+                PeerState::Suspected => {
+                    let waits = [last + SILENCE_UNSURE, last + PART_AFTER];
+                    waits.into_iter().filter(|&t| t > now).min()
+                }
                 PeerState::Unknown => Some(last + NEVER_HEARD_AFTER),
                 PeerState::Dead => None,
             };
@@ -502,9 +522,9 @@ impl Peer {
             .is_some_and(|&theirs| theirs == boot || theirs.is_none() || boot.is_none())
     }
 
-    /// True when it answered one of our last beats about as fast as it ever did.
+    /// True when it answered two of our last three beats about as fast as it ever did.
     fn is_prompt(&self, now: Instant, interval: Duration) -> bool {
         let usual = self.rtt_usual.unwrap_or_default();
-        self.prompt.is_some_and(|sent| now - sent <= interval * 5 / 2 + usual + PROMPT_SLACK)
+        self.prompt[1].is_some_and(|sent| now - sent <= interval * 3 + usual + PROMPT_SLACK)
     }
 }

@@ -74,6 +74,15 @@ impl Reach {
         self.pairs.retain(|&(a, b), _| a != node && b != node);
     }
 
+    /// Nothing is waited for about pairs that are not both among `nodes`.
+    pub(crate) fn keep(&mut self, nodes: &BTreeSet<NodeId>) {
+        for ((a, b), pair) in &mut self.pairs {
+            if !nodes.contains(a) || !nodes.contains(b) {
+                pair.differs = None;
+            }
+        }
+    }
+
     /// When the next change that is waited for may be admitted.
     pub(crate) fn deadline(&self, held: bool) -> Option<Instant> {
         self.pairs.values().filter_map(|p| p.differs.map(|since| p.ready(since, held))).min()

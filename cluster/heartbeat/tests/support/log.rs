@@ -35,9 +35,9 @@ pub fn position(entry: &Entry, index: usize) -> LogPosition {
 
 impl Replica {
     pub fn last(&self) -> LogPosition {
-        self.entries.last().map_or_else(LogPosition::default, |e| {
-            position(e, self.entries.len() - 1)
-        })
+        self.entries
+            .last()
+            .map_or_else(LogPosition::default, |e| position(e, self.entries.len() - 1))
     }
 
     pub fn configurations(&self) -> Vec<Configuration> {
@@ -95,8 +95,7 @@ impl Consensus {
     pub fn found(nodes: &[NodeId], voters: &[NodeId]) -> Self {
         let incoming = voters.iter().copied().collect();
         let founding = Entry { term: 0, kind: Kind::Voters { incoming, outgoing: None } };
-        let replica =
-            Replica { term: 0, entries: vec![founding], acked: 1, committed: 1 };
+        let replica = Replica { term: 0, entries: vec![founding], acked: 1, committed: 1 };
         let replicas = nodes.iter().map(|&node| (node, replica.clone())).collect();
         Self { replicas, leader: None, term: 0 }
     }
@@ -136,8 +135,7 @@ impl Consensus {
             return false;
         }
         target.term = term;
-        let same =
-            target.entries.iter().zip(&source.entries).take_while(|(a, b)| a == b).count();
+        let same = target.entries.iter().zip(&source.entries).take_while(|(a, b)| a == b).count();
         assert!(same >= target.committed, "a committed entry is truncated: the mock log is wrong");
         let changed = target.entries != source.entries
             || target.committed < source.committed.min(source.entries.len());

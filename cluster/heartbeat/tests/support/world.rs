@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use haven_base::{Instant, Rng};
 use haven_heartbeat::{
-    Config, Held, Heartbeat, Input, Member, Message, Output, Role, Rules, Start, Terms,
+    Config, Heartbeat, Held, Input, Member, Message, Output, Role, Rules, Start, Terms,
 };
 use haven_types::{BootId, Epoch, GroupId, LinkId, NodeId};
 
@@ -96,6 +96,7 @@ pub struct World {
     pub said: Vec<(u64, NodeId, Output)>,
     pub record: bool,
     pub opened: u64,
+    idle: u32,
 }
 
 impl World {
@@ -117,6 +118,7 @@ impl World {
             said: Vec::new(),
             record: true,
             opened: 0,
+            idle: 0,
         };
         for &id in &ids {
             world.nodes.insert(id, Node::new(Clock::perfect()));
@@ -157,9 +159,10 @@ impl World {
     pub fn config(&self, id: NodeId) -> Config {
         let node = &self.nodes[&id];
         let replica = &self.consensus.replicas[&id];
-        let members = self.nodes.iter().map(|(&n, node)| {
-            (n, Member { role: node.role, links: self.links.clone() })
-        });
+        let members = self
+            .nodes
+            .iter()
+            .map(|(&n, node)| (n, Member { role: node.role, links: self.links.clone() }));
         let mut config = Config::new(id, BootId(node.boot));
         config.role = node.role;
         config.members = members.collect();
@@ -276,6 +279,8 @@ impl World {
                 break;
             }
             let ((at, _), todo) = entry.remove_entry();
+            self.idle = if at > self.now { 0 } else { self.idle + 1 };
+            assert!(self.idle < 100_000, "time stands still at {at}: {todo:?}");
             self.now = at;
             match todo {
                 Todo::Deliver { to, from, boot, link, message } => {
@@ -304,7 +309,7 @@ impl World {
     }
 
     fn process(&mut self, id: NodeId, life: u64) {
-        loop {
+        for _ in 0..100_000 {
             let now = self.now;
             let node = self.nodes.get_mut(&id).unwrap();
             if node.life != life || node.machine.is_none() || node.runs_at != Some(now) {
@@ -329,6 +334,7 @@ impl World {
                 return self.wake(id, now + pause);
             }
         }
+        panic!("node {id} spins: its deadline does not pass");
     }
 
     /// Takes the next input, or the deadline's tick. False when there is nothing to do.
@@ -482,18 +488,18 @@ impl World {
     }
 
     pub fn up(&self) -> BTreeSet<NodeId> {
-        let up = self.nodes.iter().filter(|(_, n)| {
-            n.machine.is_some() && n.stopped_until <= self.now
-        });
+        let up =
+            self.nodes.iter().filter(|(_, n)| n.machine.is_some() && n.stopped_until <= self.now);
         up.map(|(&id, _)| id).collect()
     }
 
     /// True when packets pass both ways on some link.
     pub fn connected(&self, a: NodeId, b: NodeId) -> bool {
         a == b
-            || self.links.iter().any(|&link| {
-                !self.paths[&(a, b, link)].cut && !self.paths[&(b, a, link)].cut
-            })
+            || self
+                .links
+                .iter()
+                .any(|&link| !self.paths[&(a, b, link)].cut && !self.paths[&(b, a, link)].cut)
     }
 
     pub fn start_all(&mut self, start: &Start) {
