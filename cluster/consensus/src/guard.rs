@@ -15,6 +15,8 @@ const FAR: u64 = 1 << 60;
 pub(crate) struct Knowledge<'a> {
     pub(crate) id: NodeId,
     pub(crate) term: u64,
+    /// Whether this node leads `term`.
+    pub(crate) leads: bool,
     pub(crate) committed: u64,
     /// The last entry, including those not handed out for writing yet.
     pub(crate) last: u64,
@@ -39,7 +41,7 @@ pub(crate) fn check(know: &Knowledge<'_>, from: NodeId, message: &Message) -> Re
         }
         Body::AppendAccepted { matched, commit } => {
             near(position(term, *commit))?;
-            if term.0 == know.term && matched.0 > know.last {
+            if know.leads && term.0 == know.term && matched.0 > know.last {
                 return Err(format!("it accepts entry {matched}, this log ends at {}", know.last));
             }
             near(position(term, *matched))
@@ -99,7 +101,9 @@ fn check_entries(
                 at.index, at.term, before.index, before.term
             ));
         }
-        if at.index.0 <= know.committed
+        // A deposed leader's late message may well differ; the crate ignores it by its term.
+        if term.0 >= know.term
+            && at.index.0 <= know.committed
             && know.log.term_at(at.index.0).is_some_and(|mine| mine != at.term.0)
         {
             return Err(format!("entry {} is committed here with another term", at.index));

@@ -85,7 +85,7 @@ pub struct Consensus {
     pub(crate) configuration_told: Placed,
     /// The newest configuration this node applied.
     pub(crate) applied_configuration: Placed,
-    opinions: BTreeMap<NodeId, bool>,
+    pub(crate) opinions: BTreeMap<NodeId, bool>,
     pub(crate) force: Force,
     pub(crate) forcing: Option<Forcing>,
     pub(crate) held: VecDeque<Held>,
@@ -293,6 +293,7 @@ impl Consensus {
         let know = Knowledge {
             id: self.config.id,
             term: raft.term,
+            leads: raft.state == StateRole::Leader,
             committed: raft.raft_log.committed,
             last: raft.raft_log.last_index(),
             log: self.raw.store(),

@@ -2,7 +2,7 @@
 //!
 //! The crate sends a vote request once and an append once; what is lost is found out a heartbeat
 //! or an election timeout later. Here every unanswered one is repeated after a quarter of a tick,
-//! then after twice that, and so on, [`MAX_ATTEMPTS`] times; any answer starts afresh.
+//! then after twice that, then every tick; [`MAX_ATTEMPTS`] times to a member held dead.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::interface::Output;
 use crate::machine::Consensus;
 use crate::wire::{Body, Message};
 
-/// Repetitions to one member without an answer; after that only heartbeats.
+/// Repetitions without an answer to a member held dead; after that only heartbeats.
 const MAX_ATTEMPTS: u32 = 5;
 /// A snapshot that travels by stream is sent again if it brings no answer for this long.
 const STREAM_PATIENCE: Duration = Duration::from_secs(10);
@@ -33,8 +33,33 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(2);
 struct Owed {
     due: Instant,
     attempts: u32,
+    /// It is held dead and had its attempts.
+    given_up: bool,
     /// What it had (durable, known committed) when the wait began; more is an answer.
     had: (u64, u64),
+}
+
+impl Owed {
+    const fn new(due: Instant, had: (u64, u64)) -> Self {
+        Self { due, attempts: 0, given_up: false, had }
+    }
+
+    /// Whether to repeat now; the next time is noted.
+    fn attempt(
+        &mut self,
+        now: Instant,
+        wait: Duration,
+        most: Duration,
+        alive: Option<&bool>,
+    ) -> bool {
+        self.given_up = alive == Some(&false) && self.attempts >= MAX_ATTEMPTS;
+        if now < self.due || self.given_up {
+            return false;
+        }
+        self.attempts += 1;
+        self.due = now + (wait * 2_u32.pow(self.attempts.min(MAX_ATTEMPTS))).min(most);
+        true
+    }
 }
 
 /// Who owes an answer since when.
@@ -47,7 +72,7 @@ pub(crate) struct Resend {
 
 impl Resend {
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.owed.values().filter(|it| it.attempts < MAX_ATTEMPTS).map(|it| it.due).min()
+        self.owed.values().filter(|it| !it.given_up).map(|it| it.due).min()
     }
 
     /// A vote request goes out: repeat it until answered.
@@ -62,6 +87,7 @@ impl Resend {
         self.ballots.remove(&from);
         if let Some(owed) = self.owed.get_mut(&from) {
             owed.attempts = 0;
+            owed.given_up = false;
         }
     }
 }
@@ -96,14 +122,12 @@ impl Consensus {
         let ballots = std::mem::take(&mut self.resend.ballots);
         self.resend.owed.retain(|it, _| ballots.contains_key(it));
         for (to, message) in &ballots {
-            let fresh = Owed { due: now + wait, attempts: 0, had: (message.term.0, 0) };
+            let fresh = Owed::new(now + wait, (message.term.0, 0));
             let owed = self.resend.owed.entry(*to).or_insert(fresh);
             if owed.had != fresh.had {
                 *owed = fresh;
             }
-            if now >= owed.due && owed.attempts < MAX_ATTEMPTS {
-                owed.attempts += 1;
-                owed.due = now + wait * 2_u32.pow(owed.attempts);
+            if owed.attempt(now, wait, self.tick, self.opinions.get(to)) {
                 self.counters.resent += 1;
                 self.send(*to, message, out);
             }
@@ -128,13 +152,11 @@ impl Consensus {
         self.resend.owed.retain(|it, _| behind.contains_key(it));
         let mut due = Vec::new();
         for (node, has) in behind {
-            let fresh = Owed { due: now + wait, attempts: 0, had: has };
+            let fresh = Owed::new(now + wait, has);
             let owed = self.resend.owed.entry(node).or_insert(fresh);
             if owed.had != has {
                 *owed = fresh;
-            } else if now >= owed.due && owed.attempts < MAX_ATTEMPTS {
-                owed.attempts += 1;
-                owed.due = now + wait * 2_u32.pow(owed.attempts);
+            } else if owed.attempt(now, wait, self.tick, self.opinions.get(&node)) {
                 due.push(node);
             }
         }

@@ -1,1 +1,402 @@
-//! Directed scenarios.
+//! Directed scenarios: one rule or one figure each.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use haven_base::{Instant, Rng};
+use haven_types::{LogIndex, NodeId, Term};
+
+use crate::configuration::Configuration;
+use crate::interface::{
+    Config, DropReason, Event, Input, MembersReason, Output, ProposalId, ReadId, Role,
+};
+use crate::machine::{Consensus, StartError};
+use crate::persist::{HardState, LogEntry, Payload, Recovered};
+use crate::tests::disk::Mutant;
+use crate::tests::world::{Weather, World, node};
+
+const ONE_WAY: Duration = Duration::from_micros(500);
+const SYNC: Duration = Duration::from_micros(1000);
+
+/// Every message takes [`ONE_WAY`], every sync [`SYNC`].
+const STEADY: Weather =
+    Weather { loss_percent: 0, double_percent: 0, delay: (ONE_WAY, ONE_WAY), sync: (SYNC, SYNC) };
+
+fn millis(it: u64) -> Duration {
+    Duration::from_millis(it)
+}
+
+/// A group in good health whose leader is known; everybody holds everybody alive.
+fn group(seed: u64, count: u16) -> (World, NodeId) {
+    let mut world = World::new(seed, count, count, Mutant::None);
+    world.weather = STEADY;
+    for id in 1..=count {
+        world.boot(node(id)).unwrap();
+    }
+    world.run_for(Duration::from_secs(3)).unwrap();
+    world.detect(|_| true).unwrap();
+    let leader = world.leader().unwrap();
+    world.keep = true;
+    (world, leader)
+}
+
+fn other(world: &World, than: NodeId) -> NodeId {
+    *world.nodes.keys().find(|it| **it != than).unwrap()
+}
+
+fn first(world: &World, of: NodeId, wanted: impl Fn(&Output) -> bool) -> Option<Instant> {
+    world.outputs.iter().find(|(_, id, it)| *id == of && wanted(it)).map(|(at, _, _)| *at)
+}
+
+fn status(world: &World, of: NodeId) -> crate::Status {
+    world.nodes[&of].machine.as_ref().unwrap().status()
+}
+
+#[test]
+fn a_proposal_commits_within_a_round_trip_and_a_sync() {
+    let (mut world, leader) = group(1, 3);
+    let asked = world.now;
+    world.propose(leader).unwrap();
+    world.run_for(millis(50)).unwrap();
+    let committed = first(&world, leader, |it| matches!(it, Output::Committed { .. })).unwrap();
+    assert_eq!(committed - asked, ONE_WAY * 2 + SYNC);
+    let follower = other(&world, leader);
+    let heard = first(&world, follower, |it| matches!(it, Output::Committed { .. })).unwrap();
+    assert_eq!(heard - asked, ONE_WAY * 3 + SYNC);
+}
+
+#[test]
+fn a_forced_election_commits_within_two_round_trips_and_two_syncs() {
+    let (mut world, leader) = group(2, 3);
+    let successor = other(&world, leader);
+    world.crash(leader);
+    world.run_for(millis(60)).unwrap();
+    world.detect(|it| it != leader).unwrap();
+    let verdict = world.now;
+    world.step(successor, Input::ForceCampaign).unwrap();
+    world.run_for(millis(50)).unwrap();
+    let ready = first(&world, successor, |it| matches!(it, Output::LeaderReady { .. })).unwrap();
+    assert!(ready - verdict <= ONE_WAY * 4 + SYNC * 2, "{:?}", ready - verdict);
+}
+
+#[test]
+fn nobody_leads_on_a_vote_of_its_own_that_is_not_durable() {
+    let (mut world, leader) = group(3, 3);
+    let successor = other(&world, leader);
+    world.crash(leader);
+    world.detect(|it| it != leader).unwrap();
+    let slow = Weather { sync: (millis(40), millis(40)), ..STEADY };
+    world.weather = slow; // For the successor's own vote only.
+    world.step(successor, Input::ForceCampaign).unwrap();
+    world.weather = STEADY;
+    world.run_for(millis(39)).unwrap();
+    assert_eq!(status(&world, successor).role, Role::Candidate);
+    world.run_for(millis(3)).unwrap();
+    assert_eq!(status(&world, successor).role, Role::Leader);
+}
+
+#[test]
+fn a_forced_candidate_is_ignored_while_the_leader_is_held_alive() {
+    let (mut world, leader) = group(4, 3);
+    let usurper = other(&world, leader);
+    let term = status(&world, leader).term;
+    world.step(usurper, Input::ForceCampaign).unwrap();
+    world.run_for(millis(300)).unwrap();
+    let dropped = |id: NodeId| {
+        let event = Event::ForcedVoteDropped { candidate: usurper };
+        first(&world, id, |it| *it == Output::Event(event.clone())).is_some()
+    };
+    assert!(world.nodes.keys().filter(|it| **it != usurper).all(|it| dropped(*it)));
+    let led = |it: &Output| matches!(it, Output::RoleChanged { leader: Some(other), .. } if *other == usurper);
+    assert!(world.nodes.keys().all(|it| first(&world, *it, led).is_none()));
+    assert!(status(&world, leader).term >= term);
+}
+
+#[test]
+fn one_forced_campaign_a_verdict_then_pre_votes() {
+    let (mut world, leader) = group(5, 3);
+    let lonely = other(&world, leader);
+    for it in world.nodes.keys().copied().filter(|it| *it != lonely) {
+        world.cut.insert((lonely, it));
+        world.cut.insert((it, lonely));
+    }
+    let term = status(&world, lonely).term;
+    world.step(lonely, Input::ForceCampaign).unwrap();
+    world.run_for(Duration::from_secs(20)).unwrap();
+    assert_eq!(status(&world, lonely).term, Term(term.0 + 1), "pre-votes raise no term");
+    assert_eq!(status(&world, lonely).counters.campaigns, 1);
+}
+
+#[test]
+fn the_detectors_verdict_ends_the_patience_with_ordinary_candidates() {
+    let (mut world, leader) = group(6, 3);
+    world.crash(leader);
+    world.run_for(millis(20)).unwrap();
+    let follower = other(&world, leader);
+    assert_eq!(status(&world, follower).leader, Some(leader));
+    world.detect(|it| it != leader).unwrap();
+    assert_eq!(status(&world, follower).leader, None);
+}
+
+#[test]
+fn a_hand_over_passes_although_everybody_holds_the_leader_alive() {
+    let (mut world, leader) = group(7, 3);
+    let to = other(&world, leader);
+    let asked = world.now;
+    world.step(leader, Input::TransferLeadership(to)).unwrap();
+    world.run_for(millis(50)).unwrap();
+    let ready = first(&world, to, |it| matches!(it, Output::LeaderReady { .. })).unwrap();
+    assert!(ready - asked <= ONE_WAY * 5 + SYNC * 2, "{:?}", ready - asked);
+}
+
+#[test]
+fn a_forced_election_is_quick_through_heavy_loss() {
+    let mut worst = Duration::ZERO;
+    for seed in 0..60 {
+        let (mut world, leader) = group(seed, 3);
+        world.weather.loss_percent = 30;
+        world.weather.delay = (Duration::ZERO, millis(20));
+        let successor = other(&world, leader);
+        world.crash(leader);
+        world.run_for(millis(60)).unwrap();
+        world.detect(|it| it != leader).unwrap();
+        let verdict = world.now;
+        world.step(successor, Input::ForceCampaign).unwrap();
+        world.run_for(Duration::from_secs(5)).unwrap();
+        let ready = |it: &Output| matches!(it, Output::LeaderReady { .. });
+        let at = world.nodes.keys().filter_map(|it| first(&world, *it, ready)).min().unwrap();
+        worst = worst.max(at - verdict);
+    }
+    assert!(worst < millis(1200), "{worst:?}");
+}
+
+#[test]
+fn what_is_lost_is_repeated_long_before_the_next_heartbeat() {
+    let mut late = 0;
+    for seed in 0..40 {
+        let (mut world, leader) = group(seed, 3);
+        world.weather.loss_percent = 20;
+        let asked = world.now;
+        world.propose(leader).unwrap();
+        world.run_for(Duration::from_secs(1)).unwrap();
+        let committed = first(&world, leader, |it| matches!(it, Output::Committed { .. })).unwrap();
+        late += usize::from(committed - asked > millis(50));
+    }
+    assert!(late <= 2, "{late} of 40 took longer than a tick");
+}
+
+#[test]
+fn a_leader_without_a_disk_names_a_successor_and_falls_mute() {
+    let (mut world, leader) = group(8, 3);
+    let pending = world.propose(leader).unwrap();
+    let failed = world.now;
+    world.step(leader, Input::PersistFailed).unwrap();
+    world.run_for(millis(50)).unwrap();
+    let why = DropReason::Mute;
+    let dropped = Output::ProposalDropped { id: pending, why: why.clone() };
+    assert!(first(&world, leader, |it| *it == dropped).is_some());
+    let ready = |it: &Output| matches!(it, Output::LeaderReady { .. });
+    let others = world.nodes.keys().filter(|it| **it != leader);
+    let at = others.filter_map(|it| first(&world, *it, ready)).min().unwrap();
+    assert!(at - failed < millis(10), "{:?}", at - failed);
+    let machine = world.nodes.get_mut(&leader).unwrap().machine.as_mut().unwrap();
+    assert_eq!(machine.deadline(), None);
+    assert!(machine.status().mute);
+    let id = ProposalId(u64::MAX);
+    let answer = machine.step(at, Input::Propose { id, bytes: vec![1] });
+    assert_eq!(answer, vec![Output::ProposalDropped { id, why }]);
+    let read = machine.step(at, Input::ReadIndex(ReadId(9)));
+    assert_eq!(read, vec![Output::ReadDropped { id: ReadId(9), leader: None }]);
+}
+
+#[test]
+fn a_late_follower_gets_a_snapshot_and_the_log_stays_small() {
+    let (mut world, leader) = group(9, 3);
+    let late = other(&world, leader);
+    world.crash(late);
+    for _ in 0..300 {
+        world.propose(leader).unwrap();
+        world.run_for(millis(2)).unwrap();
+    }
+    let limit = world.config.snapshot_after_bytes * 3;
+    assert!(status(&world, leader).log_bytes < limit, "{}", status(&world, leader).log_bytes);
+    world.boot(late).unwrap();
+    world.run_for(Duration::from_secs(1)).unwrap();
+    assert!(first(&world, late, |it| matches!(it, Output::RestoreSnapshot { .. })).is_some());
+    assert_eq!(world.nodes[&late].application, world.nodes[&leader].application);
+    world.crash(leader);
+    world.boot(leader).unwrap();
+    world.run_for(Duration::from_secs(3)).unwrap();
+    assert_eq!(world.nodes[&leader].application, world.nodes[&late].application);
+}
+
+#[test]
+fn joint_configurations_wait_and_a_new_leader_waits_again() {
+    let mut world = World::new(10, 5, 3, Mutant::None);
+    world.weather = STEADY;
+    (1..=5).for_each(|id| world.boot(node(id)).unwrap());
+    world.run_for(Duration::from_secs(3)).unwrap();
+    world.detect(|_| true).unwrap();
+    let leader = world.leader().unwrap();
+    world.keep = true;
+    let spacing = world.config.change_spacing;
+    let voters: BTreeSet<NodeId> = (1..=5).map(node).collect();
+    let ask = Input::ChangeMembers { voters: voters.clone(), learners: BTreeSet::new() };
+    world.step(leader, ask).unwrap();
+    world.run_for(millis(300)).unwrap();
+    assert!(status(&world, leader).configuration.is_joint());
+    let to = other(&world, leader);
+    world.step(leader, Input::TransferLeadership(to)).unwrap();
+    world.run_for(millis(100)).unwrap();
+    let ready = first(&world, to, |it| matches!(it, Output::LeaderReady { .. })).unwrap();
+    world.run_until((ready + spacing).before(millis(1))).unwrap();
+    assert!(status(&world, to).configuration.is_joint(), "the wait started again");
+    world.run_for(millis(100)).unwrap();
+    assert_eq!(status(&world, to).configuration, Configuration::of_voters(voters));
+    let lost = Output::MembersDropped { why: MembersReason::NotLeader { leader: None } };
+    assert!(first(&world, leader, |it| *it == lost).is_some(), "the old leader says it gave up");
+}
+
+#[test]
+fn a_lone_founder_works_and_remembers() {
+    let (mut world, leader) = group(11, 1);
+    let asked = world.now;
+    world.propose(leader).unwrap();
+    world.run_for(millis(10)).unwrap();
+    let committed = first(&world, leader, |it| matches!(it, Output::Committed { .. })).unwrap();
+    assert_eq!(committed - asked, SYNC);
+    let before = world.nodes[&leader].application.clone();
+    world.crash(leader);
+    world.boot(leader).unwrap();
+    world.run_for(Duration::from_secs(2)).unwrap();
+    assert_eq!(world.nodes[&leader].application, before);
+}
+
+#[test]
+fn a_stopped_process_concludes_nothing_from_its_own_silence() {
+    let (mut world, leader) = group(12, 3);
+    let stopped = other(&world, leader);
+    let later = world.now + Duration::from_secs(100);
+    let machine = world.nodes.get_mut(&stopped).unwrap().machine.as_mut().unwrap();
+    let outputs = machine.step(later, Input::Tick);
+    assert!(outputs.is_empty(), "{outputs:?}");
+    assert_eq!(machine.status().leader, Some(leader));
+}
+
+#[test]
+fn followers_name_the_leader_to_those_who_ask_them() {
+    let (mut world, leader) = group(13, 3);
+    let follower = other(&world, leader);
+    let id = world.propose(follower).unwrap();
+    world.step(follower, Input::ReadIndex(ReadId(77))).unwrap();
+    let why = DropReason::NotLeader { leader: Some(leader) };
+    let dropped = Output::ProposalDropped { id, why };
+    assert!(first(&world, follower, |it| *it == dropped).is_some());
+    let read = Output::ReadDropped { id: ReadId(77), leader: Some(leader) };
+    assert!(first(&world, follower, |it| *it == read).is_some());
+}
+
+#[test]
+fn no_bytes_of_a_peer_end_the_process() {
+    let mut tried = 0;
+    for seed in 0..20 {
+        let (mut world, leader) = group(seed, 3);
+        let voters = (1..=3).map(node).collect();
+        let learners = [node(9)].into();
+        world.step(leader, Input::ChangeMembers { voters, learners }).unwrap();
+        for _ in 0..60 {
+            world.propose(leader).unwrap();
+            world.run_for(millis(3)).unwrap();
+        }
+        let usurper = other(&world, leader);
+        world.detect(|it| it != leader).unwrap();
+        world.step(usurper, Input::ForceCampaign).unwrap();
+        world.run_for(millis(500)).unwrap();
+        let mut sent: Vec<Vec<u8>> = Vec::new();
+        for (_, _, output) in &world.outputs {
+            if let Output::Send { bytes, .. } = output {
+                sent.push(bytes.clone());
+            }
+        }
+        tried += fuzz(&mut world, &sent, seed);
+    }
+    assert!(tried > 10_000, "{tried} messages");
+}
+
+/// Feeds damaged copies of real messages to every machine; how many.
+fn fuzz(world: &mut World, sent: &[Vec<u8>], seed: u64) -> usize {
+    let mut rng = Rng::new(seed);
+    let mut now = world.now;
+    for round in 0..1000 {
+        let mut bytes = sent[rng.below(sent.len() as u64) as usize].clone();
+        for _ in 0..=rng.below(3) {
+            let at = rng.below(bytes.len() as u64 + 1) as usize;
+            match (rng.below(4), bytes.get_mut(at)) {
+                (0, Some(it)) => *it ^= 1 << rng.below(8),
+                (1, Some(it)) => *it = rng.below(256) as u8,
+                (2, _) => bytes.insert(at, 0xff),
+                (_, Some(it)) => *it = it.wrapping_add(1),
+                (_, None) => bytes.truncate(at / 2),
+            }
+        }
+        for it in world.nodes.values_mut() {
+            let Some(machine) = &mut it.machine else { continue };
+            let from = node(rng.below(5) as u16);
+            let input = Input::Received { from, bytes: bytes.clone() };
+            let mut inputs = vec![input, Input::Tick];
+            while let Some(input) = inputs.pop() {
+                for output in machine.step(now, input) {
+                    if let Output::Persist { token, .. } = output
+                        && rng.chance(9, 10)
+                    {
+                        inputs.push(Input::Persisted(token));
+                    }
+                }
+            }
+        }
+        now += millis(round % 40);
+    }
+    1000 * world.nodes.len()
+}
+
+#[test]
+fn a_follower_that_lost_entries_says_so_and_takes_no_harm() {
+    let (mut world, leader) = group(14, 3);
+    let lost = other(&world, leader);
+    for _ in 0..5 {
+        world.propose(leader).unwrap();
+        world.run_for(millis(5)).unwrap();
+    }
+    let config = Config { id: lost, ..world.config.clone() };
+    let mut blank = Consensus::new(config, Recovered::blank(), 1).unwrap();
+    let heartbeat = crate::wire::Message {
+        term: status(&world, leader).term,
+        body: crate::wire::Body::Heartbeat { commit: LogIndex(5), read: Vec::new() },
+    };
+    let input = Input::Received { from: leader, bytes: heartbeat.encode() };
+    let outputs = blank.step(world.now, input);
+    let noticed = outputs.iter().any(|it| {
+        matches!(it, Output::Event(Event::Implausible { what, .. }) if what.contains("entries were lost"))
+    });
+    assert!(noticed, "{outputs:?}");
+}
+
+fn entry(term: u64, index: u64) -> LogEntry {
+    LogEntry { position: crate::convert::position(term, index), payload: Payload::Empty }
+}
+
+#[test]
+fn a_store_that_does_not_join_up_is_refused() {
+    let start = |recovered| Consensus::new(Config::new(node(1)), recovered, 1).err();
+    let founding = Recovered::founding([node(1)], Vec::new());
+    assert_eq!(start(founding.clone()), None);
+    let gap = Recovered { entries: vec![entry(1, 3)], ..founding.clone() };
+    let expected = StartError::Gap { expected: LogIndex(2), found: LogIndex(3) };
+    assert_eq!(start(gap), Some(expected));
+    let falls = Recovered { entries: vec![entry(4, 2), entry(3, 3)], ..founding.clone() };
+    assert_eq!(start(falls), Some(StartError::Term { index: LogIndex(3) }));
+    let hole = Recovered { entries: vec![entry(1, 2), entry(1, 4)], ..founding.clone() };
+    assert!(matches!(start(hole), Some(StartError::Gap { .. })));
+    let ahead = HardState { term: Term(1), vote: None, commit: LogIndex(99) };
+    assert_eq!(start(Recovered { hard_state: ahead, ..founding }), None, "commit is a hint");
+}

@@ -168,10 +168,9 @@ impl World {
         let now = self.now;
         let Some(it) = self.nodes.get_mut(&id) else { return Ok(()) };
         let Some(machine) = &mut it.machine else { return Ok(()) };
+        let ticked = input == Input::Tick;
         let outputs = machine.step(now, input);
-        if let Some(due) = machine.deadline()
-            && due <= now
-        {
+        if let Some(due) = machine.deadline().filter(|due| ticked && *due <= now) {
             let again = machine.step(now, Input::Tick);
             return Err(format!("{id} spins at {now:?}: due {due:?}, then {again:?}"));
         }
