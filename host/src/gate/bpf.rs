@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::MetadataExt;
 
 use haven_base::Instant;
 
@@ -34,11 +33,11 @@ pub(super) struct BpfGate {
 impl BpfGate {
     pub(super) fn open(config: &Config) -> Result<Self, GateError> {
         check_clock()?;
-        let identity = Identity::new(&config.instance, namespace()?);
+        let identity = Identity::new(&config.instance, super::namespace()?);
         let means = match config.back_end {
             Choice::BpfClsact => Means::Clsact,
-            Choice::Auto | Choice::Bpf if Hooks::tcx_supported() => Means::Tcx,
-            Choice::Auto | Choice::Bpf => Means::Clsact,
+            Choice::Auto | Choice::Bpf | Choice::Nft if Hooks::tcx_supported() => Means::Tcx,
+            Choice::Auto | Choice::Bpf | Choice::Nft => Means::Clsact,
         };
         let mut hooks = Hooks::new(identity, means);
         let mut devices =
@@ -392,14 +391,6 @@ fn unsupported(error: BpfError) -> GateError {
         },
         _ => error.into(),
     }
-}
-
-/// The number of this network namespace.
-fn namespace() -> Result<u64, GateError> {
-    let path = "/proc/thread-self/ns/net";
-    std::fs::metadata(path)
-        .map(|namespace| namespace.ino())
-        .map_err(|source| GateError::Proc { path, source })
 }
 
 fn refused(device: &Device, hook: Hook, refusal: &Refusal) -> GateError {

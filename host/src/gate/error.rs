@@ -3,6 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use haven_base::Instant;
 
@@ -98,6 +99,18 @@ pub enum GateError {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// The kernel acknowledged a timed write too late, several times. The group keeps its earlier deadline;
+    /// a retry may help.
+    #[error(
+        "cannot renew group {group}: the kernel took longer than {limit:?} to acknowledge, so the \
+         renewal was taken back; this host is starved of processor time"
+    )]
+    Slow {
+        /// The lease group.
+        group: u32,
+        /// How long a write may take.
+        limit: Duration,
+    },
     /// A file that describes this process cannot be read.
     #[error("cannot read {path}: {source}; haven needs /proc")]
     Proc {
@@ -109,6 +122,15 @@ pub enum GateError {
 }
 
 impl GateError {
+    /// The kernel has no BPF, or forbids it to a process that holds the capabilities in its own namespace.
+    pub(super) fn bpf_refused(&self) -> bool {
+        match self {
+            Self::Unsupported { .. } => true,
+            Self::Bpf(error) => error.errno() == Some(libc::EPERM),
+            _ => false,
+        }
+    }
+
     pub(super) fn netlink(attempted: impl Into<String>, source: io::Error) -> Self {
         Self::Netlink { attempted: attempted.into(), source }
     }

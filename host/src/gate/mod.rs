@@ -27,6 +27,7 @@ mod error;
 mod hooks;
 mod lock;
 mod netlink;
+mod nft;
 mod privilege;
 mod program;
 mod status;
@@ -34,6 +35,7 @@ mod status;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use haven_base::Instant;
@@ -42,6 +44,32 @@ pub use error::GateError;
 pub use status::{BackEnd, DeviceHooks, Missing, Repair, Status};
 
 use bpf::BpfGate;
+use nft::NftGate;
+
+/// The mechanism in use.
+#[derive(Debug)]
+enum Mechanism {
+    Bpf(Box<BpfGate>),
+    Nft(Box<NftGate>),
+}
+
+impl Mechanism {
+    fn open(config: &Config) -> Result<Self, GateError> {
+        let bpf = || BpfGate::open(config).map(|gate| Self::Bpf(Box::new(gate)));
+        let nft = || NftGate::open(config).map(|gate| Self::Nft(Box::new(gate)));
+        match config.back_end {
+            Choice::Nft => nft(),
+            Choice::Bpf | Choice::BpfClsact => bpf(),
+            Choice::Auto => match bpf() {
+                Err(error) if error.bpf_refused() => {
+                    tracing::warn!(%error, "the gate falls back to nftables");
+                    nft()
+                }
+                other => other,
+            },
+        }
+    }
+}
 
 /// What an address is to this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,13 +123,15 @@ pub enum Renewal {
 /// Which mechanism of the kernel to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Choice {
-    /// The best the kernel has.
+    /// BPF; nftables where the kernel has no BPF or forbids it (a container in a user namespace).
     #[default]
     Auto,
     /// BPF programs on `tcx` hooks (kernel 6.6), else on `clsact`.
     Bpf,
     /// BPF programs on `clsact`, also where `tcx` exists.
     BpfClsact,
+    /// A table of nftables (kernel 5.16, better 6.9): weaker, see [`BackEnd::Nftables`].
+    Nft,
 }
 
 /// How to open a gate.
@@ -127,7 +157,7 @@ pub const MAX_GROUPS: u32 = 4_096;
 /// (milliseconds, more with hundreds of devices).
 #[derive(Debug)]
 pub struct Gate {
-    back_end: BpfGate,
+    back_end: Mechanism,
     entries: BTreeMap<IpAddr, (EntryKind, u32)>,
     _lock: lock::Lock,
 }
@@ -143,10 +173,13 @@ impl Gate {
     /// [`GateError::Held`] while another process (maybe a stopped one) has the gate; missing capabilities;
     /// a kernel without the mechanism chosen; a clock that is not the kernel's.
     pub fn open(config: &Config) -> Result<Self, GateError> {
-        privilege::check()?;
+        privilege::check(config.back_end)?;
         let lock = lock::Lock::take(&config.lock)?;
-        let back_end = BpfGate::open(config)?;
-        let entries = back_end.entries()?;
+        let back_end = Mechanism::open(config)?;
+        let entries = match &back_end {
+            Mechanism::Bpf(gate) => gate.entries()?,
+            Mechanism::Nft(gate) => gate.entries(),
+        };
         let entries = entries.into_iter().map(|e| (e.address, (e.kind, e.group))).collect();
         Ok(Self { back_end, entries, _lock: lock })
     }
@@ -164,14 +197,21 @@ impl Gate {
         let wanted = normalise(entries)?;
         for (&address, &(kind, group)) in &wanted {
             if self.entries.get(&address) != Some(&(kind, group)) {
-                self.back_end.put_entry(&Entry { address, kind, group })?;
+                let entry = Entry { address, kind, group };
+                match &mut self.back_end {
+                    Mechanism::Bpf(gate) => gate.put_entry(&entry),
+                    Mechanism::Nft(gate) => gate.put_entry(&entry),
+                }?;
                 self.entries.insert(address, (kind, group));
             }
         }
         let gone: Vec<IpAddr> =
             self.entries.keys().filter(|address| !wanted.contains_key(address)).copied().collect();
         for address in gone {
-            self.back_end.remove_entry(address)?;
+            match &mut self.back_end {
+                Mechanism::Bpf(gate) => gate.remove_entry(address),
+                Mechanism::Nft(gate) => gate.remove_entry(address),
+            }?;
             self.entries.remove(&address);
         }
         Ok(())
@@ -199,7 +239,10 @@ impl Gate {
             self.close(group)?;
             return Ok(Renewal::Lapsed);
         }
-        self.back_end.put_deadline(group, deadline)?;
+        match &mut self.back_end {
+            Mechanism::Bpf(gate) => gate.put_deadline(group, deadline),
+            Mechanism::Nft(gate) => gate.put_deadline(group, deadline),
+        }?;
         // However long the write took, the kernel compares the deadline itself; this is for the caller.
         if clock::boot_time() >= deadline {
             self.close(group)?;
@@ -213,7 +256,10 @@ impl Gate {
     /// # Errors
     /// Refusals of the kernel; the group is then open until its deadline and no later.
     pub fn close(&mut self, group: u32) -> Result<(), GateError> {
-        self.back_end.remove_deadline(group)
+        match &mut self.back_end {
+            Mechanism::Bpf(gate) => gate.remove_deadline(group),
+            Mechanism::Nft(gate) => gate.remove_deadline(group),
+        }
     }
 
     /// What the kernel holds now, in the order of the groups.
@@ -221,7 +267,10 @@ impl Gate {
     /// # Errors
     /// Refusals of the kernel.
     pub fn deadlines(&self) -> Result<Vec<Deadline>, GateError> {
-        self.back_end.deadlines()
+        match &self.back_end {
+            Mechanism::Bpf(gate) => gate.deadlines(),
+            Mechanism::Nft(gate) => gate.deadlines(),
+        }
     }
 
     /// Takes the gate out of force: the addresses must have left the host before.
@@ -230,19 +279,28 @@ impl Gate {
     /// Refusals of the kernel; calling again completes it.
     pub fn remove_all(mut self) -> Result<(), GateError> {
         self.set_entries(&[])?;
-        self.back_end.remove_all()
+        match self.back_end {
+            Mechanism::Bpf(gate) => gate.remove_all(),
+            Mechanism::Nft(gate) => gate.remove_all(),
+        }
     }
 
     /// What is in force, read from the kernel when it was last looked at ([`Gate::repair`]).
     #[must_use]
     pub fn status(&self) -> Status {
-        self.back_end.status(self.entries.len())
+        match &self.back_end {
+            Mechanism::Bpf(gate) => gate.status(self.entries.len()),
+            Mechanism::Nft(gate) => gate.status(self.entries.len()),
+        }
     }
 
     /// Descriptors that become readable when [`Gate::on_event`] has something to do.
     #[must_use]
     pub fn events(&self) -> Vec<BorrowedFd<'_>> {
-        vec![self.back_end.events()]
+        match &self.back_end {
+            Mechanism::Bpf(gate) => vec![gate.events()],
+            Mechanism::Nft(gate) => gate.events(),
+        }
     }
 
     /// Reads the events and puts the gate in force on new or changed devices. Never waits.
@@ -250,7 +308,10 @@ impl Gate {
     /// # Errors
     /// Refusals of the kernel to tell; devices that cannot be hooked are in [`Status::missing`].
     pub fn on_event(&mut self) -> Result<Repair, GateError> {
-        self.back_end.on_event()
+        match &mut self.back_end {
+            Mechanism::Bpf(gate) => gate.on_event(),
+            Mechanism::Nft(gate) => gate.on_event(),
+        }
     }
 
     /// Compares what is in force with what should be, on every device, and mends it: for start, and
@@ -259,8 +320,19 @@ impl Gate {
     /// # Errors
     /// Refusals of the kernel to tell; devices that cannot be hooked are in [`Status::missing`].
     pub fn repair(&mut self) -> Result<Repair, GateError> {
-        self.back_end.repair()
+        match &mut self.back_end {
+            Mechanism::Bpf(gate) => gate.repair(),
+            Mechanism::Nft(gate) => gate.repair(),
+        }
     }
+}
+
+/// The number of this network namespace.
+fn namespace() -> Result<u64, GateError> {
+    let path = "/proc/thread-self/ns/net";
+    std::fs::metadata(path)
+        .map(|namespace| namespace.ino())
+        .map_err(|source| GateError::Proc { path, source })
 }
 
 fn normalise(entries: &[Entry]) -> Result<BTreeMap<IpAddr, (EntryKind, u32)>, GateError> {

@@ -4,6 +4,7 @@
 //! asynchronous one for everything else.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
@@ -72,6 +73,13 @@ impl Message {
         self.bytes.extend_from_slice(&kind.to_ne_bytes());
         self.bytes.extend_from_slice(value);
         pad(&mut self.bytes);
+    }
+
+    /// Adds flags to those it was made with.
+    pub(super) fn with_flags(mut self, flags: u16) -> Self {
+        let flags = half(&self.bytes, 6) | flags;
+        self.bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
+        self
     }
 
     pub(super) fn finish(mut self, sequence: u32) -> Vec<u8> {
@@ -213,6 +221,31 @@ impl Channel {
                         errno => return Err(io::Error::from_raw_os_error(-errno)),
                     },
                     _ => answers.push(received),
+                }
+            }
+        }
+    }
+
+    /// A sequence number no earlier message has.
+    pub(super) fn next_sequence(&mut self) -> u32 {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.sequence
+    }
+
+    /// Waits for the acknowledgement of the last of `sequences`; an error of any of them fails all.
+    pub(super) fn collect_batch(&self, sequences: RangeInclusive<u32>) -> io::Result<()> {
+        let mut failed = None;
+        loop {
+            for received in self.receive_waiting()? {
+                if received.kind != NLMSG_ERROR || !sequences.contains(&received.sequence) {
+                    continue;
+                }
+                let errno = word(&received.payload, 0).cast_signed();
+                if errno != 0 {
+                    failed.get_or_insert_with(|| io::Error::from_raw_os_error(-errno));
+                }
+                if received.sequence == *sequences.end() || failed.is_some() {
+                    return failed.map_or(Ok(()), Err);
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use rustix::thread::{CapabilitySet, capabilities};
 
-use super::GateError;
+use super::{Choice, GateError};
 
 /// Maps and programs; hooks; and programs of an earlier process, which are found by number.
 const NEEDED: [(CapabilitySet, &str); 3] = [
@@ -11,7 +11,7 @@ const NEEDED: [(CapabilitySet, &str); 3] = [
     (CapabilitySet::SYS_ADMIN, "CAP_SYS_ADMIN"),
 ];
 
-pub(super) fn check() -> Result<(), GateError> {
+pub(super) fn check(choice: Choice) -> Result<(), GateError> {
     let held = capabilities(None)
         .map_err(|e| GateError::Proc {
             path: "the capabilities of this process",
@@ -20,6 +20,7 @@ pub(super) fn check() -> Result<(), GateError> {
         .effective;
     let missing: Vec<&'static str> = NEEDED
         .iter()
+        .filter(|&&(needed, _)| choice != Choice::Nft || needed == CapabilitySet::NET_ADMIN)
         .filter(|(capability, _)| !held.contains(*capability))
         .map(|&(_, name)| name)
         .collect();

@@ -9,6 +9,9 @@ pub enum BackEnd {
     Tcx,
     /// BPF programs on `clsact`.
     Clsact,
+    /// A table of nftables: on kernels before 6.9 a flush of the ruleset by others opens it until
+    /// [`super::Gate::on_event`] hears of it; frames with VLAN tags in line are not judged.
+    Nftables,
 }
 
 /// One device under the gate.

@@ -28,7 +28,7 @@ fn the_node_answers_exactly_while_the_group_is_open() {
     if !possible() {
         return;
     }
-    for choice in [Choice::Auto, Choice::BpfClsact] {
+    for choice in [Choice::Auto, Choice::BpfClsact, Choice::Nft] {
         let bed = Bed::new();
         bed.assert_open("no gate yet");
         bed.node.within(|| {
