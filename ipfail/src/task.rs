@@ -20,10 +20,10 @@ use crate::clock;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// rtnetlink or socket diagnosis.
-    #[error("start the ip agent")]
+    #[error(transparent)]
     Netlink(#[from] NetlinkError),
     /// Packet sockets.
-    #[error("start the ip agent")]
+    #[error(transparent)]
     Packet(#[from] PacketError),
 }
 

@@ -7,7 +7,6 @@
 
 mod bed;
 
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use bed::{Bed, able, enter, lease, params};
@@ -26,7 +25,7 @@ fn the_first_announcement_leaves_with_the_address() {
     }
     let bed = Bed::new();
     for (ip, prefix, listen) in [("192.0.2.10", 24, false), ("2001:db8::10", 64, true)] {
-        let (tell, heard) = std::sync::mpsc::channel();
+        let (tell, mut heard) = tokio::sync::mpsc::unbounded_channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
         let neighbour = bed.neighbour.clone();
         let wanted: std::net::IpAddr = ip.parse().unwrap();
@@ -52,9 +51,8 @@ fn the_first_announcement_leaves_with_the_address() {
             });
         });
         is_ready.recv().unwrap();
-        let heard = Mutex::new(heard);
+        let heard = &mut heard;
         bed.with_agent(async |agent| {
-            let heard = heard.lock().unwrap();
             let p = params(&format!("ip={ip} nic=eth0 cidr_netmask={prefix} announce=burst"));
             let (mut to_wire, mut to_reply, mut to_stop) = (Vec::new(), Vec::new(), Vec::new());
             for _ in 0..RUNS {
@@ -62,7 +60,7 @@ fn the_first_announcement_leaves_with_the_address() {
                 let start = Instant::now();
                 assert!(agent.start("vip", &p, lease()).await.is_success());
                 to_reply.push(start.elapsed());
-                let at = heard.recv_timeout(bed::LIMIT).expect("an announcement");
+                let at = tokio::time::timeout(bed::LIMIT, heard.recv()).await.unwrap().unwrap();
                 to_wire.push(at.saturating_duration_since(start));
                 let start = Instant::now();
                 assert!(agent.stop("vip", &p).await.is_success());

@@ -44,9 +44,8 @@ fn a_neighbour_that_knew_the_old_owner_learns_the_new_one() {
             assert!(matches!(address.valid, Lifetime::Seconds(170..=180)), "{:?}", address.valid);
         }
         for _ in 0..2 {
-            let by = event(&mut events, "a neighbour's answer", |e| match e {
-                Event::AnnounceVerified { by, .. } => Some(*by),
-                _ => None,
+            let by = event(&mut events, "a neighbour's answer", |e| {
+                if let Event::AnnounceVerified { by, .. } = e { Some(*by) } else { None }
             });
             let by = by.await;
             assert!(["192.0.2.1", "2001:db8::1"].contains(&by.to_string().as_str()), "{by}");

@@ -28,9 +28,12 @@ fn an_address_deleted_by_hand_is_back_at_once() {
             assert!(agent.start(ip, &params(text), lease()).await.is_success());
             let start = Instant::now();
             bed.on_host(&format!("ip addr del {ip} dev eth0"));
-            let found = event(&mut events, "a repair", |e| match e {
-                Event::Drift { found, repaired: true, .. } => Some(found.clone()),
-                _ => None,
+            let found = event(&mut events, "a repair", |e| {
+                if let Event::Drift { found, repaired: true, .. } = e {
+                    Some(found.clone())
+                } else {
+                    None
+                }
             })
             .await;
             println!("{ip} put back within {:?} of calling `ip addr del`", start.elapsed());
@@ -169,9 +172,8 @@ fn a_renamed_interface_keeps_its_address() {
         assert!(agent.start("vip", &p, lease()).await.is_success());
         assert_eq!(bed::address("192.0.2.10").unwrap().label.as_deref(), Some("eth0:vip"));
         bed.on_host("ip link set eth0 name lan0");
-        let to = event(&mut events, "the new name", |e| match e {
-            Event::Renamed { to, .. } => Some(to.clone()),
-            _ => None,
+        let to = event(&mut events, "the new name", |e| {
+            if let Event::Renamed { to, .. } = e { Some(to.clone()) } else { None }
         })
         .await;
         assert_eq!(to, "lan0");
@@ -299,5 +301,57 @@ fn five_hundred_addresses_are_up_within_a_second() {
         }
         println!("500 resources, one after another: {:?}", start.elapsed());
         assert!(start.elapsed() < Duration::from_secs(1));
+    });
+}
+
+#[test]
+fn a_missing_capability_is_named() {
+    if !able() {
+        return;
+    }
+    // Capabilities belong to a thread: this one gives its own away.
+    let refused = std::thread::spawn(|| {
+        let none = rustix::thread::CapabilitySet::empty();
+        let sets =
+            rustix::thread::CapabilitySets { effective: none, permitted: none, inheritable: none };
+        rustix::thread::set_capabilities(None, sets).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _inside = runtime.enter();
+        haven_ipfail::IpAgent::open(haven_ipfail::AgentConfig::default()).unwrap_err().to_string()
+    });
+    let text = refused.join().unwrap();
+    assert!(text.contains("CAP_NET_RAW"), "{text}");
+}
+
+#[test]
+fn a_restarted_agent_takes_its_address_over_without_a_gap() {
+    if !able() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.with_agent(async |agent| {
+        for (name, text) in [("four", V4), ("six", V6)] {
+            assert!(agent.start(name, &params(text), lease()).await.is_success());
+        }
+        let mut changes = haven_host::netlink::NetlinkEvents::open().unwrap();
+        drop(agent);
+        let config = haven_ipfail::AgentConfig { garp_rate: 1000, seed: 8 };
+        let agent = haven_ipfail::IpAgent::open(config).unwrap();
+        let keep = ["192.0.2.10".parse().unwrap(), "2001:db8::10".parse().unwrap()];
+        assert!(agent.cleanup(&keep).await.unwrap().is_empty());
+        for (name, text) in [("four", V4), ("six", V6)] {
+            assert!(
+                agent.monitor(name, &params(text)).await.is_success(),
+                "a probe finds it running"
+            );
+            assert!(agent.start(name, &params(text), lease()).await.is_success());
+        }
+        let gone = changes
+            .take_queued()
+            .unwrap()
+            .into_iter()
+            .find(|change| matches!(change, haven_host::netlink::NetlinkEvent::AddressGone(_)));
+        assert_eq!(gone, None);
+        assert!(bed::address("192.0.2.10").is_some() && bed::address("2001:db8::10").is_some());
     });
 }

@@ -1,8 +1,9 @@
 //! Links, addresses, routes and neighbours over rtnetlink.
 //!
 //! [`Netlink`] asks and changes: the kernel handles an rtnetlink request inside the `send` call, so its
-//! answer is in the socket's queue when the call returns. Therefore nothing here waits: changing an
-//! address takes tens of microseconds, one system call to send and one to read the acknowledgement.
+//! answer is in the socket's queue when the call returns. Changing an address takes tens of microseconds,
+//! one system call to send and one to read the acknowledgement; only another configurer holding the
+//! kernel's rtnl lock (a namespace being taken down) can make it wait.
 //! [`NetlinkEvents`] tells what changed, whoever changed it.
 //!
 //! Both work in the network namespace of the thread that opened them, wherever they are used later.

@@ -15,6 +15,7 @@ mod conflict;
 mod event;
 pub mod frame;
 pub mod holder;
+mod metadata;
 pub mod nic;
 mod outcome;
 mod pace;
@@ -26,6 +27,7 @@ mod view;
 
 pub use conflict::{ConflictWatch, DEFEND_INTERVAL, Reaction};
 pub use event::{Confirmation, Event, Lease, VipState, VipStatus};
+pub use metadata::metadata;
 pub use nic::NicError;
 pub use outcome::{OcfCode, Outcome, Reason};
 pub use pace::{Pacer, Urgency};

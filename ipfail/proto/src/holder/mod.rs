@@ -21,6 +21,7 @@
 mod announcing;
 mod io;
 mod starting;
+mod stopping;
 mod watching;
 
 #[cfg(test)]

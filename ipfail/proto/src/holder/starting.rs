@@ -1,10 +1,10 @@
-//! Start, stop, cleanup: everything a request sets in motion, and the kernel's answers.
+//! Start, and what the kernel says to changes.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use haven_base::{Address, AddressChange, Instant, Lifetime, Route};
+use haven_base::{AddressChange, Instant, Lifetime, Route};
 
 use super::{Held, Holder, Output, Phase, Purpose, RENEW_INTERVAL, Refusal, RequestId, Vip};
 use crate::announce::{self, Announcer};
@@ -12,7 +12,7 @@ use crate::conflict::ConflictWatch;
 use crate::event::{Event, Lease};
 use crate::frame::Frame;
 use crate::outcome::{OcfCode, Outcome, Reason};
-use crate::params::{IpParams, PROTOCOL_TAG};
+use crate::params::IpParams;
 use crate::plan::{self, Place, Placement};
 
 /// RFC 5227 §2.1.1 shape with two probes: sent at 0 and 1 s, judged at 2 s.
@@ -21,7 +21,7 @@ const PROBE_SPACING: Duration = Duration::from_secs(1);
 /// One duplicate address detection transmit (1 s), its random delay (1 s) and 1 s to spare.
 const CHECK_LIMIT: Duration = Duration::from_secs(3);
 
-const EPERM: i32 = 1;
+pub(super) const EPERM: i32 = 1;
 const EACCES: i32 = 13;
 const ENODEV: i32 = 19;
 const ENOENT: i32 = 2;
@@ -402,130 +402,6 @@ impl Holder {
             let outcome = Outcome::failed(OcfCode::ErrGeneric, reason, text);
             out.push(Output::Reply { id, outcome });
         }
-    }
-
-    pub(super) fn on_stop(
-        &mut self,
-        id: RequestId,
-        resource: String,
-        params: &IpParams,
-        out: &mut Vec<Output>,
-    ) {
-        let held = self.forget(&resource);
-        let (params, places) = match &held {
-            Some(held) => {
-                let places = held.vips.iter().map(|(ip, vip)| (*ip, vip.place)).collect();
-                (&held.params, places)
-            }
-            None => (params, Vec::new()),
-        };
-        if let Some(waiting) = held.as_ref().and_then(|held| held.waiting) {
-            let text = format!("start {resource}: stopped before it was done");
-            let outcome = Outcome::failed(OcfCode::ErrGeneric, Reason::Missing, text);
-            out.push(Output::Reply { id: waiting, outcome });
-        }
-        let changes = plan::take_away(params, &self.view, &places);
-        let purpose = Purpose::Stop { id: Some(id), resource };
-        out.push(Output::Change { changes, before: None, purpose });
-    }
-
-    fn stopped(
-        &self,
-        id: Option<RequestId>,
-        resource: String,
-        changes: &[AddressChange],
-        failures: &[(&AddressChange, &Refusal)],
-        out: &mut Vec<Output>,
-    ) {
-        let outcome = failures.first().map_or_else(Outcome::success, |(_, refusal)| {
-            let text = format!("stop {resource}: {}", refusal.text);
-            let code = if refusal.errno == EPERM { OcfCode::ErrPerm } else { OcfCode::ErrGeneric };
-            Outcome::failed(code, Reason::Kernel, text)
-        });
-        let success = outcome.is_success();
-        if let Some(id) = id {
-            out.push(Output::Reply { id, outcome });
-        }
-        if success {
-            out.push(Output::Event(Event::Stopped { resource }));
-            let gone: Vec<IpAddr> = changes
-                .iter()
-                .filter_map(|change| match change {
-                    AddressChange::Delete { ip, .. } => Some(*ip),
-                    AddressChange::Set(_)
-                    | AddressChange::Label { .. }
-                    | AddressChange::Unlabel { .. } => None,
-                })
-                .filter(|ip| self.view.places(*ip).is_empty())
-                .collect();
-            if !gone.is_empty() {
-                out.push(Output::EndConnections { ips: gone });
-            }
-        }
-    }
-
-    pub(super) fn on_cleanup(&mut self, id: RequestId, keep: &[IpAddr], out: &mut Vec<Output>) {
-        let stale = |address: &&Address| {
-            address.protocol == PROTOCOL_TAG
-                && !keep.contains(&address.ip)
-                && !self.owners.contains_key(&address.ip)
-        };
-        let changes: Vec<AddressChange> =
-            self.view.addresses().filter(stale).map(plan::delete).collect();
-        out.push(Output::Change { changes, before: None, purpose: Purpose::Cleanup { id } });
-    }
-
-    fn cleaned(
-        &self,
-        id: RequestId,
-        changes: &[AddressChange],
-        failures: &[(&AddressChange, &Refusal)],
-        out: &mut Vec<Output>,
-    ) {
-        let mut removed = Vec::new();
-        for change in changes {
-            if let AddressChange::Delete { index, ip, .. } = change
-                && !failures.iter().any(|(failed, _)| *failed == change)
-            {
-                removed.push(*ip);
-                let event = Event::CleanedUp { ip: *ip, dev: self.view.name(*index) };
-                out.push(Output::Event(event));
-            }
-        }
-        let texts: Vec<&str> = failures.iter().map(|(_, refusal)| refusal.text.as_str()).collect();
-        let result = if texts.is_empty() { Ok(removed) } else { Err(texts.join("; ")) };
-        out.push(Output::Cleaned { id, result });
-    }
-
-    /// Nothing that waits is sent for these addresses any more.
-    fn cancel(&mut self, ips: &[IpAddr]) {
-        let gone: BTreeSet<&IpAddr> = ips.iter().collect();
-        for pacer in self.pacers.values_mut() {
-            pacer.cancel(|wanted| gone.contains(&wanted.vip()));
-        }
-    }
-
-    /// Forget a resource and all that waits for it; its addresses stay in the kernel.
-    pub(super) fn forget(&mut self, resource: &str) -> Option<Held> {
-        let held = self.resources.remove(resource)?;
-        self.touch(resource);
-        for ip in &held.params.ips {
-            self.owners.remove(ip);
-        }
-        self.cancel(&held.params.ips);
-        if let Some(lease) = &held.lease
-            && !self
-                .resources
-                .values()
-                .any(|other| other.lease.as_ref().is_some_and(|theirs| theirs.group == lease.group))
-        {
-            self.leases.remove(&lease.group);
-        }
-        if self.resources.is_empty() {
-            self.reconcile_at = None;
-            self.pacers.clear();
-        }
-        Some(held)
     }
 }
 
