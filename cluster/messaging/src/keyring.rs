@@ -12,7 +12,7 @@ use crate::frame::KeyId;
 /// Keys a node accepts at one time: the old, the new.
 pub const MAX_KEYS: usize = 2;
 
-/// A secret of the whole cluster and its number. Every change raises the epoch by one.
+/// A secret of the whole cluster and its number. Every change raises the epoch.
 ///
 /// `Debug` prints the epoch and never the secret.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,15 +136,15 @@ impl Keyring {
 /// Why a key change cannot begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyChangeError {
-    /// The new epoch is not the next one.
+    /// The new epoch is not newer than those held.
     #[error(
-        "cannot change to key {offered}: the next key of this node is {expected}; fetch the keys between from a member first"
+        "cannot change to key {offered}: this node holds key {newest} already, and keys only go forward"
     )]
-    NotNext {
+    NotNewer {
         /// Epoch of the key offered.
         offered: u32,
-        /// The only epoch that can follow.
-        expected: u32,
+        /// Newest epoch held.
+        newest: u32,
     },
     /// An earlier change has not ended.
     #[error(
@@ -229,11 +229,8 @@ impl KeyChange {
                 wait: running.retire_at.since(now),
             });
         }
-        if key.epoch != newest.saturating_add(1) {
-            return Err(KeyChangeError::NotNext {
-                offered: key.epoch,
-                expected: newest.saturating_add(1),
-            });
+        if key.epoch <= newest {
+            return Err(KeyChangeError::NotNewer { offered: key.epoch, newest });
         }
         self.ring.keys.push(key);
         self.running = Some(Running {
@@ -308,10 +305,11 @@ mod tests {
     }
 
     #[test]
-    fn only_the_next_key_is_taken_and_one_change_at_a_time() {
+    fn only_newer_keys_are_taken_and_one_change_at_a_time() {
         let mut change = KeyChange::new(at(0), Keyring::new(key(1)));
-        let refused = change.install(at(0), key(3), SWITCH, RETIRE).unwrap_err();
-        assert_eq!(refused, KeyChangeError::NotNext { offered: 3, expected: 2 });
+        let other = ClusterKey { epoch: 1, secret: [8; 32] };
+        let refused = change.install(at(0), other, SWITCH, RETIRE).unwrap_err();
+        assert_eq!(refused, KeyChangeError::NotNewer { offered: 1, newest: 1 });
         change.install(at(0), key(2), SWITCH, RETIRE).unwrap();
         change.install(at(0), key(2), SWITCH, RETIRE).unwrap();
         let refused = change.install(at(50), key(3), SWITCH, RETIRE).unwrap_err();

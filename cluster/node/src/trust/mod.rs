@@ -4,7 +4,7 @@
 //! - [`JoinToken`] is what an operator carries to a new node: single use, 24 hours, pins the authority.
 //! - [`join`] is the new node's side, [`JoinServer`] the member's; [`Admission`] asks the cluster.
 //! - [`Identity`] is what a member keeps in `<state>/identity`, mode 0600.
-//! - [`KeyMessage`] carries a new cluster key between members over the TLS channel.
+//! - [`Rotation`] changes the cluster key while running; [`KeyMessage`] carries it between members.
 //!
 //! ```text
 //!  new node                                   member                       cluster
@@ -45,7 +45,7 @@ pub use admission::{Admission, AdmissionRequest, Admitted, Refused};
 pub use authority::AuthorityError;
 pub use identity::{Cluster, Identity, IdentityError, InitError, check_name, initialise};
 pub use join::{Candidate, JoinError, join};
-pub use keys::{KeyMessage, next_key};
+pub use keys::{KeyInput, KeyMessage, KeyOutput, Rotation};
 pub use message::{Contact, Role};
 pub use server::JoinServer;
 pub use token::{JoinToken, LIFETIME, TokenError, TokenRecord};
