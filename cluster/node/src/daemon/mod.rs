@@ -114,6 +114,8 @@ struct Daemon {
     /// Latest knowledge of the heartbeat thread.
     report: beat::Report,
     watchers: BTreeMap<u64, Watcher>,
+    /// Changes that wait for a coordinator, each with the end of its patience.
+    deferred: Vec<(Instant, Asked)>,
     events: VecDeque<Event>,
     happenings: mpsc::UnboundedSender<Happening>,
     admissions: peers::Admissions,

@@ -16,11 +16,34 @@ use crate::control::Asked;
 
 /// Bounds of a watcher's interval.
 const WATCH_INTERVAL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(60));
+/// How long a change waits for a coordinator to be elected.
+const COORDINATOR_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a planned restart may wait for its long leases.
 const RESTART_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Daemon {
     pub(super) fn on_asked(&mut self, asked: Asked) {
+        let alone = self.controller.leader().is_none() && asked.body.mutates();
+        if alone && asked.body != RequestBody::PlanRestart {
+            // A coordinator is usually elected within a moment; nobody should have to type again.
+            self.deferred.push((boot_time() + COORDINATOR_PATIENCE, asked));
+        } else {
+            self.dispatch(asked);
+        }
+    }
+
+    /// Requests that waited for a coordinator: served now that there is one, or refused in the end.
+    pub(super) fn serve_deferred(&mut self, now: Instant) {
+        let elected = self.controller.leader().is_some();
+        let (ready, waiting): (Vec<_>, Vec<_>) =
+            self.deferred.drain(..).partition(|(until, _)| elected || *until <= now);
+        self.deferred = waiting;
+        for (_, asked) in ready {
+            self.dispatch(asked);
+        }
+    }
+
+    fn dispatch(&mut self, asked: Asked) {
         match &asked.body {
             RequestBody::Status | RequestBody::IpStatus | RequestBody::Counters => {
                 self.inform(asked);

@@ -76,6 +76,7 @@ impl Daemon {
             self.watchers_due(),
             phase,
             Some(self.next_extension),
+            self.deferred.iter().map(|(until, _)| *until).min(),
         ]
         .into_iter()
         .flatten()
@@ -98,6 +99,7 @@ impl Daemon {
         }
         self.extend_lifetimes(now);
         self.serve_watchers(now);
+        self.serve_deferred(now);
         match self.phase {
             Phase::Leaving(until) if until <= now || self.controller.started().count() == 0 => {
                 self.phase = Phase::Ended(End::Stopped);

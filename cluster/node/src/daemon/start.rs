@@ -190,6 +190,7 @@ pub(super) async fn start(
         entries_made_of: None,
         report: beat::Report::default(),
         watchers: BTreeMap::new(),
+        deferred: Vec::new(),
         events: VecDeque::new(),
         happenings,
         admissions,

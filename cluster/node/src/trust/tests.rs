@@ -388,6 +388,21 @@ fn join_messages_read_back_and_others_are_refused() {
     assert!(JoinRequest::decode(&JoinRequest { links: far, ..request() }.encode()).is_err());
 }
 
+/// Nodes of two builds must understand each other: these bytes may only change with the version.
+#[test]
+fn the_bytes_of_a_join_stay_the_same() {
+    let short = |bytes: &[u8]| -> String {
+        let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+        digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let used = JoinReply::Refused(Refused::UsedToken);
+    let key = KeyMessage::Key(ClusterKey { epoch: 3, secret: [3; 32] });
+    let got = [&request().encode(), &reply().encode(), &used.encode(), &key.encode()]
+        .map(|bytes| (bytes.len(), short(bytes)));
+    let got: Vec<String> = got.iter().map(|(length, digest)| format!("{length} {digest}")).collect();
+    assert_eq!(got, ["HEX0", "HEX1", "HEX2", "HEX3"]);
+}
+
 #[test]
 fn random_and_mutated_join_messages_never_panic() {
     let mut rng = Rng::new(11);
