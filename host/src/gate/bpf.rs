@@ -31,6 +31,18 @@ pub(super) struct BpfGate {
 }
 
 impl BpfGate {
+    /// Whether an earlier process left programs; false also where this process may not look.
+    pub(super) fn left_behind(config: &Config) -> bool {
+        let found = || {
+            let identity = Identity::new(&config.instance, super::namespace().ok()?);
+            let mut hooks = Hooks::new(identity, Means::Clsact);
+            let mut devices = Devices::open().ok()?;
+            let listed = list(&mut devices).ok()?;
+            find(&mut hooks, &mut devices, &listed).ok()?
+        };
+        found().is_some()
+    }
+
     pub(super) fn open(config: &Config) -> Result<Self, GateError> {
         check_clock()?;
         let identity = Identity::new(&config.instance, super::namespace()?);
@@ -92,11 +104,12 @@ impl BpfGate {
         Ok(())
     }
 
-    pub(super) fn put_deadline(&self, group: u32, until: Instant) -> Result<(), GateError> {
+    pub(super) fn put_deadline(&self, group: u32, until: Instant) -> Result<bool, GateError> {
         self.maps
             .deadlines
             .update(&group.to_ne_bytes(), &until.as_nanos().to_ne_bytes())
             .map_err(|e| full(e, "lease groups", MAX_GROUPS))
+            .map(|()| true)
     }
 
     pub(super) fn remove_deadline(&self, group: u32) -> Result<(), GateError> {

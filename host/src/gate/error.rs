@@ -124,11 +124,8 @@ pub enum GateError {
 impl GateError {
     /// The kernel has no BPF, or forbids it to a process that holds the capabilities in its own namespace.
     pub(super) fn bpf_refused(&self) -> bool {
-        match self {
-            Self::Unsupported { .. } => true,
-            Self::Bpf(error) => error.errno() == Some(libc::EPERM),
-            _ => false,
-        }
+        let forbidden = |error: &BpfError| error.errno() == Some(libc::EPERM);
+        matches!(self, Self::Unsupported { .. }) || matches!(self, Self::Bpf(e) if forbidden(e))
     }
 
     pub(super) fn netlink(attempted: impl Into<String>, source: io::Error) -> Self {

@@ -54,19 +54,114 @@ enum Mechanism {
 }
 
 impl Mechanism {
+    /// Puts the mechanism chosen in force, then takes the other kind out of force if an earlier process
+    /// left it: what passes must pass both meanwhile, so no frame is lost and none passes wrongly.
     fn open(config: &Config) -> Result<Self, GateError> {
         let bpf = || BpfGate::open(config).map(|gate| Self::Bpf(Box::new(gate)));
         let nft = || NftGate::open(config).map(|gate| Self::Nft(Box::new(gate)));
-        match config.back_end {
-            Choice::Nft => nft(),
-            Choice::Bpf | Choice::BpfClsact => bpf(),
+        let mut opened = match config.back_end {
+            Choice::Nft => nft()?,
+            Choice::Bpf | Choice::BpfClsact => bpf()?,
             Choice::Auto => match bpf() {
                 Err(error) if error.bpf_refused() => {
                     tracing::warn!(%error, "the gate falls back to nftables");
-                    nft()
+                    nft()?
                 }
-                other => other,
+                other => other?,
             },
+        };
+        let old = match &opened {
+            Self::Bpf(_) if NftGate::left_behind(config) => nft()?,
+            Self::Nft(_) if BpfGate::left_behind(config) => bpf()?,
+            Self::Bpf(_) | Self::Nft(_) => return Ok(opened),
+        };
+        for deadline in old.deadlines()? {
+            if deadline.until > clock::boot_time() {
+                opened.put_deadline(deadline.group, deadline.until)?;
+            }
+        }
+        for entry in old.entries()? {
+            opened.put_entry(&entry)?;
+        }
+        old.remove_all()?;
+        Ok(opened)
+    }
+
+    fn entries(&self) -> Result<Vec<Entry>, GateError> {
+        match self {
+            Self::Bpf(gate) => gate.entries(),
+            Self::Nft(gate) => Ok(gate.entries()),
+        }
+    }
+
+    fn put_entry(&mut self, entry: &Entry) -> Result<(), GateError> {
+        match self {
+            Self::Bpf(gate) => gate.put_entry(entry),
+            Self::Nft(gate) => gate.put_entry(entry),
+        }
+    }
+
+    fn remove_entry(&mut self, address: IpAddr) -> Result<(), GateError> {
+        match self {
+            Self::Bpf(gate) => gate.remove_entry(address),
+            Self::Nft(gate) => gate.remove_entry(address),
+        }
+    }
+
+    /// False, with the group closed, when there was too little time left to write anything.
+    fn put_deadline(&mut self, group: u32, until: Instant) -> Result<bool, GateError> {
+        match self {
+            Self::Bpf(gate) => gate.put_deadline(group, until),
+            Self::Nft(gate) => gate.put_deadline(group, until),
+        }
+    }
+
+    fn remove_deadline(&mut self, group: u32) -> Result<(), GateError> {
+        match self {
+            Self::Bpf(gate) => gate.remove_deadline(group),
+            Self::Nft(gate) => gate.remove_deadline(group),
+        }
+    }
+
+    fn deadlines(&self) -> Result<Vec<Deadline>, GateError> {
+        match self {
+            Self::Bpf(gate) => gate.deadlines(),
+            Self::Nft(gate) => gate.deadlines(),
+        }
+    }
+
+    fn remove_all(self) -> Result<(), GateError> {
+        match self {
+            Self::Bpf(gate) => gate.remove_all(),
+            Self::Nft(gate) => gate.remove_all(),
+        }
+    }
+
+    fn status(&self, entries: usize) -> Status {
+        match self {
+            Self::Bpf(gate) => gate.status(entries),
+            Self::Nft(gate) => gate.status(entries),
+        }
+    }
+
+    fn events(&self) -> Vec<BorrowedFd<'_>> {
+        match self {
+            Self::Bpf(gate) => vec![gate.events()],
+            Self::Nft(gate) => gate.events(),
+        }
+    }
+
+    fn on_event(&mut self) -> Result<Repair, GateError> {
+        match self {
+            Self::Bpf(gate) => gate.on_event(),
+            Self::Nft(gate) => gate.on_event(),
+        }
+    }
+
+    fn repair(&mut self) -> Result<Repair, GateError> {
+        match self {
+            Self::Bpf(gate) => gate.repair(),
+            Self::Nft(gate) => gate.repair(),
         }
     }
 }
@@ -176,10 +271,7 @@ impl Gate {
         privilege::check(config.back_end)?;
         let lock = lock::Lock::take(&config.lock)?;
         let back_end = Mechanism::open(config)?;
-        let entries = match &back_end {
-            Mechanism::Bpf(gate) => gate.entries()?,
-            Mechanism::Nft(gate) => gate.entries(),
-        };
+        let entries = back_end.entries()?;
         let entries = entries.into_iter().map(|e| (e.address, (e.kind, e.group))).collect();
         Ok(Self { back_end, entries, _lock: lock })
     }
@@ -198,20 +290,14 @@ impl Gate {
         for (&address, &(kind, group)) in &wanted {
             if self.entries.get(&address) != Some(&(kind, group)) {
                 let entry = Entry { address, kind, group };
-                match &mut self.back_end {
-                    Mechanism::Bpf(gate) => gate.put_entry(&entry),
-                    Mechanism::Nft(gate) => gate.put_entry(&entry),
-                }?;
+                self.back_end.put_entry(&entry)?;
                 self.entries.insert(address, (kind, group));
             }
         }
         let gone: Vec<IpAddr> =
             self.entries.keys().filter(|address| !wanted.contains_key(address)).copied().collect();
         for address in gone {
-            match &mut self.back_end {
-                Mechanism::Bpf(gate) => gate.remove_entry(address),
-                Mechanism::Nft(gate) => gate.remove_entry(address),
-            }?;
+            self.back_end.remove_entry(address)?;
             self.entries.remove(&address);
         }
         Ok(())
@@ -239,10 +325,9 @@ impl Gate {
             self.close(group)?;
             return Ok(Renewal::Lapsed);
         }
-        match &mut self.back_end {
-            Mechanism::Bpf(gate) => gate.put_deadline(group, deadline),
-            Mechanism::Nft(gate) => gate.put_deadline(group, deadline),
-        }?;
+        if !self.back_end.put_deadline(group, deadline)? {
+            return Ok(Renewal::Lapsed);
+        }
         // However long the write took, the kernel compares the deadline itself; this is for the caller.
         if clock::boot_time() >= deadline {
             self.close(group)?;
@@ -256,10 +341,7 @@ impl Gate {
     /// # Errors
     /// Refusals of the kernel; the group is then open until its deadline and no later.
     pub fn close(&mut self, group: u32) -> Result<(), GateError> {
-        match &mut self.back_end {
-            Mechanism::Bpf(gate) => gate.remove_deadline(group),
-            Mechanism::Nft(gate) => gate.remove_deadline(group),
-        }
+        self.back_end.remove_deadline(group)
     }
 
     /// What the kernel holds now, in the order of the groups.
@@ -267,10 +349,7 @@ impl Gate {
     /// # Errors
     /// Refusals of the kernel.
     pub fn deadlines(&self) -> Result<Vec<Deadline>, GateError> {
-        match &self.back_end {
-            Mechanism::Bpf(gate) => gate.deadlines(),
-            Mechanism::Nft(gate) => gate.deadlines(),
-        }
+        self.back_end.deadlines()
     }
 
     /// Takes the gate out of force: the addresses must have left the host before.
@@ -279,28 +358,19 @@ impl Gate {
     /// Refusals of the kernel; calling again completes it.
     pub fn remove_all(mut self) -> Result<(), GateError> {
         self.set_entries(&[])?;
-        match self.back_end {
-            Mechanism::Bpf(gate) => gate.remove_all(),
-            Mechanism::Nft(gate) => gate.remove_all(),
-        }
+        self.back_end.remove_all()
     }
 
     /// What is in force, read from the kernel when it was last looked at ([`Gate::repair`]).
     #[must_use]
     pub fn status(&self) -> Status {
-        match &self.back_end {
-            Mechanism::Bpf(gate) => gate.status(self.entries.len()),
-            Mechanism::Nft(gate) => gate.status(self.entries.len()),
-        }
+        self.back_end.status(self.entries.len())
     }
 
     /// Descriptors that become readable when [`Gate::on_event`] has something to do.
     #[must_use]
     pub fn events(&self) -> Vec<BorrowedFd<'_>> {
-        match &self.back_end {
-            Mechanism::Bpf(gate) => vec![gate.events()],
-            Mechanism::Nft(gate) => gate.events(),
-        }
+        self.back_end.events()
     }
 
     /// Reads the events and puts the gate in force on new or changed devices. Never waits.
@@ -308,10 +378,7 @@ impl Gate {
     /// # Errors
     /// Refusals of the kernel to tell; devices that cannot be hooked are in [`Status::missing`].
     pub fn on_event(&mut self) -> Result<Repair, GateError> {
-        match &mut self.back_end {
-            Mechanism::Bpf(gate) => gate.on_event(),
-            Mechanism::Nft(gate) => gate.on_event(),
-        }
+        self.back_end.on_event()
     }
 
     /// Compares what is in force with what should be, on every device, and mends it: for start, and
@@ -320,10 +387,7 @@ impl Gate {
     /// # Errors
     /// Refusals of the kernel to tell; devices that cannot be hooked are in [`Status::missing`].
     pub fn repair(&mut self) -> Result<Repair, GateError> {
-        match &mut self.back_end {
-            Mechanism::Bpf(gate) => gate.repair(),
-            Mechanism::Nft(gate) => gate.repair(),
-        }
+        self.back_end.repair()
     }
 }
 

@@ -124,6 +124,14 @@ fn body() {
                 config.back_end = Choice::BpfClsact;
                 "ok".to_owned()
             }
+            (["choice", "auto"], _) => {
+                config.back_end = Choice::Auto;
+                "ok".to_owned()
+            }
+            (["choice", "nft"], _) => {
+                config.back_end = Choice::Nft;
+                "ok".to_owned()
+            }
             (["open"], None) => match Gate::open(&config) {
                 Ok(opened) => {
                     gate = Some(opened);

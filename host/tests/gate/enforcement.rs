@@ -118,7 +118,7 @@ fn a_real_server_answers_traffic_but_never_arp_or_nd() {
 }
 
 /// Frames this host could send through a raw socket to claim the VIPs, each recognised by the client.
-fn forged() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn forged() -> Vec<(&'static str, Vec<u8>)> {
     let all_nodes: IpAddr = "ff02::1".parse().unwrap();
     let group_mac = ([0x33, 0x33, 0, 0, 0, 1], NODE_MAC);
     let peer = (CLIENT_MAC, NODE_MAC);
@@ -151,6 +151,22 @@ fn untagged(frame: &[u8]) -> Vec<u8> {
     plain
 }
 
+/// Whether the client hears `frame` when the node sends it.
+pub(crate) fn heard_of(bed: &Bed, raw: &Port, frame: &[u8]) -> bool {
+    bed.port.forget();
+    raw.send(frame);
+    let end = Instant::now() + SILENCE;
+    while let Some(left) = end.checked_duration_since(Instant::now()) {
+        match bed.port.receive(left) {
+            // The client's kernel takes the VLAN tag off before it shows the frame.
+            Some(seen) if seen == frame || seen == untagged(frame) => return true,
+            Some(_) => {}
+            None => break,
+        }
+    }
+    false
+}
+
 #[test]
 fn frames_from_raw_sockets_do_not_claim_the_address() {
     if !possible() {
@@ -161,20 +177,7 @@ fn frames_from_raw_sockets_do_not_claim_the_address() {
         let raw = Port::open(&bed.node, "lan0");
         bed.node.within(|| {
             let mut gate = opened(&bed, choice);
-            let heard = |frame: &[u8]| {
-                bed.port.forget();
-                raw.send(frame);
-                let end = Instant::now() + SILENCE;
-                while let Some(left) = end.checked_duration_since(Instant::now()) {
-                    match bed.port.receive(left) {
-                        // The client's kernel takes the VLAN tag off before it shows the frame.
-                        Some(seen) if seen == frame || seen == untagged(frame) => return true,
-                        Some(_) => {}
-                        None => break,
-                    }
-                }
-                false
-            };
+            let heard = |frame: &[u8]| heard_of(&bed, &raw, frame);
             for (what, frame) in forged() {
                 assert!(!heard(&frame), "{what} left a closed gate");
             }

@@ -12,6 +12,7 @@ mod devices;
 mod enforcement;
 mod figures;
 mod frames;
+mod nft;
 mod pauses;
 mod process;
 mod trace;

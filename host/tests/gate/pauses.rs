@@ -11,6 +11,10 @@ use crate::trace::Trace;
 /// How far ahead deadlines are, where tracing to the stop takes next to no time.
 const AHEAD: Duration = Duration::from_millis(300);
 
+/// Orders that choose the back end.
+const BPF: &str = "choice auto";
+const NFT: &str = "choice nft";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Resumed,
@@ -26,8 +30,9 @@ enum Stop {
     Instruction(u32),
 }
 
-fn owner(bed: &Bed) -> Daemon {
+fn owner(bed: &Bed, choice: &str) -> Daemon {
     let mut daemon = Daemon::start(bed);
+    assert_eq!(daemon.ask(choice), "ok");
     daemon.own("exclusive");
     daemon
 }
@@ -73,9 +78,13 @@ fn hold(bed: &Bed, daemon: &mut Daemon, order: &str, stop: Stop, end: (BootTime,
 }
 
 /// Tries every stop from `stops` on a renewal and on a closing.
-fn at_every_stop(fate: Fate, ahead: Duration, mut stops: impl FnMut(u32) -> Option<Stop>) -> u32 {
+fn at_every_stop(
+    choice: &str,
+    (fate, ahead): (Fate, Duration),
+    mut stops: impl FnMut(u32) -> Option<Stop>,
+) -> u32 {
     let bed = Bed::new();
-    let mut daemon = owner(&bed);
+    let mut daemon = owner(&bed, choice);
     let mut held = 0;
     for order in ["renew-at", "close"] {
         for number in 1.. {
@@ -91,7 +100,7 @@ fn at_every_stop(fate: Fate, ahead: Duration, mut stops: impl FnMut(u32) -> Opti
             }
             held += 1;
             if fate == Fate::Killed {
-                daemon = owner(&bed);
+                daemon = owner(&bed, choice);
             }
         }
     }
@@ -103,7 +112,7 @@ fn stopped_before_or_after_any_system_call() {
     if !possible() {
         return;
     }
-    let held = at_every_stop(Fate::Resumed, AHEAD, |number| Some(Stop::Call(number)));
+    let held = at_every_stop(BPF, (Fate::Resumed, AHEAD), |number| Some(Stop::Call(number)));
     // bpf(2) is entered and left, once for each order.
     assert!(held >= 4, "{held} stops");
 }
@@ -113,8 +122,20 @@ fn killed_before_or_after_any_system_call() {
     if !possible() {
         return;
     }
-    let held = at_every_stop(Fate::Killed, AHEAD, |number| Some(Stop::Call(number)));
+    let held = at_every_stop(BPF, (Fate::Killed, AHEAD), |number| Some(Stop::Call(number)));
     assert!(held >= 4, "{held} stops");
+}
+
+#[test]
+fn stopped_or_killed_around_any_system_call_with_nftables() {
+    if !possible() {
+        return;
+    }
+    for fate in [Fate::Resumed, Fate::Killed] {
+        let held = at_every_stop(NFT, (fate, AHEAD), |number| Some(Stop::Call(number)));
+        // A renewal is two batches, each sent and acknowledged.
+        assert!(held >= 10, "{held} stops");
+    }
 }
 
 #[test]
@@ -123,7 +144,7 @@ fn killed_while_it_takes_the_gate_over() {
         return;
     }
     let bed = Bed::new();
-    let mut first = owner(&bed);
+    let mut first = owner(&bed, BPF);
     assert!(first.ask("renew 60000").starts_with("open"));
     first.kill();
     let mut kills = 0;
@@ -162,7 +183,7 @@ fn stopped_between_instructions() {
     }
     // How many instructions a renewal is, counted up to its first system call: the write to the kernel.
     let bed = Bed::new();
-    let mut daemon = owner(&bed);
+    let mut daemon = owner(&bed, BPF);
     let far = from_now(Duration::from_secs(60)).as_nanos();
     let started = Instant::now();
     let mut length = 0;
@@ -180,7 +201,7 @@ fn stopped_between_instructions() {
     drop(daemon);
     let samples = 8;
     // Room for a machine that is busier then than now.
-    let held = at_every_stop(Fate::Resumed, AHEAD + took * 2, |number| {
+    let held = at_every_stop(BPF, (Fate::Resumed, AHEAD + took * 2), |number| {
         (number < samples).then(|| Stop::Instruction(length * number / samples))
     });
     assert!(held >= samples, "{held} stops");

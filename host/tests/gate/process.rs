@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use haven_host::gate::{EntryKind, Gate, GateError, Renewal};
+use haven_host::gate::{BackEnd, Choice, EntryKind, Gate, GateError, Renewal};
 use rustix::process::Signal;
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
@@ -13,23 +13,14 @@ use crate::bed::{Bed, GROUP, Namespace, PATIENCE, entries, from_now, possible, r
 use crate::daemon::Daemon;
 use crate::frames::{CLIENT4, VIP4};
 
-#[test]
-fn a_restart_costs_no_packet_and_finds_what_the_kernel_holds() {
-    if !possible() {
-        return;
-    }
-    let bed = Bed::new();
-    // The kernel stops a device's queues for a moment when its first `clsact` is made, whoever makes it.
-    bed.node.run("tc qdisc add dev lan0 clsact");
+/// How many UDP probes of the VIP, one each millisecond, went unanswered during `work`; and how many there were.
+pub(crate) fn lost_during(bed: &Bed, work: impl FnOnce()) -> (u32, u32) {
     let server = bed.node.within(|| UdpSocket::bind((VIP4, 7000)).unwrap());
     let client = bed.client.within(|| UdpSocket::bind((CLIENT4, 0)).unwrap());
     server.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     client.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-    let mut old = Daemon::start(&bed);
-    old.own("exclusive");
-    let held = old.ask("renew 60000");
     let (stop, probed) = (AtomicBool::new(false), AtomicBool::new(false));
-    let (sent, lost) = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut buffer = [0; 16];
             while !probed.load(Ordering::Relaxed) {
@@ -39,6 +30,28 @@ fn a_restart_costs_no_packet_and_finds_what_the_kernel_holds() {
             }
         });
         let probe = scope.spawn(|| probe_each_millisecond(&client, &stop));
+        let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        stop.store(true, Ordering::Relaxed);
+        let counts = probe.join();
+        // The server answers the last probe, too.
+        probed.store(true, Ordering::Relaxed);
+        worked.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        counts.unwrap()
+    })
+}
+
+#[test]
+fn a_restart_costs_no_packet_and_finds_what_the_kernel_holds() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    // The kernel stops a device's queues for a moment when its first `clsact` is made, whoever makes it.
+    bed.node.run("tc qdisc add dev lan0 clsact");
+    let mut old = Daemon::start(&bed);
+    old.own("exclusive");
+    let held = old.ask("renew 60000");
+    let (lost, sent) = lost_during(&bed, || {
         for round in 0..12 {
             let mut new = Daemon::start(&bed);
             if round % 2 == 0 {
@@ -57,17 +70,40 @@ fn a_restart_costs_no_packet_and_finds_what_the_kernel_holds() {
             assert_eq!(new.ask("entries exclusive"), "ok");
             old = new;
         }
-        stop.store(true, Ordering::Relaxed);
-        let counts = probe.join().unwrap();
-        // The server answers the last probe, too.
-        probed.store(true, Ordering::Relaxed);
-        counts
     });
     println!("{sent} probes, {lost} lost");
     assert!(sent > 20, "the probe ran");
     assert_eq!(lost, 0);
     assert_eq!(old.ask("close"), "ok");
     bed.assert_silent("the last process commands the same gate");
+}
+
+#[test]
+fn the_back_end_changes_without_a_gap() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.node.run("tc qdisc add dev lan0 clsact");
+    let mut old = Daemon::start(&bed);
+    old.own("exclusive");
+    assert!(old.ask("renew 60000").starts_with("open"));
+    let (lost, sent) = lost_during(&bed, || {
+        for choice in ["nft", "auto", "nft", "clsact", "auto"] {
+            let mut new = Daemon::start(&bed);
+            old.kill();
+            assert_eq!(new.ask(&format!("choice {choice}")), "ok");
+            assert_eq!(new.ask("open"), "ok");
+            assert_eq!(new.ask("open-groups"), "1");
+            old = new;
+        }
+    });
+    println!("{sent} probes, {lost} lost");
+    assert_eq!(lost, 0);
+    assert_eq!(old.ask("close"), "ok");
+    bed.assert_silent("the entries came along, and nothing of the other kind is left behind");
+    assert!(old.ask("renew 60000").starts_with("open"));
+    bed.assert_open("nothing of the other kind is in the way");
 }
 
 fn probe_each_millisecond(client: &UdpSocket, stop: &AtomicBool) -> (u32, u32) {
@@ -85,7 +121,7 @@ fn probe_each_millisecond(client: &UdpSocket, stop: &AtomicBool) -> (u32, u32) {
             std::thread::park_timeout(left);
         }
     }
-    (sent, lost)
+    (lost, sent)
 }
 
 #[test]
@@ -136,27 +172,34 @@ fn a_missing_capability_is_named_with_its_remedy() {
     }
 }
 
-/// From here on bpf(2) does not exist for this thread.
-fn forbid_bpf() {
-    let statement = |code: u32, k: u32| libc::sock_filter {
+/// From here on `call` with `third` as its third argument fails with `errno`, for this thread.
+///
+/// With `third` 0 it fails whatever its arguments.
+fn forbid(call: libc::c_long, third: u32, errno: i32) {
+    let instruction = |code: u32, jf: u8, k: u32| libc::sock_filter {
         code: u16::try_from(code).unwrap(),
         jt: 0,
-        jf: 0,
+        jf,
         k,
     };
-    let number = u32::try_from(libc::SYS_bpf).unwrap();
-    let answer = libc::SECCOMP_RET_ERRNO | u32::try_from(libc::ENOSYS).unwrap();
-    let mut filter = [
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
-        libc::sock_filter {
-            jf: 1,
-            ..statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, number)
-        },
-        statement(libc::BPF_RET | libc::BPF_K, answer),
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
+    let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    // Offsets in struct seccomp_data: the number, and the low half of the third argument.
+    let (number, argument) = (0, if cfg!(target_endian = "little") { 32 } else { 36 });
+    let mut filter = vec![
+        instruction(load, 0, number),
+        instruction(equal, if third == 0 { 1 } else { 3 }, u32::try_from(call).unwrap()),
     ];
-    let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
-    // SAFETY: `program` points to `filter`, four instructions, both alive; the kernel copies them.
+    if third != 0 {
+        filter.push(instruction(load, 0, argument));
+        filter.push(instruction(equal, 1, third));
+    }
+    let answer = libc::SECCOMP_RET_ERRNO | u32::try_from(errno).unwrap();
+    filter.push(instruction(libc::BPF_RET | libc::BPF_K, 0, answer));
+    filter.push(instruction(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ALLOW));
+    let len = u16::try_from(filter.len()).unwrap();
+    let program = libc::sock_fprog { len, filter: filter.as_mut_ptr() };
+    // SAFETY: `program` points to `len` instructions, alive through the call; the kernel copies them.
     let answer = unsafe {
         libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, std::ptr::from_ref(&program))
     };
@@ -169,16 +212,51 @@ fn a_kernel_without_bpf_is_named_with_its_remedy() {
         return;
     }
     let bed = Bed::new();
+    let mut config = bed.config();
+    config.back_end = Choice::Bpf;
     let error = bed.node.within(|| {
-        forbid_bpf();
-        Gate::open(&bed.config()).map(|_| ()).unwrap_err()
+        forbid(libc::SYS_bpf, 0, libc::ENOSYS);
+        Gate::open(&config).map(|_| ()).unwrap_err()
     });
     let text = error.to_string();
     assert!(matches!(error, GateError::Unsupported { .. }), "{text}");
-    assert!(
-        text.contains("this kernel has no BPF") && text.contains("CONFIG_BPF_SYSCALL"),
-        "{text}"
-    );
+    assert!(text.contains("no BPF") && text.contains("CONFIG_BPF_SYSCALL"), "{text}");
+}
+
+#[test]
+fn without_bpf_nftables_does_it_unless_told_otherwise() {
+    if !possible() {
+        return;
+    }
+    for errno in [libc::ENOSYS, libc::EPERM] {
+        let bed = Bed::new();
+        bed.node.within(|| {
+            forbid(libc::SYS_bpf, 0, errno);
+            let mut gate = Gate::open(&bed.config()).unwrap();
+            assert_eq!(gate.status().back_end, BackEnd::Nftables);
+            gate.set_entries(&entries(EntryKind::Exclusive)).unwrap();
+            bed.assert_silent("gated by nftables");
+            gate.remove_all().unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_kernel_without_nftables_is_named_with_its_remedy() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    let mut config = bed.config();
+    config.back_end = Choice::Nft;
+    let error = bed.node.within(|| {
+        let netfilter = u32::try_from(libc::NETLINK_NETFILTER).unwrap();
+        forbid(libc::SYS_socket, netfilter, libc::EPROTONOSUPPORT);
+        Gate::open(&config).map(|_| ()).unwrap_err()
+    });
+    let text = error.to_string();
+    assert!(matches!(error, GateError::Unsupported { .. }), "{text}");
+    assert!(text.contains("no nftables") && text.contains("CONFIG_NF_TABLES_NETDEV"), "{text}");
 }
 
 /// The node translates: a back end behind it serves the VIP, and its replies become the VIP's.

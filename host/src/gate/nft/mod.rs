@@ -98,6 +98,16 @@ impl NftGate {
         Ok(gate)
     }
 
+    /// Whether an earlier process left a table.
+    pub(super) fn left_behind(config: &Config) -> bool {
+        let found = || {
+            let table = Identity::new(&config.instance, super::namespace().ok()?).name("gate");
+            let chains = message::chains(&mut message::open().ok()?).ok()?;
+            Some(!read::chains(&chains, &table).is_empty())
+        };
+        found().unwrap_or(false)
+    }
+
     /// The table with its maps and rules, unless it is there.
     fn make_table(&mut self) -> Result<(), GateError> {
         let owned = Batch::new(&self.table).table(OWNER_PERSIST).commit(&mut self.channel);
@@ -191,8 +201,8 @@ impl NftGate {
         Ok(())
     }
 
-    /// Opens the group until then; the caller has seen that this is in the future.
-    pub(super) fn put_deadline(&mut self, group: u32, until: Instant) -> Result<(), GateError> {
+    /// Opens the group until then; false, with the group closed, when less than a tick is left.
+    pub(super) fn put_deadline(&mut self, group: u32, until: Instant) -> Result<bool, GateError> {
         self.make_group(group)?;
         let current = self.groups.get(&group).copied().unwrap_or(Side::A);
         let (set, chain) = (current.other().set(group), current.other().chain(group));
@@ -200,7 +210,8 @@ impl NftGate {
             let before = clock::boot_time();
             let left = until.since(before);
             if left < self.tick {
-                return self.remove_deadline(group);
+                self.remove_deadline(group)?;
+                return Ok(false);
             }
             let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
             self.commit(&format!("open group {group}"), |batch| {
@@ -211,7 +222,7 @@ impl NftGate {
             if clock::boot_time().since(before) <= self.tick {
                 // Not timed: however late this comes, the element has been ageing since.
                 self.switch(group, current.other(), &chain)?;
-                return Ok(());
+                return Ok(true);
             }
         }
         self.commit(&format!("take back a late renewal of group {group}"), |b| b.flush(&set))?;
@@ -242,9 +253,11 @@ impl NftGate {
     pub(super) fn deadlines(&self) -> Result<Vec<Deadline>, GateError> {
         let mut deadlines = Vec::new();
         for (&group, side) in &self.groups {
+            // Read before the kernel says what is left, so that the sum is not later than the truth.
+            let now = clock::boot_time();
             for element in self.elements(&side.set(group))? {
                 let left = Duration::from_millis(element.expires_millis);
-                deadlines.push(Deadline { group, until: clock::boot_time() + left });
+                deadlines.push(Deadline { group, until: now + left });
             }
         }
         Ok(deadlines)

@@ -1,0 +1,192 @@
+//! The second back end: what differs, and that the rest does not.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use haven_host::gate::{BackEnd, Choice, EntryKind, Gate, Renewal};
+
+use crate::bed::{Bed, GROUP, PATIENCE, Port, SILENCE, entries, from_now, possible};
+use crate::daemon::Daemon;
+use crate::enforcement::{forged, heard_of};
+use crate::frames::Answer;
+
+fn opened(bed: &Bed) -> Gate {
+    let mut config = bed.config();
+    config.back_end = Choice::Nft;
+    let mut gate = Gate::open(&config).unwrap();
+    assert_eq!(gate.status().back_end, BackEnd::Nftables);
+    gate.set_entries(&entries(EntryKind::Exclusive)).unwrap();
+    gate
+}
+
+fn owner(bed: &Bed) -> Daemon {
+    let mut daemon = Daemon::start(bed);
+    assert_eq!(daemon.ask("choice nft"), "ok");
+    daemon.own("exclusive");
+    daemon
+}
+
+fn renewed(gate: &mut Gate, ahead: Duration) {
+    let until = from_now(ahead);
+    assert_eq!(gate.renew(GROUP, until).unwrap(), Renewal::Open { until });
+}
+
+#[test]
+fn kinds_differ_as_in_bpf() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.node.within(|| {
+        let mut gate = opened(&bed);
+        assert_eq!(gate.status().missing, []);
+        for (kind, closed, open) in [
+            (EntryKind::RealServer, &Answer::TRAFFIC[..], &Answer::TRAFFIC[..]),
+            (EntryKind::Anycast, &Answer::TRAFFIC, &Answer::ALL),
+            (EntryKind::BucketSet, &[], &Answer::ALL),
+            (EntryKind::Exclusive, &[], &Answer::ALL),
+        ] {
+            gate.set_entries(&entries(kind)).unwrap();
+            bed.wait_for(closed, &format!("{kind:?} without a lease"));
+            renewed(&mut gate, Duration::from_secs(60));
+            bed.wait_for(open, &format!("{kind:?} with a lease"));
+            gate.close(GROUP).unwrap();
+        }
+        gate.remove_all().unwrap();
+        bed.assert_open("removed");
+    });
+}
+
+#[test]
+fn whole_frames_from_raw_sockets_do_not_claim_the_address() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    let raw = Port::open(&bed.node, "lan0");
+    bed.node.within(|| {
+        let mut gate = opened(&bed);
+        let whole = || {
+            forged().into_iter().filter(|(what, _)| !what.contains("cut") && !what.contains("VLAN"))
+        };
+        for (what, frame) in whole() {
+            assert!(!heard_of(&bed, &raw, &frame), "{what} left a closed gate");
+        }
+        renewed(&mut gate, Duration::from_secs(60));
+        for (what, frame) in whole() {
+            assert!(heard_of(&bed, &raw, &frame), "{what} at an open gate");
+        }
+        gate.remove_all().unwrap();
+    });
+}
+
+#[test]
+fn a_killed_owner_falls_silent_at_the_deadline_and_its_successor_takes_over() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    let mut first = owner(&bed);
+    assert!(first.ask("renew 60000").starts_with("open"));
+    first.kill();
+    bed.assert_open("the owner is dead, its lease is not");
+    let mut second = Daemon::start(&bed);
+    assert_eq!(second.ask("choice nft"), "ok");
+    assert_eq!(second.ask("open"), "ok");
+    assert_eq!(second.ask("open-groups"), "1");
+    bed.assert_open("taken over");
+    for _ in 0..20 {
+        // Renewals go to the two sets in turn; each counts alone.
+        let answer = second.ask("renew 400");
+        assert!(answer.starts_with("open"), "{answer}");
+    }
+    let until = from_now(Duration::from_millis(400));
+    second.kill();
+    while from_now(Duration::ZERO) < until {
+        bed.port.receive(until.since(from_now(Duration::ZERO)));
+    }
+    bed.assert_silent("past the deadline");
+    let mut third = Daemon::start(&bed);
+    assert_eq!(third.ask("choice nft"), "ok");
+    assert_eq!(third.ask("open"), "ok");
+    assert_eq!(third.ask("open-groups"), "0");
+    bed.assert_silent("taking over opens nothing");
+}
+
+#[test]
+fn a_deadline_shorter_than_a_tick_writes_nothing() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.node.within(|| {
+        let mut gate = opened(&bed);
+        renewed(&mut gate, Duration::from_secs(60));
+        let short = from_now(Duration::from_micros(900));
+        assert_eq!(gate.renew(GROUP, short).unwrap(), Renewal::Lapsed);
+        assert_eq!(gate.deadlines().unwrap(), []);
+        bed.assert_silent("less than a tick is nothing");
+        gate.remove_all().unwrap();
+    });
+}
+
+/// Handles events, as the heartbeat thread does, until the node is silent; how long that took.
+fn until_silent(bed: &Bed, gate: &mut Gate) -> Duration {
+    let started = Instant::now();
+    loop {
+        let repair = gate.on_event().unwrap();
+        if repair.restored.iter().any(|(name, _)| name == "lan0") {
+            let took = started.elapsed();
+            assert_eq!(bed.answers(), BTreeSet::new());
+            return took;
+        }
+        assert!(started.elapsed() < PATIENCE, "no event told of the flush");
+    }
+}
+
+#[test]
+fn a_flush_by_others_is_refused_by_the_kernel_or_mended_within_fifty_milliseconds() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.node.within(|| {
+        let mut gate = opened(&bed);
+        bed.node.run("nft flush ruleset");
+        if bed.answers().is_empty() {
+            println!("this kernel keeps a table with an owner");
+        } else {
+            let took = until_silent(&bed, &mut gate);
+            println!("mended {took:?} after the flush was over");
+            assert!(took < Duration::from_millis(50));
+        }
+        gate.remove_all().unwrap();
+    });
+}
+
+#[test]
+fn new_and_renamed_devices_get_the_gate() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.node.within(|| {
+        let mut gate = opened(&bed);
+        Bed::link(&bed.node, &bed.client, "lan1");
+        gate.on_event().unwrap();
+        let second = Port::open(&bed.client, "lan1");
+        assert!(bed.answers_on(&second).is_empty(), "the new device is silent");
+        bed.node.run("ip link set lan1 down");
+        bed.node.run("ip link set lan1 name lan9");
+        bed.node.run("ip link set lan9 up");
+        gate.on_event().unwrap();
+        assert!(bed.answers_on(&second).is_empty(), "the renamed device is silent");
+        assert_eq!(gate.status().missing, []);
+        bed.node.run("ip link del lan9");
+        gate.on_event().unwrap();
+        assert_eq!(gate.repair().unwrap(), haven_host::gate::Repair::default());
+        bed.port.receive(SILENCE);
+        bed.assert_silent("the first device as before");
+        gate.remove_all().unwrap();
+    });
+}
