@@ -19,6 +19,9 @@
 //! ```
 //! The sealing key is derived (HKDF-SHA-256) from the cluster key with from, boot and salt; the nonce is
 //! to, link and counter. So no nonce repeats, also when two nodes were given one id or one disk image.
+//!
+//! **Not promised.** Members trust each other: whoever holds the cluster key can seal as any member. After a
+//! member was removed against its will, change the key ([`KeyChange`](crate::KeyChange)).
 
 use haven_types::{BootId, LinkId, NodeId};
 use serde::{Deserialize, Serialize};

@@ -213,6 +213,31 @@ mod tests {
     }
 
     #[test]
+    fn the_layout_is_fixed() {
+        let expected: Vec<u8> = [
+            [1].as_slice(),
+            &[0, 0, 0, 0, 0, 0, 0, 7],
+            &[0, 0, 0, 8],
+            &[0, 0, 0, 0, 0, 0, 0, 100],
+            &[0, 2, 0, 3, 1, 4],
+            &[0, 0, 0, 0, 0, 0, 0, 5],
+            b"tail",
+        ]
+        .concat();
+        assert_eq!(fragment(b"tail").encode(), expected);
+        let expected: Vec<u8> = [
+            [2].as_slice(),
+            &[0, 0, 0, 0, 0, 0, 0, 7],
+            &[0, 0, 0, 8, 0, 0, 0, 9],
+            &[0, 0, 0, 0, 0, 0, 0, 10],
+            &[5, 6],
+        ]
+        .concat();
+        assert_eq!(acknowledgement(&[5, 6]).encode(), expected);
+        assert_eq!(Packet::Hello.encode(), [3]);
+    }
+
+    #[test]
     fn contradictions_are_refused() {
         let good = fragment(b"tail").encode();
         let with = |at: usize, value: u8| {

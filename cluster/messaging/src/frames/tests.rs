@@ -329,3 +329,19 @@ fn mutated_and_random_datagrams_never_panic_and_are_never_accepted() {
     }
     open_arbitrary(&mut b, at(0), &vec![b'h'; MAX_DATAGRAM + 1]);
 }
+
+/// Nodes of two builds must understand each other: these bytes may only change with the version.
+#[test]
+fn the_bytes_on_the_wire_stay_the_same() {
+    let mut a = node(1, 10, 100);
+    let hex: String =
+        sealed(&mut a, 2, 3, b"beat").iter().map(|byte| format!("{byte:02x}")).collect();
+    let expected = concat!(
+        "6876010100010002030000000",
+        "15ff53063000000000000000a00000000000000640000000000000000",
+        "0000000000000001",
+        "e2bc0081",
+        "6b02e024e0afad2c40e73e026772b5cd"
+    );
+    assert_eq!(hex, expected);
+}

@@ -399,8 +399,17 @@ fn the_bytes_of_a_join_stay_the_same() {
     let key = KeyMessage::Key(ClusterKey { epoch: 3, secret: [3; 32] });
     let got = [&request().encode(), &reply().encode(), &used.encode(), &key.encode()]
         .map(|bytes| (bytes.len(), short(bytes)));
-    let got: Vec<String> = got.iter().map(|(length, digest)| format!("{length} {digest}")).collect();
-    assert_eq!(got, ["HEX0", "HEX1", "HEX2", "HEX3"]);
+    let got: Vec<String> =
+        got.iter().map(|(length, digest)| format!("{length} {digest}")).collect();
+    assert_eq!(
+        got,
+        [
+            "216 268e40154236859c",
+            "682 05287c8262123121",
+            "3 5e98aaa886032724",
+            "35 6883d4420ea5c5cd"
+        ]
+    );
 }
 
 #[test]
