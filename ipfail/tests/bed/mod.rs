@@ -184,6 +184,12 @@ pub(crate) fn params(text: &str) -> IpParams {
     parse(&map).unwrap_or_else(|errors| panic!("{text}: {errors}")).params
 }
 
+/// Processor time the calling thread has used, in the kernel, too.
+pub(crate) fn worked() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
+}
+
 pub(crate) fn now() -> haven_base::Instant {
     haven_host::drive::boot_time()
 }

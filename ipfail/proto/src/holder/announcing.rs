@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use haven_base::{IfIndex, Instant, Link, MacAddr, Neighbour};
 
-use super::{Holder, Output, Phase, Wanted};
+use super::{Holder, Output, Phase, QUIET_AFTER, Wanted};
 use crate::announce;
 use crate::conflict::Reaction;
 use crate::event::Event;
@@ -104,7 +104,8 @@ impl Holder {
             }
         };
         let lease = held.lease.as_ref();
-        let before = lease.map(|l| self.leases.get(&l.group).copied().unwrap_or(l.end));
+        let end = lease.map(|l| self.leases.get(&l.group).copied().unwrap_or(l.end));
+        let before = end.map(|end| end + QUIET_AFTER);
         Some(Output::Send { index: link.index, frame: frame.encode(), before })
     }
 

@@ -11,8 +11,9 @@
 //! ```
 //! Inputs: [`Input`]. Outputs: [`Output`], to be carried out in order.
 //!
-//! Invariants: an address has at most one resource; nothing that makes an address visible leaves without
-//! the end of its lease beside it; drift is judged on a fresh [`Input::Snapshot`] only, never on the
+//! Invariants: an address has at most one resource; no start without a lease that holds, and nothing that
+//! makes an address visible leaves more than 1.5 s after the last known end of its lease (in between the
+//! kernel's gate decides); drift is judged on a fresh [`Input::Snapshot`] only, never on the
 //! order in which events arrive; a step never yields more frames of an interface than its pacer lets pass.
 //!
 //! It never decides who owns an address, never touches an address that is neither tagged ours nor held,
@@ -48,6 +49,11 @@ use crate::view::View;
 const RECONCILE_INTERVAL: Duration = Duration::from_secs(30);
 /// Lifetimes are rewritten this often under a lease.
 const RENEW_INTERVAL: Duration = Duration::from_secs(1);
+/// How long after the known end of a lease the holder still announces and repairs. The end is told about
+/// once a second, while leases are renewed every few milliseconds: in between the kernel's gate decides
+/// what leaves. Shorter than the rest of the shortest lifetime, so that an address the kernel let go is
+/// not put back without news of the lease.
+const QUIET_AFTER: Duration = Duration::from_millis(1500);
 /// Moves of one address within this window count towards the EVPN limit.
 const MOVES_WINDOW: Duration = Duration::from_secs(180);
 /// Moves within the window that raise an event.
@@ -113,6 +119,8 @@ struct Held {
     /// Empty while pending or probing.
     vips: BTreeMap<IpAddr, Vip>,
     renew_at: Option<Instant>,
+    /// A renewal came due while the lease was not known to hold.
+    overdue: bool,
     /// Seconds of valid lifetime last written.
     written: u32,
 }
@@ -271,6 +279,11 @@ impl Holder {
     fn lease_end(&self, held: &Held) -> Option<Instant> {
         let lease = held.lease.as_ref()?;
         Some(self.leases.get(&lease.group).copied().unwrap_or(lease.end))
+    }
+
+    /// When the holder falls silent about a resource unless it hears more of its lease.
+    fn quiet_at(&self, held: &Held) -> Option<Instant> {
+        self.lease_end(held).map(|end| end + QUIET_AFTER)
     }
 
     /// The step at hand may move this resource's deadline.

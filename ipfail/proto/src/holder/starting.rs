@@ -68,6 +68,7 @@ impl Holder {
             phase: Phase::Adding,
             vips: BTreeMap::new(),
             renew_at: None,
+            overdue: false,
             written: 0,
         };
         self.resources.insert(resource.clone(), held);
@@ -194,7 +195,10 @@ impl Holder {
             .filter_map(|ip| self.want(held, *ip, now))
             .flat_map(|want| plan::put(&held.params, &self.view, &want))
             .collect();
-        let before = self.lease_end(held);
+        // A fresh start carries fresh news of its lease; one that waited for its interface or its probes
+        // may have older ones.
+        let fresh = held.since == now;
+        let before = if fresh { self.lease_end(held) } else { self.quiet_at(held) };
         let purpose = Purpose::Start { resource: resource.to_owned() };
         out.push(Output::Change { changes, before, purpose });
     }
@@ -282,7 +286,14 @@ impl Holder {
         if !undo.is_empty() {
             out.push(Output::Change { changes: undo, before: None, purpose: Purpose::RollBack });
         }
-        let waiting = self.resources.get(resource).and_then(|held| held.waiting);
+        let Some(held) = self.resources.get_mut(resource) else { return };
+        let waiting = held.waiting;
+        if let (None, 0, Some(nic)) = (waiting, refusal.errno, held.params.nic.clone()) {
+            // Only news of the lease is missing: they bring it up.
+            held.vips.clear();
+            held.phase = Phase::Pending(nic);
+            return;
+        }
         self.forget(resource);
         let outcome = kernel_refused(resource, refusal);
         match waiting {
@@ -389,7 +400,7 @@ impl Holder {
                 vip.watch.stand_down();
             }
             held.phase = Phase::Lost { reason: reason.clone(), text: text.clone() };
-            held.renew_at = None;
+            (held.renew_at, held.overdue) = (None, false);
             self.cancel(&params.ips);
         }
         let changes =

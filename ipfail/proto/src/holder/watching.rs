@@ -109,7 +109,7 @@ impl Holder {
             self.touch(&resource);
             let Some(held) = self.resources.get_mut(&resource) else { continue };
             held.vips.clear();
-            held.renew_at = None;
+            (held.renew_at, held.overdue) = (None, false);
             match plan::place(&held.params, &self.view, &held.routes) {
                 Ok(placement) => self.enter(now, &resource, placement, out),
                 Err(outcome) => self.give_up(
@@ -134,7 +134,6 @@ impl Holder {
             .collect();
         for resource in ready {
             let Some(held) = self.resources.get_mut(&resource) else { continue };
-            held.since = now;
             match plan::place(&held.params, &self.view, &held.routes) {
                 Ok(Placement::Pending(_)) => {}
                 Ok(placement) => self.enter(now, &resource, placement, out),
@@ -201,7 +200,7 @@ impl Holder {
         let repair =
             held.params.reconcile == Reconcile::Repair && reason != Some(Reason::DadFailed);
         let able = self.view.link(want.index).is_some_and(|link| link.admin_up);
-        let before = self.lease_end(held);
+        let before = self.quiet_at(held);
         let leased = before.is_none_or(|end| end > now);
         let found = plan::judge(&held.params, &self.view, &want).text;
         let changes = plan::put(&held.params, &self.view, &want);
@@ -246,8 +245,6 @@ impl Holder {
         out: &mut Vec<Output>,
     ) {
         let Some(known) = self.leases.get_mut(group) else { return };
-        // A lease that had lapsed may have cost us the address: the kernel deletes it by itself.
-        self.resync |= *known <= now && end > now;
         // Never shortened: an older renewal may arrive late.
         *known = (*known).max(end);
         let longer = |held: &Held, end: Instant| {
@@ -259,23 +256,39 @@ impl Holder {
             .iter()
             .filter(|(_, held)| {
                 held.lease.as_ref().is_some_and(|lease| lease.group == group)
-                    && held.renew_at.is_some()
-                    && longer(held, end)
+                    && (held.overdue || (held.renew_at.is_some() && longer(held, end)))
             })
             .map(|(resource, _)| resource.clone())
             .collect();
         for resource in due {
             self.renew(now, &resource, out);
         }
+        self.retry_pending(now, out);
+        // A lease that had lapsed may have cost an address: the kernel deletes it by itself.
+        self.resync |= self.resources.values().any(|held| {
+            held.lease.as_ref().is_some_and(|lease| lease.group == group)
+                && held.vips.keys().any(|ip| {
+                    let want = self.want(held, *ip, now);
+                    want.is_some_and(|want| {
+                        plan::difference(&self.view, &want) == Some(Reason::Missing)
+                    })
+                })
+        });
     }
 
     /// Write the lifetimes of a resource anew, if its lease still holds.
     fn renew(&mut self, now: Instant, resource: &str, out: &mut Vec<Output>) {
         self.touch(resource);
         let Some(held) = self.resources.get_mut(resource) else { return };
-        held.renew_at = Some(now + RENEW_INTERVAL);
+        let lease = held.lease.as_ref();
+        let end = lease.map(|l| self.leases.get(&l.group).copied().unwrap_or(l.end));
+        let Some(end) = end.filter(|end| *end > now) else {
+            // Made up for with the next news of the lease.
+            (held.renew_at, held.overdue) = (None, true);
+            return;
+        };
+        (held.renew_at, held.overdue) = (Some(now + RENEW_INTERVAL), false);
         let Some(held) = self.resources.get(resource) else { return };
-        let Some(end) = self.lease_end(held).filter(|end| *end > now) else { return };
         // Only where the address is: one that somebody removed is a matter of drift.
         let changes: Vec<AddressChange> = held
             .params

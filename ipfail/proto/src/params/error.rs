@@ -55,6 +55,20 @@ pub enum ParamError {
     },
 }
 
+impl ParamError {
+    /// The parameter concerned; of a contradiction the first.
+    #[must_use]
+    pub fn parameter(&self) -> &str {
+        match self {
+            Self::Missing { name, .. }
+            | Self::Unknown { name, .. }
+            | Self::BadValue { name, .. }
+            | Self::Refused { name, .. }
+            | Self::Contradiction { first: name, .. } => name,
+        }
+    }
+}
+
 fn suggestion(nearest: Option<&str>) -> String {
     nearest.map_or_else(
         || "; `haven agent ip meta-data` lists the known ones".to_owned(),

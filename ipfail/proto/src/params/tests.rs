@@ -67,6 +67,8 @@ fn all_errors_come_at_once_with_nearest_name() {
     let errors = bad("ip=192.0.2.300; cidr_netmsk=24; nodad=perhaps; on-conflict=fight; mac=02::1");
     let text = errors.join("\n");
     assert_eq!(errors.len(), 5, "{text}");
+    let concerned = parse(&map("ip=192.0.2.1;cidr_netmask=64")).unwrap_err();
+    assert_eq!(concerned.0[0].parameter(), "cidr_netmask");
     assert!(text.contains("unknown parameter cidr_netmsk; did you mean cidr_netmask?"), "{text}");
     assert!(text.contains("ip=192.0.2.300: expected an IPv4 or IPv6 address"), "{text}");
     assert!(text.contains("nodad=perhaps: expected true or false"), "{text}");
