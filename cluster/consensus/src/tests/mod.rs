@@ -3,12 +3,19 @@
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
     clippy::print_stdout,
-    reason = "tests fail by panicking, their numbers are small, and they print how to replay"
+    clippy::wildcard_enum_match_arm,
+    reason = "tests fail by panicking, their numbers are small, they print how to replay, and what \
+              they do not look at they ignore"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the number of seeds comes from the environment; the machine never sees it"
 )]
 
 mod check;
 mod disk;
 mod faults;
+mod fixtures;
 mod scenarios;
 mod world;
 
