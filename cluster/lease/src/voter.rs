@@ -359,3 +359,6 @@ impl Voter {
         PromiseTable { promises: self.promises, silent_until, epochs: self.epochs }
     }
 }
+
+#[cfg(test)]
+mod tests;
