@@ -24,7 +24,7 @@ const EASE_EVERY: Duration = Duration::from_secs(10);
 /// - the *age* of the newest beat that a majority answered, just before the next was: that is what a
 ///   lease must outlast. D's lease is one and a half times the second largest of the last minute;
 /// - the *delay* until a majority answered a beat: D is two and a half times the second largest;
-/// - a *surge*: as soon as the age exceeds half of a lease, D is four times the age, to be on the safe
+/// - a *surge*: as soon as the age exceeds three quarters of a lease, D is four times the age, to be on the safe
 ///   side until the other two have seen enough, for as long as hold-ups recur.
 ///
 /// With 20 % loss and 0–100 ms of delay each way among three nodes, delays reach 190 ms and ages
@@ -131,7 +131,8 @@ impl Pace {
     fn hold_up(&mut self, now: Instant) {
         let Some(newest) = self.newest else { return };
         let age = now - newest;
-        if age > self.terms.lease(self.steady()) / 2 {
+        // Above the age that the longest interval leads to by itself.
+        if age > self.terms.lease(self.steady()) * 3 / 4 {
             let asked = (age * 4).min(SURGE_MAX);
             let before = self.surge.map_or(Duration::ZERO, |(duration, _)| duration);
             self.surge = Some((asked.max(before), now + SURGE_HOLD));

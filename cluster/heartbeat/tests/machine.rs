@@ -1,0 +1,297 @@
+//! The machine by itself and through its planned restart.
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests fail by panicking"
+)]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use haven_base::{Instant, Rng};
+use haven_heartbeat::{
+    Answer, Beat, Claim, Config, Configuration, DecodeMessageError, GateOrder, Heartbeat, Input,
+    LossCause, MAX_MESSAGE_BYTES, Member, Message, Output, Refusal, RefusalCause, Release, Role,
+    Start, Terms, Unheard,
+};
+use haven_types::{BootId, Epoch, GroupId, LinkId, LogIndex, LogPosition, NodeId, Seq, Term};
+use support::world::{MS, SECOND, World};
+
+const G: GroupId = GroupId(1);
+
+fn at(ms: u64) -> Instant {
+    Instant::from_nanos(1_000_000_000 + ms * MS)
+}
+
+fn config(voters: u16) -> Config {
+    let ids: BTreeSet<NodeId> = (1..=voters).map(NodeId).collect();
+    let links = BTreeSet::from([LinkId(0), LinkId(1)]);
+    let member = Member { role: Role::Full, links: links.clone() };
+    let mut config = Config::new(NodeId(1), BootId(7));
+    config.links = links;
+    config.members = ids.iter().map(|&id| (id, member.clone())).collect::<BTreeMap<_, _>>();
+    config.configurations = vec![Configuration { voters: ids, ..Configuration::default() }];
+    config.start = Start::First;
+    config
+}
+
+fn beat(seq: u64) -> Beat {
+    Beat { seq: Seq(seq), duration_micros: 60_000, ..Beat::default() }
+}
+
+fn received(from: u16, boot: u64, link: u8, message: Message) -> Input {
+    Input::Received { from: NodeId(from), boot: BootId(boot), link: LinkId(link), message }
+}
+
+fn answers(out: &[Output]) -> Vec<(NodeId, LinkId, Answer)> {
+    let found = out.iter().filter_map(|said| match said {
+        Output::Send { to, link, message: Message::Answer(answer) } => {
+            Some((*to, *link, answer.clone()))
+        }
+        _ => None,
+    });
+    found.collect()
+}
+
+fn beats(out: &[Output]) -> Vec<(NodeId, LinkId, Beat)> {
+    let found = out.iter().filter_map(|said| match said {
+        Output::Send { to, link, message: Message::Beat(beat) } => Some((*to, *link, beat.clone())),
+        _ => None,
+    });
+    found.collect()
+}
+
+#[test]
+fn every_copy_of_a_beat_is_answered_in_its_step_on_its_link() {
+    let mut machine = Heartbeat::new(config(3), at(0));
+    machine.step(at(0), Input::Tick);
+    for link in [0, 1, 0] {
+        let out = machine.step(at(1), received(2, 4, link, Message::Beat(beat(9))));
+        let expected = Answer { boot: BootId(4), seq: Seq(9), ..Answer::default() };
+        assert_eq!(answers(&out), [(NodeId(2), LinkId(link), expected)]);
+    }
+}
+
+#[test]
+fn one_beat_goes_to_every_peer_on_every_link_with_one_seq() {
+    let mut machine = Heartbeat::new(config(3), at(0));
+    let out = machine.step(at(0), Input::Tick);
+    let sent: BTreeSet<_> =
+        beats(&out).into_iter().map(|(to, l, b)| (to.0, l.0, b.seq.0)).collect();
+    assert_eq!(sent, BTreeSet::from([(2, 0, 1), (2, 1, 1), (3, 0, 1), (3, 1, 1)]));
+    machine.step(at(1), Input::Carrier { link: LinkId(1), up: false });
+    let out = machine.step(at(15), Input::Tick);
+    assert_eq!(beats(&out).len(), 2, "nothing is sent where there is no carrier");
+}
+
+#[test]
+fn after_a_tick_the_deadline_is_ahead() {
+    let mut machine = Heartbeat::new(config(3), at(0));
+    machine.step(at(0), Input::Claim { group: G, epoch: Epoch(1) });
+    let mut now = at(0);
+    for _ in 0..2_000 {
+        machine.step(now, Input::Tick);
+        let next = machine.deadline().unwrap();
+        assert!(next > now, "the machine spins at {now:?}");
+        now = next;
+    }
+    let before = machine.status(now).counters.beats_sent;
+    let out = machine.step(now.before(Duration::from_millis(1)), Input::Tick);
+    assert!(beats(&out).is_empty(), "a spare tick is harmless");
+    assert_eq!(machine.status(now).counters.beats_sent, before);
+}
+
+#[test]
+fn frames_of_an_older_boot_and_of_strangers_are_counted_and_dropped() {
+    let mut machine = Heartbeat::new(config(3), at(0));
+    machine.step(at(0), received(2, 8, 0, Message::Beat(beat(1))));
+    let out = machine.step(at(1), received(2, 7, 0, Message::Beat(beat(5))));
+    assert!(answers(&out).is_empty());
+    let out = machine.step(at(2), received(4, 1, 0, Message::Beat(beat(5))));
+    assert!(answers(&out).is_empty());
+    let counters = machine.status(at(2)).counters;
+    assert_eq!((counters.frames_of_older_boot, counters.frames_of_strangers), (1, 1));
+    // Two processes under one id: said once a minute, after the grace of a restart.
+    let warnings = (3..120).filter(|s| {
+        let out = machine.step(at(s * 1000), received(2, 7, 0, Message::Beat(beat(5))));
+        out.iter().any(|said| {
+            let (node, newest, dropped) = (NodeId(2), BootId(8), BootId(7));
+            *said == Output::DuplicateNode { node, newest, dropped }
+        })
+    });
+    assert_eq!(warnings.count(), 2);
+}
+
+#[test]
+fn a_lease_is_gained_kept_and_lost_by_the_answers_alone() {
+    let mut machine = Heartbeat::new(config(3), at(0));
+    machine.step(at(0), received(2, 4, 0, Message::Beat(beat(1))));
+    let out = machine.step(at(1), Input::Claim { group: G, epoch: Epoch(3) });
+    let (_, _, sent) = beats(&out).pop().unwrap();
+    assert_eq!(sent.claims, [Claim { group: G, epoch: Epoch(3), gated: None }]);
+    let answer = Answer { boot: BootId(7), seq: sent.seq, ..Answer::default() };
+    let wrong = Answer { boot: BootId(6), ..answer.clone() };
+    let out = machine.step(at(2), received(2, 4, 0, Message::Answer(wrong)));
+    assert!(!out.iter().any(|said| matches!(said, Output::Gate(_))));
+    let out = machine.step(at(3), received(2, 4, 0, Message::Answer(answer)));
+    let order = out.iter().find_map(|said| match said {
+        Output::Gate(order) => Some(*order),
+        _ => None,
+    });
+    let Some(GateOrder::Renew { deadline, ticket, epoch: Epoch(3), group: G }) = order else {
+        panic!("{out:?}")
+    };
+    assert_eq!(deadline, at(1 + 46), "from the send, not from the answer");
+    let out = machine.step(at(4), Input::GateOpened { group: G, ticket });
+    assert!(out.contains(&Output::LeaseGained { group: G, epoch: Epoch(3), until: deadline }));
+    let mut lost = None;
+    let mut now = at(4);
+    while lost.is_none() {
+        now = machine.deadline().unwrap();
+        let out = machine.step(now, Input::Tick);
+        lost = out.into_iter().find(|said| matches!(said, Output::LeaseLost { .. }));
+    }
+    assert_eq!(now, deadline);
+    let cause = LossCause::Lapsed;
+    assert_eq!(lost, Some(Output::LeaseLost { group: G, epoch: Epoch(3), cause }));
+}
+
+#[test]
+fn a_higher_epoch_in_the_log_closes_the_gate_then_tells_the_voters() {
+    let mut world = World::new(4, 3, 1, Terms::default());
+    world.start_all(&Start::First);
+    world.give(NodeId(1), Input::Claim { group: G, epoch: Epoch(1) });
+    world.run_for(SECOND);
+    assert_eq!(world.owners(G), [NodeId(1)]);
+    let at = world.now;
+    for id in world.ids() {
+        world.give(id, Input::Epoch { group: G, epoch: Epoch(2) });
+    }
+    world.give(NodeId(2), Input::Claim { group: G, epoch: Epoch(2) });
+    while world.owners(G) != [NodeId(2)] {
+        world.run_for(MS / 20);
+        assert!(world.now - at < 5 * MS, "a planned switchover takes 5 ms at most");
+    }
+    println!("switchover without an owner: at most {} µs", (world.now - at) / 1000);
+    assert!(world.violations.is_empty());
+}
+
+#[test]
+fn a_planned_restart_keeps_the_gate_open_and_the_verdict_away() {
+    let mut world = World::new(4, 3, 1, Terms::default());
+    world.start_all(&Start::First);
+    world.give(NodeId(1), Input::Claim { group: G, epoch: Epoch(1) });
+    world.run_for(SECOND);
+    for round in 0..5 {
+        world.give(NodeId(1), Input::PlanRestart);
+        while !world.nodes[&NodeId(1)].restart_ready {
+            world.run_for(MS);
+        }
+        // Between hand-over and start the process is away for two seconds.
+        let node = world.nodes.get_mut(&NodeId(1)).unwrap();
+        let local = node.clock.at(world.now);
+        let left = node.machine.take().unwrap().hand_over(local);
+        assert_eq!(left.held.len(), 1);
+        world.kill(NodeId(1));
+        for _ in 0..2_000 {
+            world.run_for(MS);
+            assert_eq!(world.owners(G), [NodeId(1)], "round {round}");
+        }
+        world.start(NodeId(1), Start::HandedOver(left.promises), true);
+        for _ in 0..4_000 {
+            world.run_for(MS);
+            assert_eq!(world.owners(G), [NodeId(1)], "round {round}");
+        }
+        let dead = world.said.iter().any(|(_, _, said)| matches!(said, Output::Dead { .. }));
+        assert!(!dead, "round {round}");
+    }
+    // The long lease is shortened on return: others need not wait for it.
+    let voter = world.nodes[&NodeId(2)].machine.as_ref().unwrap();
+    let local = world.nodes[&NodeId(2)].clock.at(world.now);
+    let (_, end) = voter.status(local).promises[&G];
+    assert!(end - local <= Duration::from_millis(80));
+}
+
+#[test]
+fn a_voter_that_starts_with_nothing_known_promises_nothing_for_five_and_a_half_seconds() {
+    let mut world = World::new(4, 3, 1, Terms::default());
+    world.start_all(&Start::Unknown);
+    world.give(NodeId(1), Input::Claim { group: G, epoch: Epoch(1) });
+    world.run_for(5_507 * MS);
+    assert!(world.owners(G).is_empty());
+    world.run_for(10 * MS);
+    assert_eq!(world.owners(G), [NodeId(1)], "the claim is repeated at that very moment");
+}
+
+fn samples() -> Vec<Message> {
+    let position = LogPosition { term: Term(300), index: LogIndex(70_000) };
+    let claim = |i: u32| Claim {
+        group: GroupId(i),
+        epoch: Epoch(900),
+        gated: Some(Seq(3_000_000 + u64::from(i))),
+    };
+    let full = Beat {
+        seq: Seq(3_000_000),
+        duration_micros: 600_000,
+        log: position,
+        claims: (200..264).map(claim).collect(),
+        releases: (200..216).map(|i| Release { group: GroupId(i), before: Seq(1 << 22) }).collect(),
+        unheard: vec![Unheard { node: NodeId(3), boot: Some(BootId(5)) }],
+        relayed: vec![(NodeId(4), vec![NodeId(3)])],
+        away_millis: 4_500,
+    };
+    let refusal = Refusal { group: G, cause: RefusalCause::Promised, retry_micros: 74_000 };
+    let answer = Answer {
+        boot: BootId(7),
+        seq: Seq(3_000_000),
+        configuration: position,
+        refusals: vec![refusal; 64],
+    };
+    vec![
+        Message::Beat(beat(1)),
+        Message::Beat(full),
+        Message::Answer(Answer::default()),
+        Message::Answer(answer),
+        Message::Vacant(G),
+    ]
+}
+
+#[test]
+fn messages_come_back_as_they_went_and_are_small() {
+    for message in samples() {
+        let bytes = message.encode();
+        assert_eq!(Message::decode(&bytes), Ok(message));
+        assert!(bytes.len() <= MAX_MESSAGE_BYTES, "{}", bytes.len());
+    }
+    assert!(Message::Beat(beat(1)).encode().len() <= 16, "an idle beat is small");
+}
+
+#[test]
+fn no_bytes_hurt() {
+    assert_eq!(Message::decode(&[]), Err(DecodeMessageError::Empty));
+    assert_eq!(Message::decode(&[9, 0]), Err(DecodeMessageError::Version { found: 9 }));
+    let mut rng = Rng::new(5);
+    let mut machine = Heartbeat::new(config(3), at(0));
+    machine.step(at(0), Input::Claim { group: G, epoch: Epoch(1) });
+    let samples: Vec<_> = samples().iter().map(Message::encode).collect();
+    let mut decoded = 0;
+    for round in 0..20_000_u64 {
+        let mut bytes = samples[rng.below(samples.len() as u64) as usize].clone();
+        for _ in 0..1 + rng.below(4) {
+            let i = 1 + rng.below(bytes.len() as u64 - 1) as usize;
+            bytes[i] = rng.next_u64() as u8;
+        }
+        bytes.truncate(1 + rng.below(bytes.len() as u64 * 2) as usize);
+        if let Ok(message) = Message::decode(&bytes) {
+            decoded += 1;
+            let (from, boot) = (2 + rng.below(2) as u16, rng.below(3));
+            machine.step(at(round / 8), received(from, boot, 0, message));
+            assert!(machine.deadline().is_some());
+        }
+    }
+    assert!(decoded > 1_000, "{decoded}");
+    assert!(machine.status(at(9_999)).promises.len() <= 4_096);
+}
