@@ -369,7 +369,7 @@ impl Peer {
             return Rejected::StaleBoot(from);
         };
         let late = header.boot < accepted && now.since(since) < LATE;
-        if late || !self.allowance.take(now) {
+        if late || !self.others_allowance.take(now) {
             return Rejected::StaleBoot(from);
         }
         let held = self.other.as_ref().is_some_and(|other| other.is_of(header));

@@ -250,19 +250,19 @@ fn a_node_with_our_own_id_is_reported() {
 }
 
 #[test]
-fn invented_boot_ids_are_examined_sixteen_times_then_twenty_a_second() {
+fn invented_boot_ids_are_examined_at_most_a_thousand_times_a_second() {
     let (mut a, mut b) = pair();
     let datagram = sealed(&mut a, 2, 0, b"beat");
     let mut examined = 0;
-    for packet in 0..10_000_u64 {
+    for packet in 0..20_000_u64 {
         let mut forged = datagram.clone();
         forged[17..25].copy_from_slice(&(1_000 + packet).to_be_bytes());
-        let now = at(1_000 + packet / 10);
+        let now = at(1_000 + packet / 20);
         if b.open(now, &mut forged) == Err(Rejected::Forged(NodeId(1))) {
             examined += 1;
         }
     }
-    assert!((30..=40).contains(&examined), "{examined} in one second");
+    assert!((1_000..=1_064).contains(&examined), "{examined} in one second");
     assert!(b.open(at(3_000), &mut datagram.clone()).is_ok());
 }
 
