@@ -198,3 +198,43 @@ fn connections_of_an_address_that_leaves_are_ended() {
         drop(client);
     });
 }
+
+#[test]
+fn lost_announcements_are_repeated_until_a_neighbour_answers() {
+    if !able() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.on_neighbour("nft add table arp deaf");
+    bed.on_neighbour("nft add chain arp deaf in { type filter hook input priority 0 ; }");
+    bed.on_neighbour("nft add rule arp deaf in arp saddr ip 192.0.2.10 drop");
+    bed.with_agent(async |agent| {
+        let mut events = agent.events();
+        let p = params("ip=192.0.2.10 nic=eth0 cidr_netmask=24");
+        assert!(agent.start("vip", &p, lease()).await.is_success());
+        // Announcements at 0, 50, 200 and 600 ms and the first three questions are lost.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        assert!(agent.status().await[0].announced >= 4);
+        bed.on_neighbour("nft delete table arp deaf");
+        let took = event(&mut events, "an answer", |e| {
+            if let Event::AnnounceVerified { took, .. } = e { Some(*took) } else { None }
+        })
+        .await;
+        println!("confirmed {took:?} after the first announcement");
+        assert!(took > Duration::from_millis(1100) && took < Duration::from_secs(3), "{took:?}");
+        // Deaf for good: told, and the monitor says so without failing.
+        bed.on_neighbour("nft add table arp deaf");
+        bed.on_neighbour("nft add chain arp deaf in { type filter hook input priority 0 ; }");
+        bed.on_neighbour("nft add rule arp deaf in drop");
+        agent.peer_returned().await;
+        event(&mut events, "unverified", |e| {
+            matches!(e, Event::AnnounceUnverified { .. }).then_some(())
+        })
+        .await;
+        let monitor = agent.monitor("vip", &p).await;
+        assert_eq!(
+            (monitor.code, monitor.reason),
+            (OcfCode::Success, Some(Reason::NoGatewayReply))
+        );
+    });
+}
