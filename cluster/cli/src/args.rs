@@ -261,7 +261,8 @@ pub(crate) enum Configure {
     #[command(after_long_help = "\
 Examples:
   haven configure verify                 the configuration in force
-  haven configure verify new.crm         a file, as `configure load new.crm` would take it")]
+  haven configure verify new.crm         a file, as `configure load new.crm` would take it
+  haven configure verify --offline new.crm    a file, where no daemon runs")]
     Verify {
         /// The file; `-` reads standard input
         file: Option<PathBuf>,
@@ -274,6 +275,9 @@ Examples:
         /// Fail on warnings, too
         #[arg(long)]
         strict: bool,
+        /// Ask no daemon: judge the lines by themselves, without what is known of nodes and agents
+        #[arg(long, requires = "file", conflicts_with = "replace")]
+        offline: bool,
     },
 }
 

@@ -80,9 +80,13 @@ impl<'a> Output<'a> {
     /// Prints text as it is.
     pub(crate) fn raw(&mut self, text: &str) -> Result<(), ApiError> {
         let written = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
-        written.map_err(|error| {
-            ApiError::new(Code::Failed, format!("cannot write to standard output: {error}"))
-        })
+        match written {
+            // Who reads has seen enough, as in `haven status | head -1`.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(|error| {
+                ApiError::new(Code::Failed, format!("cannot write to standard output: {error}"))
+            }),
+        }
     }
 
     /// Tells a person who waits what the wait is for; says nothing twice in a row.

@@ -8,9 +8,10 @@ use std::process::Command;
 use haven_api::{
     ApiError, Code, Finding, Format, LoadMode, ReplyBody, RequestBody, Severity, Version,
 };
+use haven_cib::{Cib, crm};
 
 use super::{Session, findings_below, unexpected};
-use crate::args::Configure;
+use crate::args::{Configure, FormatArg};
 use crate::render;
 
 pub(super) fn run(command: Configure, session: &mut Session<'_, '_>) -> Result<u8, ApiError> {
@@ -33,8 +34,19 @@ pub(super) fn run(command: Configure, session: &mut Session<'_, '_>) -> Result<u
             };
             committed(&session.ask(load)?, session)
         }
-        Configure::Edit => edit(session),
-        Configure::Verify { file, format, replace, strict } => {
+        Configure::Edit => edit(&editor(), session),
+        Configure::Verify {
+            file: Some(file),
+            format: FormatArg::Crm,
+            strict,
+            offline: true,
+            ..
+        } => verdict(judge_alone(&read(&file)?), strict, session),
+        Configure::Verify { offline: true, .. } => {
+            let message = "only crm lines can be judged without a daemon";
+            Err(ApiError::new(Code::Usage, message).remedy("leave out --offline"))
+        }
+        Configure::Verify { file, format, replace, strict, offline: false } => {
             let text = file.as_deref().map(read).transpose()?;
             let verify =
                 RequestBody::ConfigureVerify { text, format: format.into(), mode: mode(replace) };
@@ -78,6 +90,36 @@ fn committed(reply: &ReplyBody, session: &mut Session<'_, '_>) -> Result<u8, Api
     Ok(0)
 }
 
+/// Judges lines by themselves: what is known of neither nodes nor agents is not judged.
+fn judge_alone(text: &str) -> Vec<Finding> {
+    let findings = match crm::load(&Cib::default(), text, crm::Mode::Replace) {
+        Ok(loaded) => {
+            let mut findings = crm::verify(&loaded.cib, &crm::Facts::default());
+            loaded.locate(&mut findings);
+            findings
+        }
+        Err(findings) => findings,
+    };
+    findings.into_iter().map(finding).collect()
+}
+
+fn finding(from: crm::Finding) -> Finding {
+    Finding {
+        code: from.code,
+        severity: match from.severity {
+            crm::Severity::Error => Severity::Error,
+            crm::Severity::Warning => Severity::Warning,
+            crm::Severity::Advice => Severity::Advice,
+        },
+        line: from.line,
+        column: from.column,
+        object: from.object,
+        message: from.message,
+        nearest: from.nearest,
+        remedy: from.remedy,
+    }
+}
+
 fn verdict(
     findings: Vec<Finding>,
     strict: bool,
@@ -103,7 +145,7 @@ fn verdict(
 
 /// Shows the whole configuration in an editor and loads what comes back. A text that is refused stays
 /// in its file, whose name the error tells.
-fn edit(session: &mut Session<'_, '_>) -> Result<u8, ApiError> {
+fn edit(editor: &str, session: &mut Session<'_, '_>) -> Result<u8, ApiError> {
     let reply = session.ask(RequestBody::ConfigureShow { format: Format::Crm })?;
     let ReplyBody::Configuration { version, text, .. } = reply else {
         return Err(unexpected(&reply));
@@ -118,7 +160,7 @@ fn edit(session: &mut Session<'_, '_>) -> Result<u8, ApiError> {
         .map_err(|error| failed("create a file for", &error))?;
     file.write_all(text.as_bytes()).map_err(|error| failed("write", &error))?;
     loop {
-        open_editor(file.path())?;
+        open_editor(editor, file.path())?;
         let edited = fs::read_to_string(file.path()).map_err(|error| failed("read", &error))?;
         if edited == text {
             session.output.note("nothing was changed");
@@ -152,12 +194,15 @@ fn load_edited(
     committed(&reply, session)
 }
 
-fn open_editor(file: &Path) -> Result<(), ApiError> {
-    let editor = ["VISUAL", "EDITOR"]
+fn editor() -> String {
+    ["VISUAL", "EDITOR"]
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|editor| !editor.trim().is_empty()))
-        .unwrap_or_else(|| "vi".to_owned());
-    // The variable may hold arguments, as in "code --wait".
+        .unwrap_or_else(|| "vi".to_owned())
+}
+
+fn open_editor(editor: &str, file: &Path) -> Result<(), ApiError> {
+    // It may come with arguments, as in "code --wait".
     let mut words = editor.split_whitespace();
     let program = words.next().unwrap_or("vi");
     let status = Command::new(program).args(words).arg(file).status().map_err(|error| {
@@ -183,3 +228,7 @@ fn again(session: &mut Session<'_, '_>, error: &ApiError) -> bool {
     let read = io::stdin().lock().read_line(&mut answer);
     read.is_ok_and(|length| length > 0) && !answer.trim().eq_ignore_ascii_case("n")
 }
+
+#[cfg(test)]
+#[path = "configure_tests.rs"]
+mod tests;
