@@ -10,9 +10,10 @@ use crate::convert::{self, node_id};
 use crate::interface::{
     Carrier, DropReason, Event, Output, PersistToken, ProposalId, ReadId, Role,
 };
-use crate::machine::{Consensus, Start, role_of};
+use crate::machine::{Consensus, role_of};
 use crate::memory::{MemoryLog, Placed};
 use crate::persist::{Batch, HardState, Payload, Snapshot};
+use crate::start::Start;
 use crate::wire::{Body, Message};
 
 /// Messages from this size on travel by stream.

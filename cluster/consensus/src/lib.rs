@@ -29,6 +29,7 @@ mod memory;
 mod persist;
 mod record;
 mod resend;
+mod start;
 mod status;
 mod wire;
 
@@ -40,7 +41,8 @@ pub use interface::{
     Carrier, Config, DropReason, Event, Input, MembersReason, Output, PersistToken, ProposalId,
     ReadId, Role,
 };
-pub use machine::{Consensus, StartError};
+pub use machine::Consensus;
 pub use persist::{Batch, HardState, LogEntry, Payload, Recovered, Snapshot};
 pub use record::{BatchRecords, RecordError, RecoveredRecords};
+pub use start::StartError;
 pub use status::{Counters, PeerState, PeerStatus, Status};

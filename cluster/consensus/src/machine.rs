@@ -5,8 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 use haven_base::{Instant, Rng};
-use haven_types::{LogIndex, LogPosition, NodeId, Term};
-use raft::eraftpb::{HardState as RaftHardState, Message as RaftMessage, MessageType};
+use haven_types::{NodeId, Term};
+use raft::eraftpb::{Message as RaftMessage, MessageType};
 use raft::{RawNode, ReadOnlyOption, StateRole};
 
 use crate::convert::{self, node_id, raft_id};
@@ -19,7 +19,8 @@ use crate::members::Members;
 use crate::memory::{MemoryLog, Placed};
 use crate::persist::{Recovered, Snapshot};
 use crate::resend::Resend;
-use crate::status::{Counters, PeerState, PeerStatus, Status};
+use crate::start::{self, Start, StartError};
+use crate::status::Counters;
 use crate::wire::{Body, Force, Message};
 
 /// The longest proposal, in bytes.
@@ -32,34 +33,6 @@ const MAX_INFLIGHT: usize = 64;
 const MAX_READS: usize = 1024;
 /// The shortest and longest tick.
 const TICKS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(10));
-
-/// Why the machine cannot start from what was recovered.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StartError {
-    /// The configuration of the machine contradicts itself.
-    #[error("cannot start consensus: {0}")]
-    Config(String),
-    /// The log does not join up.
-    #[error(
-        "cannot start consensus from the store: entry {found} stands where {expected} belongs; \
-         set the store aside and join again"
-    )]
-    Gap {
-        /// The index that belongs there.
-        expected: LogIndex,
-        /// The index found.
-        found: LogIndex,
-    },
-    /// Terms fall, or the log and the snapshot disagree about one.
-    #[error(
-        "cannot start consensus from the store: entry {index} has a term that cannot be; \
-         set the store aside and join again"
-    )]
-    Term {
-        /// Where.
-        index: LogIndex,
-    },
-}
 
 /// A forced campaign waiting for its moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,13 +81,6 @@ pub struct Consensus {
     pub(crate) counters: Counters,
 }
 
-/// What a start has to tell once.
-#[derive(Debug)]
-pub(crate) struct Start {
-    pub(crate) snapshot: Option<Snapshot>,
-    pub(crate) entries: Vec<crate::persist::LogEntry>,
-}
-
 impl fmt::Debug for Consensus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Consensus").field("status", &self.status()).finish_non_exhaustive()
@@ -127,7 +93,7 @@ impl Consensus {
     /// # Errors
     /// [`StartError`] where the configuration or the recovered log contradicts itself.
     pub fn new(config: Config, recovered: Recovered, seed: u64) -> Result<Self, StartError> {
-        let (log, start) = load(recovered)?;
+        let (log, start) = start::load(recovered)?;
         let applied = log.snapshot_position();
         let hard_state_term = log_term(&log);
         let newest = log.newest_configuration();
@@ -508,50 +474,6 @@ impl Consensus {
             })
             .map(|(_, it)| it)
     }
-
-    /// The machine at a glance.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        let raft = &self.raw.raft;
-        let log = self.raw.store();
-        let leads = raft.state == StateRole::Leader && !self.mute;
-        let peers = if leads { self.peers() } else { BTreeMap::new() };
-        Status {
-            id: self.config.id,
-            role: if self.mute { Role::Follower } else { role_of(raft.state) },
-            term: Term(raft.term),
-            leader: node_id(raft.leader_id).filter(|_| !self.mute),
-            vote: node_id(raft.vote),
-            last: log.last_position(),
-            persisted: LogIndex(raft.raft_log.persisted),
-            committed: LogIndex(raft.raft_log.committed),
-            applied: LogIndex(raft.raft_log.applied),
-            first: LogIndex(log.first()),
-            log_bytes: log.bytes(),
-            configuration: self.applied_configuration.1.clone(),
-            configuration_in_log: log.newest_configuration(),
-            peers,
-            changing_members: self.members.is_changing(&self.applied_configuration.1),
-            mute: self.mute,
-            counters: self.counters,
-        }
-    }
-
-    fn peers(&self) -> BTreeMap<NodeId, PeerStatus> {
-        let mut peers = BTreeMap::new();
-        for (id, progress) in self.raw.raft.prs().iter() {
-            let Some(node) = node_id(*id).filter(|it| *it != self.config.id) else { continue };
-            let state = match progress.state {
-                raft::ProgressState::Probe => PeerState::Probing,
-                raft::ProgressState::Replicate => PeerState::Replicating,
-                raft::ProgressState::Snapshot => PeerState::Snapshot,
-            };
-            let matched = LogIndex(progress.matched);
-            let recently_active = progress.recent_active;
-            peers.insert(node, PeerStatus { matched, state, recently_active });
-        }
-        peers
-    }
 }
 
 pub(crate) const fn role_of(state: StateRole) -> Role {
@@ -571,51 +493,4 @@ fn draw_jitter(rng: &mut Rng, election: usize) -> usize {
 fn log_term(log: &MemoryLog) -> u64 {
     use raft::Storage as _;
     log.initial_state().map_or(0, |it| it.hard_state.term)
-}
-
-/// Checks that what was recovered joins up, and builds the log in memory.
-fn load(recovered: Recovered) -> Result<(MemoryLog, Start), StartError> {
-    let Recovered { snapshot, mut entries, hard_state } = recovered;
-    let at = snapshot.as_ref().map_or_else(LogPosition::default, |it| it.position);
-    if entries.last().is_some_and(|it| it.position.index < at.index) {
-        entries.clear();
-    }
-    let mut dummy = at;
-    if let Some(first) = entries.first().map(|it| it.position) {
-        if first.index <= at.index && at.index.0 > 0 {
-            dummy = first;
-            entries.remove(0);
-        } else if first.index.0 != at.index.0 + 1 {
-            let expected = LogIndex(at.index.0 + 1);
-            return Err(StartError::Gap { expected, found: first.index });
-        }
-    }
-    let mut before = dummy;
-    for entry in &entries {
-        let it = entry.position;
-        if it.index.0 != before.index.0 + 1 {
-            let expected = LogIndex(before.index.0 + 1);
-            return Err(StartError::Gap { expected, found: it.index });
-        }
-        if it.term < before.term || (it.index == at.index && it.term != at.term) {
-            return Err(StartError::Term { index: it.index });
-        }
-        before = it;
-    }
-    if dummy.index == at.index && dummy.term != at.term {
-        return Err(StartError::Term { index: dummy.index });
-    }
-    let mut raft_hard_state = RaftHardState::default();
-    // A term can be behind the log only where the store lied; the log's own is a safe bound.
-    raft_hard_state.term = hard_state.term.0.max(before.term.0);
-    raft_hard_state.vote =
-        hard_state.vote.filter(|_| raft_hard_state.term == hard_state.term.0).map_or(0, raft_id);
-    raft_hard_state.commit = hard_state.commit.0.min(before.index.0).max(at.index.0);
-    let placed =
-        snapshot.as_ref().map(|it| (at, (it.configuration_position, it.configuration.clone())));
-    let mut log = MemoryLog::new(dummy, placed, raft_hard_state);
-    let raft_entries: Vec<_> = entries.iter().cloned().map(convert::entry_to_raft).collect();
-    log.append(&raft_entries);
-    log.note_snapshot(at);
-    Ok((log, Start { snapshot, entries }))
 }

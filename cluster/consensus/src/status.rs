@@ -5,8 +5,12 @@ use std::collections::BTreeMap;
 use haven_types::{LogIndex, LogPosition, NodeId, Term};
 use serde::{Deserialize, Serialize};
 
+use raft::StateRole;
+
 use crate::configuration::Configuration;
+use crate::convert::node_id;
 use crate::interface::Role;
+use crate::machine::{Consensus, role_of};
 
 /// How the leader feeds a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,4 +96,50 @@ pub struct Status {
     pub mute: bool,
     /// Counts.
     pub counters: Counters,
+}
+
+impl Consensus {
+    /// The machine at a glance.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let raft = &self.raw.raft;
+        let log = self.raw.store();
+        let leads = raft.state == StateRole::Leader && !self.mute;
+        let peers = if leads { self.peers() } else { BTreeMap::new() };
+        Status {
+            id: self.config.id,
+            role: if self.mute { Role::Follower } else { role_of(raft.state) },
+            term: Term(raft.term),
+            leader: node_id(raft.leader_id).filter(|_| !self.mute),
+            vote: node_id(raft.vote),
+            last: log.last_position(),
+            persisted: LogIndex(raft.raft_log.persisted),
+            committed: LogIndex(raft.raft_log.committed),
+            applied: LogIndex(raft.raft_log.applied),
+            first: LogIndex(log.first()),
+            log_bytes: log.bytes(),
+            configuration: self.applied_configuration.1.clone(),
+            configuration_in_log: log.newest_configuration(),
+            peers,
+            changing_members: self.members.is_changing(&self.applied_configuration.1),
+            mute: self.mute,
+            counters: self.counters,
+        }
+    }
+
+    fn peers(&self) -> BTreeMap<NodeId, PeerStatus> {
+        let mut peers = BTreeMap::new();
+        for (id, progress) in self.raw.raft.prs().iter() {
+            let Some(node) = node_id(*id).filter(|it| *it != self.config.id) else { continue };
+            let state = match progress.state {
+                raft::ProgressState::Probe => PeerState::Probing,
+                raft::ProgressState::Replicate => PeerState::Replicating,
+                raft::ProgressState::Snapshot => PeerState::Snapshot,
+            };
+            let matched = LogIndex(progress.matched);
+            let recently_active = progress.recent_active;
+            peers.insert(node, PeerStatus { matched, state, recently_active });
+        }
+        peers
+    }
 }

@@ -323,8 +323,7 @@ fn check_reopened(disk: SimDisk, done: Option<usize>, models: &[Contents], at: u
 fn finished(batches: &[Batch]) -> World {
     let disk = SimDisk::default();
     assert_eq!(run(&disk, batches), Some(batches.len()));
-    let world = disk.0.borrow().clone();
-    world
+    disk.0.borrow().clone()
 }
 
 fn open_world(world: &World) -> Result<Contents, StoreError> {

@@ -10,8 +10,9 @@ use crate::configuration::Configuration;
 use crate::interface::{
     Config, DropReason, Event, Input, MembersReason, Output, ProposalId, ReadId, Role,
 };
-use crate::machine::{Consensus, StartError};
+use crate::machine::Consensus;
 use crate::persist::{HardState, LogEntry, Payload, Recovered};
+use crate::start::StartError;
 use crate::tests::disk::Mutant;
 use crate::tests::world::{Weather, World, node};
 
