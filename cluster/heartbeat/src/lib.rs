@@ -19,6 +19,7 @@ mod machine;
 mod message;
 mod pace;
 mod port;
+mod sending;
 mod status;
 
 pub use config::{Config, Held, Member, Role, Start};

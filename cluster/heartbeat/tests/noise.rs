@@ -1,9 +1,13 @@
 //! Noise is not failure: 20 % loss and 0–100 ms of delay, independent per packet, in virtual time.
+//!
+//! `HAVEN_ONSETS` sets how many onsets each kind of cluster stands (20).
 #![allow(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
     clippy::wildcard_enum_match_arm,
-    reason = "tests fail by panicking"
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "tests fail by panicking and print what they measured"
 )]
 
 mod support;
@@ -58,9 +62,10 @@ fn show(world: &World) {
 
 #[test]
 fn twenty_onsets_and_no_false_verdict() {
+    let onsets = std::env::var("HAVEN_ONSETS").map_or(20, |text| text.parse().unwrap());
     for (nodes, witness) in [(3, false), (3, true), (5, false)] {
         let (mut worst, mut later) = (0, 0);
-        for seed in 0..20 {
+        for seed in 0..onsets {
             let mut world = quiet(seed, nodes, 1, witness);
             world.all_paths(Path::noisy());
             let first = gaps(&mut world, SECOND);
@@ -150,33 +155,4 @@ fn after_the_noise_the_duration_comes_down_within_minutes() {
     let late = duration(&world);
     println!("D is {soon} ms after a minute, {late} ms after five");
     assert!(soon > 200 && late == 60);
-}
-
-#[test]
-#[ignore = "a survey"]
-fn onset_survey() {
-    let mut wrong = 0;
-    for seed in 0..2000 {
-        let mut world = quiet(seed, 3, 1, false);
-        let at = world.now;
-        world.all_paths(Path::noisy());
-        world.run_for(SECOND / 2);
-        if verdicts(&world) > 0 {
-            wrong += 1;
-            if wrong < 12 {
-                println!("seed {seed}");
-                for (when, by, said) in &world.said {
-                    if *when > at
-                        && matches!(
-                            said,
-                            Output::Dead { .. } | Output::Suspect { .. } | Output::Alive { .. }
-                        )
-                    {
-                        println!("  {} ms {by}: {said:?}", (*when - at) / MS);
-                    }
-                }
-            }
-        }
-    }
-    println!("{wrong} of 2000");
 }

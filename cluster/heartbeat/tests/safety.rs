@@ -5,7 +5,9 @@
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
     clippy::wildcard_enum_match_arm,
-    reason = "tests fail by panicking"
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "tests fail by panicking and print what they measured"
 )]
 
 mod support;
@@ -55,6 +57,22 @@ fn caught(rules: Rules, duties: Duties, limit: u64) -> Option<u64> {
         chaos.live(LIFE);
         !chaos.world.violations.is_empty()
     })
+}
+
+/// These show by themselves within a few lives; all others have a directed scenario (clauses.rs).
+#[test]
+fn the_model_catches_missing_clauses() {
+    for rule in [
+        Rule::RefuseWhilePromised,
+        Rule::MatchEcho,
+        Rule::ReleaseBySeq,
+        Rule::NeedMajority,
+        Rule::ForgetBeforeRelease,
+    ] {
+        let found = caught(Rules::ALL.without(rule), KEPT, 30);
+        println!("without {rule:?}: two owners with seed {found:?}");
+        assert!(found.is_some(), "{rule:?}: 30 lives without it, and never two owners");
+    }
 }
 
 #[test]
