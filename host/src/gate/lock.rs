@@ -2,14 +2,15 @@
 //!
 //! A stopped predecessor that wakes up in the middle of a renewal must not write behind the back of its
 //! successor, so a new process waits until the old one is dead. The kernel drops the lock when the last
-//! thread of its holder is gone, after its last system call.
+//! thread of its holder is gone, after its last system call. It is a record lock: unlike one of `flock(2)` it
+//! belongs to the process alone, so an agent just being forked does not keep it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, fcntl_lock};
 
 use super::GateError;
 
@@ -30,9 +31,9 @@ impl Lock {
             .mode(0o600)
             .open(path)
             .map_err(failed)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
+            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::ACCESS) => {
                 let mut holder = String::new();
                 let pid =
                     file.read_to_string(&mut holder).ok().and_then(|_| holder.trim().parse().ok());

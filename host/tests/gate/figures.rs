@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use haven_host::gate::{EntryKind, Gate, Renewal};
+use haven_host::gate::{Choice, EntryKind, Gate, Renewal};
 
 use crate::bed::{Bed, GROUP, entries, from_now, possible};
 
@@ -10,6 +10,33 @@ const RENEWALS: usize = 5_000;
 
 fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     sorted[(sorted.len() - 1) * percent / 100]
+}
+
+#[test]
+fn a_renewal_with_nftables_takes_less_than_a_tick() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    let mut config = bed.config();
+    config.back_end = Choice::Nft;
+    bed.node.within(|| {
+        let mut gate = Gate::open(&config).unwrap();
+        gate.set_entries(&entries(EntryKind::Exclusive)).unwrap();
+        let mut times = Vec::new();
+        for _ in 0..500 {
+            let deadline = from_now(Duration::from_secs(1));
+            let started = Instant::now();
+            let renewed = gate.renew(GROUP, deadline);
+            times.push(started.elapsed());
+            assert!(matches!(renewed, Ok(Renewal::Open { .. })));
+        }
+        times.sort_unstable();
+        let at = |percent| percentile(&times, percent);
+        println!("nftables renew: p50 {:?}, p99 {:?}, worst {:?}", at(50), at(99), at(100));
+        assert!(at(50) < Duration::from_millis(1));
+        gate.remove_all().unwrap();
+    });
 }
 
 #[test]
