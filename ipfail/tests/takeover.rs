@@ -212,7 +212,7 @@ fn lost_announcements_are_repeated_until_a_neighbour_answers() {
         let mut events = agent.events();
         let p = params("ip=192.0.2.10 nic=eth0 cidr_netmask=24");
         assert!(agent.start("vip", &p, lease()).await.is_success());
-        // Announcements at 0, 50, 200 and 600 ms and the first three questions are lost.
+        // paced: announcements at 0, 50, 200 and 600 ms and the first three questions are lost.
         tokio::time::sleep(Duration::from_millis(1100)).await;
         assert!(agent.status().await[0].announced >= 4);
         bed.on_neighbour("nft delete table arp deaf");

@@ -132,6 +132,12 @@ pub const ROOMS: &[Room] = &[
         Kind::Shell,
         &["haven-base", "haven-types", "haven-api", "haven-cib", "haven-policy"],
     ),
+    room(
+        "cluster/simulate",
+        "haven-simulate",
+        Kind::Shell,
+        &["haven-base", "haven-types", "haven-cib", "haven-policy"],
+    ),
     room("cluster/lab", "haven-lab", Kind::Shell, &["haven-base", "haven-host", "haven-api"]),
     room(
         "",
@@ -148,6 +154,7 @@ pub const ROOMS: &[Room] = &[
             "haven-executor",
             "haven-node",
             "haven-cli",
+            "haven-simulate",
             "haven-lab",
         ],
     ),
