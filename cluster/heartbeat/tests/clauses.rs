@@ -540,6 +540,7 @@ fn scenario(rule: Rule) -> Box<dyn Fn(Rules) -> Found> {
     }
 }
 
+// spec: L2; spec: L3; spec: L4; spec: L5
 #[test]
 fn every_clause_is_missed_when_it_is_missing() {
     let mut idle = Vec::new();

@@ -28,6 +28,7 @@ fn deaths(world: &World) -> Vec<(u64, NodeId, NodeId)> {
     dead.collect()
 }
 
+// spec: L6
 #[test]
 fn a_death_in_a_quiet_network_is_declared_60_to_75_ms_after_the_last_beat() {
     for nodes in [3, 4, 5] {

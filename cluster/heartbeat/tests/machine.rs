@@ -65,6 +65,7 @@ fn beats(out: &[Output]) -> Vec<(NodeId, LinkId, Beat)> {
     found.collect()
 }
 
+// spec: L1
 #[test]
 fn every_copy_of_a_beat_is_answered_in_its_step_on_its_link() {
     let mut machine = Heartbeat::new(config(3), at(0));
@@ -180,6 +181,7 @@ fn a_higher_epoch_in_the_log_closes_the_gate_then_tells_the_voters() {
     assert!(world.violations.is_empty());
 }
 
+// spec: L9
 #[test]
 fn a_planned_restart_keeps_the_gate_open_and_the_verdict_away() {
     let mut world = World::new(4, 3, 1, Terms::default());
