@@ -9,7 +9,7 @@ use crate::daemon::Daemon;
 use crate::trace::Trace;
 
 /// How far ahead deadlines are, where tracing to the stop takes next to no time.
-const AHEAD: Duration = Duration::from_millis(300);
+const AHEAD: Duration = Duration::from_millis(500);
 
 /// Orders that choose the back end.
 const BPF: &str = "choice auto";

@@ -279,12 +279,22 @@ impl NftGate {
         vec![self.devices.events(), self.news.as_fd()]
     }
 
+    /// Reads all news of nftables (our own changes are among them): whether the table was deleted, or the
+    /// kernel had to drop some news.
+    fn flushed(&self) -> Result<bool, GateError> {
+        let mut flushed = false;
+        loop {
+            match self.news.events() {
+                Ok(events) if events.is_empty() => return Ok(flushed),
+                Ok(events) => flushed |= read::deletes(&events, &self.table),
+                Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => flushed = true,
+                Err(e) => return Err(GateError::netlink("read news of nftables", e)),
+            }
+        }
+    }
+
     pub(super) fn on_event(&mut self) -> Result<Repair, GateError> {
-        let flushed = match self.news.events() {
-            Ok(events) => read::deletes(&events, &self.table),
-            Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => true,
-            Err(e) => return Err(GateError::netlink("read news of nftables", e)),
-        };
+        let flushed = self.flushed()?;
         let news =
             self.devices.news().map_err(|e| GateError::netlink("read news of devices", e))?;
         let (Some(news), false) = (news, flushed) else { return self.repair() };
