@@ -1,10 +1,11 @@
 //! A cluster in a bed: the software under test, the service behind the VIP, and the client that
 //! asks who serves.
 
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::bed::Bed;
 use crate::error::LabError;
@@ -23,6 +24,8 @@ pub struct Cluster {
     pub bed: Bed,
     /// The software under test.
     pub system: Box<dyn System>,
+    /// When the last daemon was started, as far as this process knows.
+    started: Cell<Option<Instant>>,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -36,7 +39,7 @@ impl Cluster {
     #[must_use]
     pub fn of(bed: Bed) -> Self {
         let system = bed.system().driver();
-        Self { bed, system }
+        Self { bed, system, started: Cell::new(None) }
     }
 
     /// Starts services and daemons in a fresh bed and waits until every VIP is served; tells
@@ -61,7 +64,12 @@ impl Cluster {
         progress(&format!("forming the cluster ({})", self.bed.system()));
         self.system.form(&self.bed)?;
         progress("waiting until the address is served");
-        self.wait_served()
+        self.wait_served()?;
+        progress("waiting until every node has its full say");
+        // Twice: the last node's admission takes two steps.
+        self.started.set(Some(Instant::now() + self.system.settle_time()));
+        self.wait_say();
+        Ok(())
     }
 
     fn start_service(&self, node: &str) -> Result<(), LabError> {
@@ -146,7 +154,25 @@ impl Cluster {
                 hint: format!("see the logs {}/*/daemon.log", self.bed.dir().display()),
             });
         }
+        self.wait_say();
         self.wait_served()
+    }
+
+    /// Restarts the daemon of `node` as an upgrade does it.
+    ///
+    /// # Errors
+    /// Those of [`System::restart`].
+    pub fn restart(&self, node: &str) -> Result<(), LabError> {
+        self.system.restart(&self.bed, node)?;
+        self.started.set(Some(Instant::now()));
+        Ok(())
+    }
+
+    /// Waits until the daemon started last has its full say.
+    fn wait_say(&self) {
+        let Some(started) = self.started.get() else { return };
+        let ready = started + self.system.settle_time();
+        std::thread::sleep(ready.saturating_duration_since(Instant::now()));
     }
 
     /// Starts every service and daemon that does not run.
@@ -160,6 +186,7 @@ impl Cluster {
             }
             if !self.system.runs(&self.bed, &node.name) {
                 self.system.start(&self.bed, &node.name)?;
+                self.started.set(Some(Instant::now()));
             }
         }
         Ok(())

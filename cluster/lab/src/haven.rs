@@ -237,6 +237,12 @@ impl System for Haven {
         status["coordinator"]["node"].as_str().map(str::to_owned)
     }
 
+    /// A voter that starts promises nothing for D_max · (1 + ρ) + 2 ticks, and a new voter's joint and
+    /// final entry are as far apart.
+    fn settle_time(&self) -> Duration {
+        Duration::from_secs(6)
+    }
+
     fn is_daemon(&self) -> fn(&str) -> bool {
         |line| line.contains(" node run ")
     }

@@ -128,6 +128,10 @@ impl System for Keepalived {
         None
     }
 
+    fn settle_time(&self) -> Duration {
+        self.advertisement * 4
+    }
+
     fn is_daemon(&self) -> fn(&str) -> bool {
         |line| line.starts_with("keepalived")
     }

@@ -221,7 +221,7 @@ fn perform(
         Scenario::Busy => busy(cluster, times),
         Scenario::Restart => {
             let fault = wall_nanos();
-            cluster.system.restart(&cluster.bed, owner)?;
+            cluster.restart(owner)?;
             std::thread::sleep(Duration::from_secs(3));
             Ok(Marks { fault, heal: wall_nanos() })
         }

@@ -89,6 +89,10 @@ pub trait System: Send + Sync {
     /// The node that coordinates, where the software has such a thing.
     fn coordinator(&self, bed: &Bed) -> Option<String>;
 
+    /// How long after its start a node may still be without a say in who takes over: no experiment
+    /// begins before, since it would meet a cluster with one node less than it seems to have.
+    fn settle_time(&self) -> Duration;
+
     /// Whether a process with this command line belongs to the daemon.
     fn is_daemon(&self) -> fn(&str) -> bool;
 
