@@ -119,7 +119,7 @@ fn operation(e: &Element) -> OperationRecord {
         id: e.get("id").unwrap_or_default(),
         operation_key: e.get("operation_key"),
         operation: e.get("operation").unwrap_or_default(),
-        call_id: number("call-id", 0),
+        call_id: number("call-id", -1),
         rc: number("rc-code", 0),
         exec_status: number("op-status", -2),
         interval_ms: e.attr("interval").and_then(|v| v.parse().ok()).unwrap_or(0),

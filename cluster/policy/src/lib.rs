@@ -3,7 +3,15 @@
 //! [`schedule`] is a pure function of configuration, status and time. It never reads a clock, a
 //! file or the environment; the same arguments give the same bytes everywhere.
 
+mod constrain;
 mod facts;
+mod graph;
+mod order;
+mod place;
+mod report;
+mod rules;
+mod unpack;
+mod world;
 
 use haven_base::WallTime;
 use haven_cib::Cib;
@@ -12,6 +20,10 @@ use haven_types::status::Status;
 use serde::{Deserialize, Serialize};
 
 pub use facts::{AgentFacts, AgentId};
+pub use graph::xml;
+
+/// The version of Pacemaker's feature set whose behaviour this is.
+pub const FEATURE_SET: &str = "3.20.1";
 
 /// What is asked for besides the graph. The default asks for nothing, and what is not asked for
 /// costs nothing.
@@ -21,6 +33,8 @@ pub struct Options {
     pub facts: AgentFacts,
     /// Fill [`Decision::scores`].
     pub scores: bool,
+    /// Fill [`Decision::utilization`].
+    pub utilization: bool,
 }
 
 /// What was decided.
@@ -33,6 +47,8 @@ pub struct Decision {
     pub placements: Vec<Placement>,
     /// Lines of scores, as `crm_simulate --show-scores` prints them; only when asked for.
     pub scores: Vec<String>,
+    /// Lines of capacity and use; only when asked for.
+    pub utilization: Vec<String>,
     /// What the operator should know about the input: unknown values, missing devices.
     pub warnings: Vec<String>,
 }
@@ -54,6 +70,15 @@ pub struct Placement {
 /// [`Decision::warnings`].
 #[must_use]
 pub fn schedule(cib: &Cib, status: &Status, now: WallTime, options: &Options) -> Decision {
-    let _ = (cib, status, now, options);
-    Decision::default()
+    let unpacked = unpack::unpack(cib, status, now.seconds, options);
+    let constrained = constrain::constrain(unpacked, cib);
+    let placed = place::place(constrained, &place::Greedy);
+    let graphed = graph::graph(order::order(placed));
+    report::decision(graphed)
+}
+
+/// Reads an ISO 8601 time; what it leaves out is taken from midnight, without a zone it is UTC.
+#[must_use]
+pub fn parse_time(text: &str) -> Option<WallTime> {
+    rules::time::parse(text, 0).map(WallTime::from_seconds)
 }

@@ -1,0 +1,653 @@
+//! Passing requirements and obstacles along the relations of actions.
+
+use crate::world::action::{Name, af};
+use crate::world::resource::Place;
+use crate::world::{A, N, R, Role, Variant, World, ar, values};
+
+/// Nesting allowed before further work is put off; keeps the stack small.
+const MAX_DEPTH: u32 = 64;
+
+const FIRST: u32 = 1;
+const THEN: u32 = 2;
+
+/// What one ordering wants to pass from one action to another.
+#[derive(Clone, Copy)]
+struct Update {
+    first: A,
+    then: A,
+    node: Option<N>,
+    flags: u32,
+    filter: u32,
+    kind: u32,
+}
+
+/// The name of the completion of an action of something composed.
+fn completion(task: &str) -> Option<&'static str> {
+    Some(match task {
+        "stop" | "stopped" => "stopped",
+        "start" | "running" => "running",
+        "notify" | "notified" => "notified",
+        "promote" | "promoted" => "promoted",
+        "demote" | "demoted" => "demoted",
+        _ => return None,
+    })
+}
+
+/// The name of the action that a completion completes.
+fn atomic(task: &str) -> &'static str {
+    match task {
+        "stopped" | "stop" => "stop",
+        "running" | "start" => "start",
+        "promoted" | "promote" => "promote",
+        "demoted" | "demote" => "demote",
+        other => known(other),
+    }
+}
+
+/// A task by its own name, if it is one of those that matter here.
+fn known(task: &str) -> &'static str {
+    const ALL: [&str; 13] = [
+        "stop", "stopped", "start", "running", "do_shutdown", "stonith", "monitor", "notify",
+        "notified", "promote", "promoted", "demote", "demoted",
+    ];
+    ALL.iter().copied().find(|k| *k == task).unwrap_or("no_action")
+}
+
+impl World<'_> {
+    /// Folds a completion into its action where the resource is simple.
+    fn task_for(&self, r: R, task: &str) -> &'static str {
+        if self.is_primitive(r) { atomic(task) } else { known(task) }
+    }
+
+    /// The flags of an action, with those of the parts of what it is about.
+    fn action_flags(&mut self, a: A, n: Option<N>) -> u32 {
+        let Some(r) = self[a].rsc else { return self[a].flags };
+        match self[r].variant {
+            Variant::Primitive => self[a].flags,
+            Variant::Group => self.group_flags(r, a, n),
+            Variant::Clone => {
+                let children = self[r].children.clone();
+                self.collective_flags(a, &children, n)
+            }
+            Variant::Bundle => self.bundle_flags(r, a, n),
+        }
+    }
+
+    pub(crate) fn settle_action(&mut self, a: A) {
+        self.action_flags(a, None);
+    }
+
+    fn group_flags(&mut self, r: R, a: A, n: Option<N>) -> u32 {
+        let mut flags = af::OPTIONAL | af::RUNNABLE | af::PSEUDO;
+        for i in 0..self[r].children.len() {
+            let m = self[r].children[i];
+            let task = self.task_for(m, &self[a].task.clone());
+            match self.first_action(m, task, n) {
+                Some(x) => {
+                    let own = self.action_flags(x, n);
+                    if own & af::OPTIONAL == 0 && flags & af::OPTIONAL != 0 {
+                        flags &= !af::OPTIONAL;
+                        self[a].clear(af::OPTIONAL);
+                    }
+                    if task != self[a].task
+                        && flags & af::RUNNABLE != 0
+                        && own & af::RUNNABLE == 0
+                    {
+                        flags &= !af::RUNNABLE;
+                        self[a].clear(af::RUNNABLE);
+                    }
+                }
+                None if task != "stop" && task != "demote" => flags &= !af::RUNNABLE,
+                None => {}
+            }
+        }
+        flags
+    }
+
+    fn bundle_flags(&mut self, r: R, a: A, n: Option<N>) -> u32 {
+        if let Some(inner) = self[r].bundle.as_ref().and_then(|b| b.child) {
+            let task = self.task_for(inner, &self[a].task.clone());
+            if matches!(
+                task,
+                "no_action" | "notify" | "notified" | "promote" | "promoted" | "demote" | "demoted"
+            ) {
+                let children = self[inner].children.clone();
+                return self.collective_flags(a, &children, n);
+            }
+        }
+        let containers = self.containers(r);
+        self.collective_flags(a, &containers, n)
+    }
+
+    /// The name of the instances' action that a clone's action stands for.
+    fn original_task(&self, a: A) -> &'static str {
+        let action = &self[a];
+        let Some(first) = action.rsc.and_then(|r| self[r].children.first().copied()) else {
+            return "no_action";
+        };
+        let mut name: &str = &action.task;
+        if name == "notify" || name == "notified" {
+            name = action.key.split_once("_notify_").map_or("", |(_, t)| t);
+        }
+        self.task_for(first, name)
+    }
+
+    fn collective_flags(&mut self, a: A, instances: &[R], n: Option<N>) -> u32 {
+        let task = self.original_task(a);
+        let mut flags = af::OPTIONAL | af::RUNNABLE | af::PSEUDO;
+        let mut runnable = false;
+        for i in instances {
+            let here = if self.is_primitive(*i) { n } else { None };
+            let Some(x) = self.first_action(*i, task, here) else { continue };
+            let own = self.action_flags(x, n);
+            if own & af::OPTIONAL == 0 && flags & af::OPTIONAL != 0 {
+                flags &= !af::OPTIONAL;
+                self[a].clear(af::OPTIONAL);
+            }
+            runnable |= own & af::RUNNABLE != 0;
+        }
+        if !runnable {
+            flags &= !af::RUNNABLE;
+            if n.is_none() {
+                self[a].clear(af::RUNNABLE);
+            }
+        }
+        flags
+    }
+
+    fn flags_for_ordering(&mut self, a: A, n: Option<N>) -> u32 {
+        let Some(r) = self[a].rsc else { return self[a].flags };
+        let flags = self.action_flags(a, None);
+        if n.is_none() || !self.is_clone(r) {
+            return flags;
+        }
+        self.action_flags(a, n) | (flags & af::RUNNABLE)
+    }
+
+    /// For something composed, what counts is that it has been done, not that it began.
+    fn action_for_ordering(&self, a: A) -> A {
+        let action = &self[a];
+        let Some(r) = action.rsc.filter(|r| self[*r].variant >= Variant::Group) else { return a };
+        if action.key.contains("notify") || action.key_interval > 0 {
+            return a;
+        }
+        let Some(task) = completion(&action.key) else { return a };
+        let notify = self[r].notify && (self.is_clone(r) || self.is_bundled(r));
+        let key: Name =
+            if notify { format!("confirmed-post_notify_{task}").into() } else { task.into() };
+        let found = self[r].actions.iter().rev().copied().find(|x| {
+            self[*x].key == key && self[*x].key_interval == 0
+        });
+        found.unwrap_or(a)
+    }
+
+    /// Looks at all an action waits for, and at what follows from that.
+    pub(super) fn update_action(&mut self, then: A) {
+        if self.depth >= MAX_DEPTH {
+            self.deferred.push(then);
+            return;
+        }
+        self.depth += 1;
+        self.update_action_now(then);
+        self.depth -= 1;
+    }
+
+    fn update_after(&mut self, a: A) {
+        for i in (0..self[a].after.len()).rev() {
+            self.update_action(self[a].after[i].action);
+        }
+    }
+
+    fn update_action_now(&mut self, then: A) {
+        let mut changed = 0;
+        let last_flags = self[then].flags;
+        if self[then].required_before > 0 {
+            self[then].runnable_before = 0;
+            self[then].clear(af::RUNNABLE);
+        }
+        for i in (0..self[then].before.len()).rev() {
+            changed &= !FIRST;
+            let Some(first) = self.update_pair(then, i, &mut changed) else { continue };
+            if changed & FIRST != 0 {
+                self.update_after(first);
+                self.update_action(first);
+            }
+        }
+        if self[then].required_before > 0 {
+            if last_flags == self[then].flags {
+                changed &= !THEN;
+            } else {
+                changed |= THEN;
+            }
+        }
+        if changed & THEN != 0 {
+            if last_flags & af::RUNNABLE != 0 && !self[then].is(af::RUNNABLE) {
+                self.block_colocation_dependents(then);
+            }
+            self.update_action(then);
+            self.update_after(then);
+        }
+    }
+
+    /// The node of a group's start is where the group will be.
+    fn node_for_pair(&self, a: A) -> Option<N> {
+        let action = &self[a];
+        match action.rsc {
+            Some(r) if self.is_group(r) && action.task == "start" => {
+                self.node_of(r, Place::Assigned)
+            }
+            _ => action.node,
+        }
+    }
+
+    fn update_pair(&mut self, then: A, i: usize, changed: &mut u32) -> Option<A> {
+        let rel = self[then].before[i];
+        let mut first = rel.action;
+        let (first_node, then_node) = (self.node_for_pair(first), self.node_for_pair(then));
+        if rel.flags & ar::IF_ON_SAME_NODE != 0
+            && let (Some(x), Some(y)) = (first_node, then_node)
+            && x != y
+        {
+            self[then].before[i].flags = ar::NONE;
+            return None;
+        }
+        let (r1, r2) = (self[first].rsc, self[then].rsc);
+        if let Some(r) = r1
+            && rel.flags & ar::THEN_CANCELS_FIRST != 0
+            && !self[then].is(af::OPTIONAL)
+        {
+            self[first].set(af::OPTIONAL);
+            if self[first].task == "reload-agent" {
+                self[r].reload = false;
+            }
+        }
+        if let (Some(x), Some(y)) = (r1, r2)
+            && x != y
+            && !self.is_inside(y, x)
+        {
+            first = self.action_for_ordering(first);
+        }
+        if first == rel.action {
+            let first_flags = self.flags_for_ordering(first, then_node);
+            let then_flags = self.flags_for_ordering(then, first_node);
+            *changed |= self.update_flags(first, then, first_flags, then_flags, i);
+        } else if self.relate(first, then, rel.flags) {
+            *changed |= THEN;
+            self[then].before[i].flags = ar::NONE;
+        }
+        Some(first)
+    }
+
+    fn update_flags(&mut self, first: A, then: A, ff: u32, tf: u32, i: usize) -> u32 {
+        let mut changed = 0;
+        let mut node = self[then].node;
+        let mut kind = self[then].before[i].flags;
+        if kind & ar::FIRST_IMPLIES_SAME_NODE_THEN != 0 {
+            kind = (kind & !ar::FIRST_IMPLIES_SAME_NODE_THEN) | ar::FIRST_IMPLIES_THEN;
+            self[then].before[i].flags = kind;
+            node = self[first].node;
+        }
+        let has = |flag: u32| kind & flag != 0;
+        let (r1, r2) = (self[first].rsc, self[then].rsc);
+        let up = |flags: u32, filter: u32, kind: u32| Update { first, then, node, flags, filter, kind };
+        let optional_only = ff & af::OPTIONAL;
+        if has(ar::FIRST_IMPLIES_THEN) {
+            if let Some(r) = r2 {
+                changed |= self.update(r, up(optional_only, af::OPTIONAL, ar::FIRST_IMPLIES_THEN));
+            } else if ff & af::OPTIONAL == 0 && self[then].is(af::OPTIONAL) {
+                self[then].clear(af::OPTIONAL);
+                changed |= THEN;
+            }
+        }
+        if has(ar::INTERMEDIATE_STOP) && let Some(r) = r2 {
+            changed |= self.update(r, up(ff, af::OPTIONAL | af::RUNNABLE, ar::INTERMEDIATE_STOP));
+        }
+        if has(ar::THEN_IMPLIES_FIRST) {
+            if let Some(r) = r1 {
+                changed |= self.update(r, up(ff, af::OPTIONAL, ar::THEN_IMPLIES_FIRST));
+            } else if ff & af::OPTIONAL == 0 && self[first].is(af::RUNNABLE) {
+                self[first].clear(af::RUNNABLE);
+                changed |= FIRST;
+            }
+        }
+        if has(ar::PROMOTED_THEN_IMPLIES_FIRST) && let Some(r) = r2 {
+            let kind = ar::PROMOTED_THEN_IMPLIES_FIRST;
+            changed |= self.update(r, up(optional_only, af::OPTIONAL, kind));
+        }
+        if has(ar::MIN_RUNNABLE) {
+            if let Some(r) = r2 {
+                changed |= self.update(r, up(ff, af::RUNNABLE, ar::MIN_RUNNABLE));
+            } else if ff & af::RUNNABLE != 0 {
+                self[then].runnable_before += 1;
+                if self[then].runnable_before >= self[then].required_before
+                    && !self[then].is(af::RUNNABLE)
+                {
+                    self[then].set(af::RUNNABLE);
+                    changed |= THEN;
+                }
+            }
+        }
+        if has(ar::NESTED_REMOTE_PROBE) && let Some(r) = r2 {
+            if ff & af::RUNNABLE == 0 && r1.is_some_and(|r| !self[r].active.is_empty()) {
+                self[then].before[i].flags = ar::NONE;
+            } else {
+                changed |= self.update(r, up(ff, af::RUNNABLE, ar::UNRUNNABLE_FIRST_BLOCKS));
+            }
+        }
+        if has(ar::UNRUNNABLE_FIRST_BLOCKS) {
+            if let Some(r) = r2 {
+                changed |= self.update(r, up(ff, af::RUNNABLE, ar::UNRUNNABLE_FIRST_BLOCKS));
+            } else if ff & af::RUNNABLE == 0 && self[then].is(af::RUNNABLE) {
+                self[then].clear(af::RUNNABLE);
+                changed |= THEN;
+            }
+        }
+        for (flag, filter) in [
+            (ar::UNMIGRATABLE_THEN_BLOCKS, af::OPTIONAL),
+            (ar::FIRST_ELSE_THEN, af::OPTIONAL),
+            (ar::ORDERED, af::RUNNABLE),
+            (ar::ASYMMETRIC, af::RUNNABLE),
+        ] {
+            if has(flag) && let Some(r) = r2 {
+                changed |= self.update(r, up(ff, filter, flag));
+            }
+        }
+        if self[first].is(af::RUNNABLE)
+            && has(ar::FIRST_IMPLIES_THEN_GRAPHED)
+            && ff & af::OPTIONAL == 0
+        {
+            self[then].set(af::ALWAYS);
+        }
+        if has(ar::THEN_IMPLIES_FIRST_GRAPHED) && tf & af::OPTIONAL == 0 {
+            self[first].set(af::ALWAYS);
+        }
+        let strong = ar::FIRST_IMPLIES_THEN | ar::THEN_IMPLIES_FIRST | ar::INTERMEDIATE_STOP;
+        if kind & strong != 0
+            && r1.is_some_and(|r| !self[r].managed && self[r].blocked)
+            && !self[first].is(af::RUNNABLE)
+            && self[first].task == "stop"
+            && self[then].is(af::RUNNABLE)
+        {
+            self[then].clear(af::RUNNABLE);
+            changed |= THEN;
+        }
+        changed
+    }
+
+    fn update(&mut self, r: R, u: Update) -> u32 {
+        match self[r].variant {
+            Variant::Primitive => self.update_ordered(u),
+            Variant::Group => {
+                let mut changed = self.update_ordered(u);
+                let Some(g) = self[u.then].rsc else { return changed };
+                let task = self[u.then].task.clone();
+                for m in self[g].children.clone() {
+                    if let Some(x) = self.first_action(m, &task, u.node) {
+                        changed |= self.update(m, Update { then: x, ..u });
+                    }
+                }
+                changed
+            }
+            Variant::Clone | Variant::Bundle => self.update_instances(u),
+        }
+    }
+
+    fn clear_because(&mut self, a: A, flag: u32, reason: A) {
+        if !self[a].is(flag) {
+            return;
+        }
+        self[a].clear(flag);
+        if self[a].rsc == self[reason].rsc || self[a].reason.is_some() {
+            return;
+        }
+        let word = match flag {
+            af::RUNNABLE => "unrunnable",
+            af::MIGRATABLE => "unmigrateable",
+            _ => "required",
+        };
+        let text = match self[reason].rsc {
+            Some(r) => format!("{word} {} {}", self[r].id, self[reason].task),
+            None => format!("{word} {}", self[reason].task),
+        };
+        self[a].reason = Some(text);
+    }
+
+    fn update_asymmetric(&mut self, first: A, then: A) {
+        let Some(r) = self[then].rsc else { return };
+        if self[first].is(af::RUNNABLE) {
+            return;
+        }
+        if self[then].is(af::OPTIONAL) {
+            let role = self.role_of(r, true);
+            let here = self[then].node;
+            let only_here = matches!(self[r].active[..], [n] if Some(n) == here);
+            if (role == Role::Stopped && self[then].task == "stop")
+                || (role >= Role::Started && self[then].task == "start" && only_here)
+            {
+                return;
+            }
+        }
+        self.clear_because(then, af::OPTIONAL, first);
+        self.clear_because(then, af::RUNNABLE, first);
+    }
+
+    fn update_restart(&mut self, first: A, then: A, filter: u32) {
+        let (r1, r2) = (self[first].rsc, self[then].rsc);
+        let restart = filter & af::OPTIONAL != 0 && !self[then].is(af::OPTIONAL);
+        let stop = filter & af::RUNNABLE != 0
+            && !self[then].is(af::RUNNABLE)
+            && r2.is_some_and(|r| self[r].managed)
+            && r1 == r2;
+        if !restart && !stop {
+            return;
+        }
+        if self[first].is(af::RUNNABLE) || !self[then].is(af::OPTIONAL) {
+            self.clear_because(first, af::OPTIONAL, then);
+        }
+        if !self[then].is(af::MIGRATABLE) {
+            self.clear_because(first, af::MIGRATABLE, then);
+        }
+        if !self[first].is(af::OPTIONAL) && !self[first].is(af::RUNNABLE) {
+            self.clear_because(then, af::RUNNABLE, first);
+        }
+    }
+
+    fn update_ordered(&mut self, u: Update) -> u32 {
+        let Update { first, then, flags, filter, kind, .. } = u;
+        let (then_flags, first_flags) = (self[then].flags, self[first].flags);
+        let by_optional = filter & af::OPTIONAL != 0;
+        if kind & ar::ASYMMETRIC != 0 {
+            self.update_asymmetric(first, then);
+        }
+        if kind & ar::THEN_IMPLIES_FIRST != 0 && then_flags & af::OPTIONAL == 0 {
+            if by_optional && flags & af::OPTIONAL == 0 && first_flags & af::OPTIONAL != 0 {
+                self.clear_because(first, af::OPTIONAL, then);
+            }
+            if flags & af::MIGRATABLE != 0 && !self[then].is(af::MIGRATABLE) {
+                self.clear_because(first, af::MIGRATABLE, then);
+            }
+        }
+        if kind & ar::PROMOTED_THEN_IMPLIES_FIRST != 0
+            && self[then].rsc.is_some_and(|r| self[r].role == Role::Promoted)
+            && by_optional
+            && !self[then].is(af::OPTIONAL)
+        {
+            self.clear_because(first, af::OPTIONAL, then);
+            if self[first].is(af::MIGRATABLE) && !self[then].is(af::MIGRATABLE) {
+                self.clear_because(first, af::MIGRATABLE, then);
+            }
+        }
+        if kind & ar::UNMIGRATABLE_THEN_BLOCKS != 0 && by_optional {
+            if !(self[then].is(af::MIGRATABLE) && self[then].is(af::RUNNABLE)) {
+                self.clear_because(first, af::RUNNABLE, then);
+            }
+            if !self[then].is(af::OPTIONAL) {
+                self.clear_because(first, af::OPTIONAL, then);
+            }
+        }
+        if kind & ar::FIRST_ELSE_THEN != 0 && by_optional && !self[first].is(af::RUNNABLE) {
+            self.clear_because(then, af::MIGRATABLE, first);
+            self[then].clear(af::PSEUDO);
+        }
+        if kind & ar::UNRUNNABLE_FIRST_BLOCKS != 0
+            && filter & af::RUNNABLE != 0
+            && self[then].is(af::RUNNABLE)
+            && flags & af::RUNNABLE == 0
+        {
+            self.clear_because(then, af::RUNNABLE, first);
+            self.clear_because(then, af::MIGRATABLE, first);
+        }
+        if kind & ar::FIRST_IMPLIES_THEN != 0
+            && by_optional
+            && self[then].is(af::OPTIONAL)
+            && flags & af::OPTIONAL == 0
+            && !self[first].is(af::MIGRATABLE)
+        {
+            self.clear_because(then, af::OPTIONAL, first);
+        }
+        if kind & ar::INTERMEDIATE_STOP != 0 {
+            self.update_restart(first, then, filter);
+        }
+        let mut changed = 0;
+        if then_flags != self[then].flags {
+            changed |= THEN;
+            if self[then].rsc.is_some_and(|r| self[r].parent.is_some()) {
+                self.update_action(then);
+            }
+        }
+        if first_flags != self[first].flags {
+            changed |= FIRST;
+        }
+        changed
+    }
+
+    fn can_interleave_actions(&self, first: A, then: A) -> bool {
+        let (Some(x), Some(y)) = (self[first].rsc, self[then].rsc) else { return false };
+        if x == y || self[x].variant < Variant::Clone || self[y].variant < Variant::Clone {
+            return false;
+        }
+        let down = self[then].key == "stop" || self[then].key == "demote";
+        values::is_true(self[if down { x } else { y }].meta("interleave"))
+    }
+
+    fn update_instances(&mut self, u: Update) -> u32 {
+        let Some(r) = self[u.then].rsc else { return 0 };
+        if self.can_interleave_actions(u.first, u.then) {
+            return self.update_interleaved(r, u);
+        }
+        let mut changed = self.update_ordered(u);
+        let task = self[u.then].task.clone();
+        for i in self.instances(r) {
+            let Some(x) = self.first_action(i, &task, u.node) else { continue };
+            if self.action_flags(x, u.node) & af::RUNNABLE == 0 {
+                continue;
+            }
+            let c = self.update(i, Update { then: x, ..u });
+            changed |= c;
+            if c & THEN != 0 {
+                self.update_after(x);
+            }
+        }
+        changed
+    }
+
+    fn instance_action(
+        &self,
+        a: A,
+        instance: R,
+        task: &str,
+        n: Option<N>,
+        for_first: bool,
+    ) -> Option<A> {
+        let name = self[a].task.as_ref();
+        let inside = if for_first {
+            name != "stop" && name != "stopped"
+        } else {
+            matches!(name, "promote" | "promoted" | "demote" | "demoted")
+        };
+        match inside.then(|| self.in_container(instance)).flatten() {
+            Some(child) => self.first_action(child, task, None),
+            None => self.first_action(instance, task, n),
+        }
+    }
+
+    fn update_interleaved(&mut self, r: R, u: Update) -> u32 {
+        let mut changed = 0;
+        let Some(first_rsc) = self[u.first].rsc else { return 0 };
+        let task = self.original_task(u.first);
+        let current = self[u.first].key == "stopped" || self[u.first].key == "demoted";
+        let then_task = self[u.then].task.clone();
+        for i in self.instances(r) {
+            let found = self.compatible_instance(i, first_rsc, Role::Unknown, current, None);
+            let Some(other) = found else {
+                let mandatory =
+                    u.kind & (ar::UNRUNNABLE_FIRST_BLOCKS | ar::FIRST_IMPLIES_THEN) != 0;
+                if !current && mandatory && self.assign_to(i, None, true, true) {
+                    changed |= THEN;
+                }
+                continue;
+            };
+            let Some(first) = self.instance_action(u.first, other, task, u.node, true) else {
+                continue;
+            };
+            let Some(then) = self.instance_action(u.then, i, &then_task, u.node, false) else {
+                continue;
+            };
+            if self.relate(first, then, u.kind) {
+                changed |= FIRST | THEN;
+            }
+            let flags = self.action_flags(first, u.node);
+            changed |= self.update(i, Update { first, then, flags, ..u });
+        }
+        changed
+    }
+
+    fn mark_blocked(&mut self, r: R, task: &str, reason: R) {
+        let text = format!("colocation with {}", self[reason].id);
+        for a in self[r].actions.clone().into_iter().rev() {
+            if self[a].is(af::RUNNABLE) && self[a].task == task {
+                self[a].clear(af::RUNNABLE);
+                self[a].set_reason(&text, false);
+                self.block_colocation_dependents(a);
+                self.update_action(a);
+            }
+        }
+        for c in self[r].children.clone() {
+            self.mark_blocked(c, task, reason);
+        }
+    }
+
+    /// What must be with something that cannot start cannot start either.
+    pub(super) fn block_colocation_dependents(&mut self, a: A) {
+        let action = &self[a];
+        if action.is(af::RUNNABLE) {
+            return;
+        }
+        let start = action.task == "start";
+        if !start && action.task != "promote" {
+            return;
+        }
+        let Some(own) = action.rsc else { return };
+        let mut r = self.top_of(own);
+        r = self[r].parent.unwrap_or(r);
+        let task = action.task.clone();
+        for c in &self[r].children {
+            let blocked =
+                self.first_action(*c, &task, None).is_some_and(|x| !self[x].is(af::RUNNABLE));
+            if !blocked {
+                return;
+            }
+        }
+        for c in self.with_this(r) {
+            let coloc = &self.colocations[c];
+            if coloc.score < values::INFINITY
+                || (!start && coloc.primary_role != Role::Promoted)
+            {
+                continue;
+            }
+            let dependent = coloc.dependent;
+            let task = if coloc.dependent_role == Role::Promoted { "promote" } else { "start" };
+            self.mark_blocked(dependent, task, own);
+        }
+    }
+}

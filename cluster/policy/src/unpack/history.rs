@@ -1,0 +1,963 @@
+//! Operation history: what a resource is doing on a node, and what has failed.
+
+use std::rc::Rc;
+
+use super::digest::Verdict;
+use super::resources::Source;
+use crate::world::action::OnFail;
+use crate::world::resource::{MultiplyActive, Place};
+use crate::world::{Config, FailedOp, N, OpRef, ParamCheck, R, Role, World, merge_sort, values};
+
+/// Results as agents give them.
+mod rc {
+    pub(super) const OK: i32 = 0;
+    pub(super) const INVALID_PARAM: i32 = 2;
+    pub(super) const UNIMPLEMENTED: i32 = 3;
+    pub(super) const INSUFFICIENT_PRIV: i32 = 4;
+    pub(super) const NOT_INSTALLED: i32 = 5;
+    pub(super) const NOT_CONFIGURED: i32 = 6;
+    pub(super) const NOT_RUNNING: i32 = 7;
+    pub(super) const RUNNING_PROMOTED: i32 = 8;
+    pub(super) const FAILED_PROMOTED: i32 = 9;
+    pub(super) const DEGRADED: i32 = 190;
+    pub(super) const DEGRADED_PROMOTED: i32 = 191;
+}
+
+/// How executions end.
+mod exec {
+    pub(super) const PENDING: i32 = -1;
+    pub(super) const DONE: i32 = 0;
+    pub(super) const CANCELLED: i32 = 1;
+    pub(super) const NOT_SUPPORTED: i32 = 3;
+    pub(super) const ERROR: i32 = 4;
+    pub(super) const ERROR_HARD: i32 = 5;
+    pub(super) const ERROR_FATAL: i32 = 6;
+    pub(super) const NOT_INSTALLED: i32 = 7;
+    pub(super) const NOT_CONNECTED: i32 = 8;
+    pub(super) const NO_FENCE_DEVICE: i32 = 10;
+    pub(super) const NO_SECRETS: i32 = 11;
+}
+
+/// Operations that say something about what a resource is doing.
+const STATEFUL: [&str; 8] = [
+    "monitor",
+    "start",
+    "stop",
+    "promote",
+    "demote",
+    "migrate_to",
+    "migrate_from",
+    "asyncmon",
+];
+
+/// One operation being read.
+pub(super) struct Entry {
+    pub(super) r: R,
+    pub(super) n: N,
+    pub(super) op: OpRef,
+    pub(super) task: String,
+    pub(super) interval: u64,
+    pub(super) exit: i32,
+    pub(super) exec: i32,
+    pub(super) expected: i32,
+}
+
+impl Entry {
+    fn is_probe(&self) -> bool {
+        self.task == "monitor" && self.interval == 0
+    }
+}
+
+/// What reading one history has come to so far.
+struct Reading {
+    last_failure: Option<OpRef>,
+    on_fail: OnFail,
+}
+
+impl World<'_> {
+    pub(super) fn unpack_resource_history(&mut self, n: N, i: usize, j: usize) -> Option<R> {
+        let entry = self.history(i, j);
+        let count = entry.operations.len();
+        if count == 0 && !self.set.shutdown_lock {
+            return None;
+        }
+        let r = match self.find_for_history(n, &entry.id) {
+            Some(r) => r,
+            None if count == 0 => return None,
+            None => self.removed_resource(i, j)?,
+        };
+        if self.set.shutdown_lock {
+            self.shutdown_lock_of(r, n, entry.shutdown_lock.unwrap_or(0));
+        }
+        let saved = self[r].role;
+        self[r].role = Role::Unknown;
+        let ops = self.sorted_operations(i, j);
+        let mut reading = Reading { last_failure: None, on_fail: OnFail::Ignore };
+        for op in &ops {
+            self.unpack_operation(r, n, *op, &mut reading);
+        }
+        let (start, stop) = self.active_operations(&ops);
+        self.note_recurring(r, n, &ops, start, stop);
+        self.process_state(r, n, reading.on_fail);
+        if let Some(role) = self.target_role(r)
+            && (self[r].next_role == Role::Unknown || role < self[r].next_role)
+        {
+            self.set_next_role(r, role);
+        }
+        if saved > self[r].role {
+            self[r].role = saved;
+        }
+        Some(r)
+    }
+
+    /// A history's operations, oldest first.
+    pub(crate) fn sorted_operations(&self, i: usize, j: usize) -> Vec<OpRef> {
+        let count = self.status.nodes[i].resources[j].operations.len();
+        let mut ops: Vec<OpRef> = (0..count).rev().map(|k| OpRef(i, j, k)).collect();
+        merge_sort(&mut ops, &mut |a, b| self.newer(a, b));
+        ops
+    }
+
+    fn shutdown_lock_of(&mut self, r: R, n: N, at: i64) {
+        if at == 0 {
+            return;
+        }
+        let limit = self.set.shutdown_lock_ms;
+        if limit > 0 && self.now > at + values::seconds(limit) {
+            self.clear_history(r, n);
+        } else {
+            self[r].lock_node = Some(n);
+            self[r].lock_time = at;
+        }
+    }
+
+    fn find_for_history(&mut self, n: N, id: &str) -> Option<R> {
+        let mut parent = None;
+        let mut found = None;
+        match self.find_rsc(id) {
+            Some(r) if !self.is_primitive(r) => return None,
+            Some(r) => {
+                parent = Some(self.top_of(r));
+                found = Some(r);
+            }
+            None => {
+                let zero = format!("{}:0", values::strip_instance(id));
+                if let Some(r) = self.find_rsc(&zero).filter(|r| !self[*r].unique) {
+                    parent = Some(self.top_of(r));
+                    found = Some(r);
+                }
+            }
+        }
+        if let Some(p) = parent.filter(|p| self.is_anonymous_clone(*p)) {
+            found = if self.is_bundled(p) {
+                let bundle = self.top_bundle(p);
+                let b = self[bundle].bundle.as_ref()?;
+                b.replicas.iter().find(|x| x.node == Some(n)).and_then(|x| x.child)
+            } else {
+                self.find_anonymous(n, p, values::strip_instance(id))
+            };
+        }
+        let r = found?;
+        if id != self[r].id && self[r].history_id.as_deref() != Some(id) {
+            self.set_history_id(r, Some(id));
+        }
+        Some(r)
+    }
+
+    fn set_history_id(&mut self, r: R, id: Option<&str>) {
+        if let Some(old) = self[r].history_id.take()
+            && let Some(list) = self.rsc_history.get_mut(&old)
+        {
+            list.retain(|x| *x != r);
+        }
+        if let Some(id) = id {
+            self[r].history_id = Some(id.to_owned());
+            self.rsc_history.entry(id.to_owned()).or_default().push(r);
+        }
+    }
+
+    /// The instance with this id, or made from the primitive with this id, in `r`.
+    pub(crate) fn find_instance(&self, r: R, id: &str) -> Option<R> {
+        if (self[r].id == id || self[r].config.id == id) && self.is_clone(self.top_of(r)) {
+            return Some(r);
+        }
+        self[r].children.iter().find_map(|c| self.find_instance(*c, id))
+    }
+
+    /// The instance of an anonymous clone that a history belongs to.
+    fn find_anonymous(&mut self, n: N, clone: R, id: &str) -> Option<R> {
+        let mut found = None;
+        let mut inactive = None;
+        let mut skip_inactive = false;
+        for c in self[clone].children.clone() {
+            if found.is_some() {
+                break;
+            }
+            let places = self.nodes_of(c, Place::CurrentOrPending);
+            match places.first() {
+                Some(first) => {
+                    if *first == n
+                        && let Some(r) = self.find_instance(c, id)
+                    {
+                        if self[r].active.is_empty() {
+                            found = Some(r);
+                        } else {
+                            skip_inactive = true;
+                        }
+                    }
+                }
+                None if !skip_inactive && inactive.is_none() && !self[c].blocked => {
+                    inactive = self
+                        .find_instance(c, id)
+                        .filter(|r| self[*r].pending_node.is_none_or(|p| p == n));
+                }
+                None => {}
+            }
+        }
+        if found.is_none() && !skip_inactive {
+            found = inactive;
+        }
+        let universal = usize::try_from(self[clone].clone_max) == Ok(self.nodes.len());
+        if found.is_some_and(|r| !self[r].needs_fencing)
+            && (!self[n].online || self[n].unclean)
+            && !self.is_guest(n)
+            && !universal
+        {
+            found = None;
+        }
+        found.or_else(|| {
+            let made = self.create_instance(clone)?;
+            self.find_instance(made, id)
+        })
+    }
+
+    /// A resource that is only in the history.
+    fn removed_resource(&mut self, i: usize, j: usize) -> Option<R> {
+        let entry = self.history(i, j);
+        let text = |s: &str| (!s.is_empty()).then(|| s.to_owned());
+        let config = Rc::new(Config {
+            id: entry.id.clone(),
+            class: text(&entry.class),
+            provider: entry.provider.clone(),
+            kind: text(&entry.kind),
+            ..Config::default()
+        });
+        let r = self.create(&config, Source::Primitive, None, None)?;
+        if self[r].is_remote_connection {
+            let n = match self.find_node(&entry.id) {
+                Some(n) => n,
+                None => self.create_node(&entry.id, &entry.id, true, 0),
+            };
+            self.link_remote_node(r);
+            self[n].shutdown = true;
+        }
+        self[r].removed_launched = entry.container.is_some();
+        self[r].removed = true;
+        self.top.push(r);
+        if self.set.stop_removed {
+            self.resource_location(r, None, -values::INFINITY);
+        } else {
+            self[r].managed = false;
+        }
+        Some(r)
+    }
+
+    fn unpack_operation(&mut self, r: R, n: N, op: OpRef, reading: &mut Reading) {
+        let record = self.op(op);
+        if record.id.is_empty()
+            || !STATEFUL.contains(&record.operation.as_str())
+            || record.exec_status < exec::PENDING
+            || record.exec_status > exec::NO_SECRETS
+            || record.exec_status == exec::CANCELLED
+            || !(0..=255).contains(&record.rc)
+        {
+            return;
+        }
+        let mut e = Entry {
+            r,
+            n,
+            op,
+            task: record.operation.clone(),
+            interval: u64::from(record.interval_ms),
+            exit: record.rc,
+            exec: record.exec_status,
+            expected: self.target_rc(op).unwrap_or(-1),
+        };
+        let expired = self.has_expired(&e);
+        let original = e.exit;
+        self.remap(&mut e, &mut reading.on_fail, expired);
+        if expired && self.drop_expired(&e, original) {
+            return;
+        }
+        if !self.is_bundled(r) && self.masks_probe(op) {
+            self.mask_probe_failure(&e, reading);
+            return;
+        }
+        match e.exec {
+            exec::PENDING => {
+                self.process_pending(&e, reading.last_failure);
+                return;
+            }
+            exec::DONE => {
+                self.update_state(&e, e.exit, reading);
+                return;
+            }
+            exec::NOT_INSTALLED => {
+                let (strategy, role) = self.failure_handling(&e);
+                if strategy == OnFail::Ignore {
+                    reading.on_fail = OnFail::Ban;
+                }
+                let parent = if self[r].unique { r } else { self.top_of(r) };
+                self.resource_location(parent, Some(n), -values::INFINITY);
+                self.process_failure(&e, strategy, role, reading);
+                return;
+            }
+            exec::NOT_CONNECTED => {
+                if let Some(remote) = self[n].remote.filter(|_| self[n].is_remote_kind)
+                    && self[remote].managed
+                {
+                    self[remote].failed = true;
+                    self[remote].stop_if_failed = true;
+                }
+            }
+            _ => {}
+        }
+        self.handle_failure(&e, reading);
+    }
+
+    fn handle_failure(&mut self, e: &Entry, reading: &mut Reading) {
+        let (strategy, role) = self.failure_handling(e);
+        let r = e.r;
+        if strategy == OnFail::Ignore
+            || (strategy == OnFail::RestartContainer && e.task == "stop")
+        {
+            self.update_state(e, e.expected, reading);
+            self[r].ignore_failure = true;
+            self.record_failed(e);
+            if strategy == OnFail::RestartContainer && reading.on_fail <= OnFail::Restart {
+                reading.on_fail = strategy;
+            }
+            return;
+        }
+        self.process_failure(e, strategy, role, reading);
+        let parent = if self[r].unique { r } else { self.top_of(r) };
+        if e.exec == exec::ERROR_HARD {
+            self.resource_location(parent, Some(e.n), -values::INFINITY);
+        } else if e.exec == exec::ERROR_FATAL {
+            self.resource_location(parent, None, -values::INFINITY);
+        }
+    }
+
+    /// A probe that found the agent or its tools missing only means "not running".
+    pub(crate) fn masks_probe(&self, op: OpRef) -> bool {
+        let record = self.op(op);
+        record.operation == "monitor"
+            && record.interval_ms == 0
+            && (record.rc == rc::NOT_INSTALLED
+                || record.rc == rc::INVALID_PARAM
+                || record.exec_status == exec::NOT_INSTALLED)
+    }
+
+    fn has_expired(&mut self, e: &Entry) -> bool {
+        let record = self.op(e.op);
+        let is_last_failure = record.id.ends_with("_last_failure_0");
+        if e.exec == exec::NOT_INSTALLED {
+            return false;
+        }
+        let mut expired = false;
+        let mut unexpired = 0;
+        let expiration = values::seconds(self[e.r].failure_timeout_ms);
+        if expiration > 0 && let Some(last_run) = record.last_rc_change {
+            expired = self.now >= last_run + expiration && !self.waits_for_fencing(e);
+            let (count, last) = self.fail_count(e.n, e.r, true, false, Some(e.op));
+            unexpired = count;
+            let until = last + expiration + 1;
+            if count != 0 && self.now < until {
+                self.recheck(until);
+            }
+        }
+        let mut clear = false;
+        if expired {
+            if self.fail_count(e.n, e.r, false, false, Some(e.op)).0 != 0 {
+                if unexpired == 0 {
+                    clear = true;
+                } else {
+                    expired = false;
+                }
+            } else if is_last_failure && self[e.r].reconnect_ms > 0 {
+                clear = true;
+            }
+        }
+        if !expired && is_last_failure && self.clear_for_params(e) {
+            clear = true;
+        }
+        if clear {
+            let action = self.clear_failcount(e.r, e.n);
+            if self.set.fencing && self[e.r].reconnect_ms > 0 {
+                self.order_after_remote_fencing(action, e.r);
+            }
+        }
+        if expired
+            && e.is_probe()
+            && matches!(
+                e.exit,
+                rc::OK
+                    | rc::NOT_RUNNING
+                    | rc::RUNNING_PROMOTED
+                    | rc::DEGRADED
+                    | rc::DEGRADED_PROMOTED
+            )
+        {
+            expired = false;
+        }
+        expired
+    }
+
+    /// A remote node's failed monitor does not expire before the node has been fenced.
+    fn waits_for_fencing(&self, e: &Entry) -> bool {
+        self[e.r].reconnect_ms > 0
+            && self.set.fencing
+            && e.interval != 0
+            && e.task.eq_ignore_ascii_case("monitor")
+            && self.find_node(&self[e.r].id).is_some_and(|n| !self[n].remote_fenced)
+    }
+
+    fn clear_for_params(&mut self, e: &Entry) -> bool {
+        if e.task != "start" && e.task != "monitor" {
+            return false;
+        }
+        if self.needs_remote_name(e.r) {
+            let check = ParamCheck { op: e.op, rsc: e.r, node: e.n, last_failure: true };
+            self.param_checks.push(check);
+            return false;
+        }
+        let verdict = self.compare_digest(e.r, e.op, e.n);
+        verdict != Verdict::Unknown && verdict != Verdict::Match
+    }
+
+    fn remap(&mut self, e: &mut Entry, on_fail: &mut OnFail, expired: bool) {
+        let original = e.exit;
+        e.exit = match e.exit {
+            rc::DEGRADED => rc::OK,
+            rc::DEGRADED_PROMOTED => rc::RUNNING_PROMOTED,
+            other => other,
+        };
+        if e.exit != original && !expired && (!self[e.n].shutdown || self[e.n].online) {
+            self.record_failed(e);
+        }
+        if !self.is_bundled(e.r)
+            && self.masks_probe(e.op)
+            && (e.exec != exec::DONE || e.exit != rc::NOT_RUNNING)
+        {
+            e.exec = exec::DONE;
+            e.exit = rc::NOT_RUNNING;
+        }
+        match e.exec {
+            exec::DONE | exec::ERROR => {}
+            exec::NO_FENCE_DEVICE | exec::NO_SECRETS => {
+                e.exec = exec::ERROR_HARD;
+                return;
+            }
+            _ => return,
+        }
+        let probe = e.is_probe();
+        e.exec = if e.expected >= 0 && e.exit == e.expected { exec::DONE } else { exec::ERROR };
+        match e.exit {
+            rc::OK if probe && e.expected == rc::NOT_RUNNING => e.exec = exec::DONE,
+            rc::OK => {}
+            rc::NOT_RUNNING => {
+                if probe || e.expected == e.exit || !self[e.r].managed {
+                    e.exec = exec::DONE;
+                    self[e.r].role = Role::Stopped;
+                    *on_fail = OnFail::Ignore;
+                    self.set_next_role(e.r, Role::Unknown);
+                }
+            }
+            rc::RUNNING_PROMOTED => {
+                if probe && e.exit != e.expected {
+                    e.exec = exec::DONE;
+                }
+                if !expired || e.exit == e.expected {
+                    self[e.r].role = Role::Promoted;
+                }
+            }
+            rc::FAILED_PROMOTED => {
+                if !expired {
+                    self[e.r].role = Role::Promoted;
+                }
+                e.exec = exec::ERROR;
+            }
+            rc::NOT_CONFIGURED => e.exec = exec::ERROR_FATAL,
+            rc::UNIMPLEMENTED if e.interval > 0 => e.exec = exec::NOT_SUPPORTED,
+            rc::UNIMPLEMENTED
+            | rc::NOT_INSTALLED
+            | rc::INVALID_PARAM
+            | rc::INSUFFICIENT_PRIV => {
+                if !expired && e.task == "stop" && !self.can_fence(Some(e.n)) {
+                    self[e.r].managed = false;
+                    self[e.r].blocked = true;
+                }
+                e.exec = exec::ERROR_HARD;
+            }
+            _ if e.exec == exec::DONE => e.exec = exec::ERROR,
+            _ => {}
+        }
+    }
+
+    /// Deals with an expired result; false where it counts nevertheless.
+    fn drop_expired(&mut self, e: &Entry, original: i32) -> bool {
+        if !self.is_bundled(e.r) && self.masks_probe(e.op) && original != e.expected {
+            if self[e.r].role <= Role::Stopped {
+                self[e.r].role = Role::Unknown;
+            }
+            return true;
+        }
+        if e.exit == e.expected {
+            return false;
+        }
+        if e.interval == 0 {
+            return true;
+        }
+        if self[e.n].online && !self[e.n].unclean {
+            self.reschedule.insert(e.op);
+            return true;
+        }
+        false
+    }
+
+    fn mask_probe_failure(&mut self, e: &Entry, reading: &mut Reading) {
+        let ban = if self[e.r].unique { e.r } else { self.top_of(e.r) };
+        self.update_state(e, e.expected, reading);
+        self.record_failed(e);
+        self.resource_location(ban, Some(e.n), -values::INFINITY);
+    }
+
+    pub(crate) fn history_key(&self, op: OpRef) -> &str {
+        let record = self.op(op);
+        record.operation_key.as_deref().unwrap_or(&record.id)
+    }
+
+    fn record_failed(&mut self, e: &Entry) {
+        if !self[e.n].online {
+            return;
+        }
+        let key = self.history_key(e.op);
+        if self.failed.iter().any(|f| f.node == e.n && self.history_key(f.op) == key) {
+            return;
+        }
+        self.failed.push(FailedOp { op: e.op, rsc: e.r, node: e.n });
+    }
+
+    fn set_active(&mut self, r: R) {
+        let promotable = self[self.top_of(r)].promotable;
+        self[r].role = if promotable { Role::Unpromoted } else { Role::Started };
+    }
+
+    fn process_pending(&mut self, e: &Entry, last_failure: Option<OpRef>) {
+        if self.failure_is_newer(e, last_failure) {
+            return;
+        }
+        match e.task.as_str() {
+            "start" => {
+                self[e.r].start_pending = true;
+                self.set_active(e.r);
+            }
+            "promote" => self[e.r].role = Role::Promoted,
+            "migrate_to" if self[e.n].unclean => {
+                let target = self.op(e.op).migrate_target.as_deref();
+                if let Some(t) = target.and_then(|t| self.find_node(t)) {
+                    self.stop_action(e.r, t, false);
+                }
+            }
+            _ => {}
+        }
+        if self[e.r].pending_action.is_none() && !e.is_probe() {
+            self[e.r].pending_action = Some(e.task.clone());
+            self[e.r].pending_node = Some(e.n);
+        }
+    }
+
+    fn failure_is_newer(&self, e: &Entry, last_failure: Option<OpRef>) -> bool {
+        let Some(f) = last_failure else { return false };
+        let (failure, this) = (self.op(f), self.op(e.op));
+        e.task == failure.operation
+            && e.interval == u64::from(failure.interval_ms)
+            && match (failure.last_rc_change, this.last_rc_change) {
+                (Some(f), Some(t)) => f >= t,
+                _ => false,
+            }
+    }
+
+    /// What a good result (or one taken for it) says about the resource.
+    fn update_state(&mut self, e: &Entry, exit: i32, reading: &mut Reading) {
+        let r = e.r;
+        let mut clear = false;
+        if exit == rc::NOT_INSTALLED || (!self.is_bundled(r) && self.masks_probe(e.op)) {
+            self[r].role = Role::Stopped;
+        } else if exit == rc::NOT_RUNNING {
+            clear = true;
+        } else {
+            match e.task.as_str() {
+                "monitor" => {
+                    clear = reading
+                        .last_failure
+                        .is_some_and(|f| self.history_key(f) == self.history_key(e.op));
+                    if self[r].role < Role::Started {
+                        self.set_active(r);
+                    }
+                }
+                "start" | "migrate_from" => {
+                    self[r].role = Role::Started;
+                    clear = true;
+                }
+                "stop" => {
+                    self[r].role = Role::Stopped;
+                    clear = true;
+                }
+                "promote" => {
+                    self[r].role = Role::Promoted;
+                    clear = true;
+                }
+                "demote" => {
+                    clear = reading.on_fail == OnFail::Demote;
+                    self[r].role = Role::Unpromoted;
+                }
+                "migrate_to" => self.migrate_to_success(e),
+                _ => {
+                    if self[r].role < Role::Started {
+                        self.set_active(r);
+                    }
+                }
+            }
+        }
+        if !clear {
+            return;
+        }
+        let forgotten = match reading.on_fail {
+            OnFail::Stop | OnFail::Ban | OnFail::Standby | OnFail::Fence => false,
+            OnFail::Block
+            | OnFail::Ignore
+            | OnFail::Demote
+            | OnFail::Restart
+            | OnFail::RestartContainer => true,
+            OnFail::ResetRemote => self[r].reconnect_ms == 0,
+        };
+        if forgotten {
+            reading.on_fail = OnFail::Ignore;
+            self.set_next_role(r, Role::Unknown);
+        }
+    }
+
+    fn failure_handling(&mut self, e: &Entry) -> (OnFail, Role) {
+        let entry = self.op_config(e.r, &e.task, e.interval, true);
+        let meta = self.op_meta(e.r, Some(e.n), &e.task, e.interval, entry);
+        let on_fail = self.on_fail(e.r, &e.task, e.interval, meta.get("on-fail").map(String::as_str));
+        (on_fail, self.role_after_failure(e.r, &e.task, on_fail))
+    }
+
+    fn process_failure(&mut self, e: &Entry, strategy: OnFail, role: Role, reading: &mut Reading) {
+        let r = e.r;
+        reading.last_failure = Some(e.op);
+        if self.set.symmetric || e.exit != rc::NOT_INSTALLED {
+            self.record_failed(e);
+        }
+        reading.on_fail = reading.on_fail.max(strategy);
+        match e.task.as_str() {
+            "stop" => self.resource_location(r, Some(e.n), -values::INFINITY),
+            "migrate_to" => self.migrate_to_failure(e),
+            "migrate_from" => self.migrate_from_failure(e),
+            "promote" => self[r].role = Role::Promoted,
+            "demote" => {
+                if strategy == OnFail::Block {
+                    self[r].role = Role::Promoted;
+                    self.set_next_role(r, Role::Stopped);
+                } else if e.exit == rc::NOT_RUNNING {
+                    self[r].role = Role::Stopped;
+                } else {
+                    self[r].role = Role::Unpromoted;
+                }
+            }
+            _ => {}
+        }
+        if e.is_probe() && e.exit == rc::NOT_INSTALLED {
+            self[r].role = Role::Stopped;
+        } else if self[r].role < Role::Started {
+            self.set_active(r);
+        }
+        if role != Role::Started && self[r].next_role < role {
+            self.set_next_role(r, role);
+        }
+        if role == Role::Stopped {
+            self.ban_everywhere(r);
+        }
+    }
+
+    fn ban_everywhere(&mut self, r: R) {
+        let mut r = r;
+        if self[r].parent.is_some() {
+            let top = self.top_of(r);
+            if self.is_anonymous_clone(top) {
+                r = top;
+            }
+        }
+        self.reset_table(r);
+    }
+
+    /// Gives a resource all nodes, none of which it may use.
+    fn reset_table(&mut self, r: R) {
+        let mut table = crate::world::Table::default();
+        for n in self.node_order.clone() {
+            let cell = crate::world::Cell { score: -values::INFINITY, ..self[n].base };
+            table.insert(n, cell);
+        }
+        self[r].allowed = table;
+    }
+
+    /// First and last of the operations that count: since the last start, if not stopped since.
+    pub(crate) fn active_operations(&self, ops: &[OpRef]) -> (i32, i32) {
+        let (mut start, mut stop) = (-1, -1);
+        let (mut monitor, mut clone) = (-1, -1);
+        for (i, op) in ops.iter().enumerate() {
+            let i = i32::try_from(i).unwrap_or(i32::MAX);
+            let record = self.op(*op);
+            let task = record.operation.to_ascii_lowercase();
+            match task.as_str() {
+                "stop" if record.exec_status == 0 => stop = i,
+                "start" | "migrate_from" => start = i,
+                "monitor" if monitor <= stop => {
+                    if record.rc == 0 || record.rc == 8 {
+                        monitor = i;
+                    }
+                }
+                "promote" | "demote" => clone = i,
+                _ => {}
+            }
+        }
+        if start == -1 {
+            start = if clone != -1 { clone } else { monitor };
+        }
+        (start, stop)
+    }
+
+    /// Recurring operations that run are actions already, optional ones.
+    fn note_recurring(&mut self, r: R, n: N, ops: &[OpRef], start: i32, stop: i32) {
+        for (i, op) in ops.iter().enumerate() {
+            let i = i32::try_from(i).unwrap_or(i32::MAX);
+            if !self[n].online {
+                break;
+            }
+            if (start < stop && i <= stop) || i < start {
+                continue;
+            }
+            let record = self.op(*op);
+            if record.interval_ms == 0 || record.exec_status == exec::PENDING {
+                continue;
+            }
+            let task = record.operation.clone();
+            let interval = u64::from(record.interval_ms);
+            self.custom_action(Some(r), task.clone().into(), interval, task.into(), Some(n), true);
+        }
+    }
+
+    fn process_state(&mut self, r: R, n: N, on_fail: OnFail) {
+        let known_active = self[r].role > Role::Stopped;
+        if self[r].role != Role::Unknown {
+            let mut at = Some(r);
+            while let Some(i) = at {
+                self[i].probed.insert(n);
+                if self[i].unique {
+                    break;
+                }
+                at = self[i].parent;
+            }
+        }
+        if known_active && !self[n].online && !self[n].maintenance && self[r].managed {
+            self.fence_lost_node(r, n);
+        }
+        let effective = if self[n].unclean { OnFail::Ignore } else { on_fail };
+        self.react(r, n, effective, known_active);
+        if self[r].failed
+            && self[r].is_remote_connection
+            && let Some(m) = self.find_node(&self[r].id.clone())
+            && self[m].unclean
+        {
+            self[m].seen = true;
+        }
+        if known_active {
+            self.add_running(r, n, on_fail != OnFail::Ignore);
+            match effective {
+                OnFail::Ignore => {}
+                OnFail::Demote | OnFail::Block => self[r].failed = true,
+                _ => {
+                    self[r].failed = true;
+                    self[r].stop_if_failed = true;
+                }
+            }
+        } else if self[r].history_id.as_deref().is_some_and(|h| h.contains(':')) {
+            self.set_history_id(r, None);
+        } else {
+            for a in self.actions_of(r, "stop", Some(n)) {
+                self[a].set(crate::world::action::af::OPTIONAL);
+            }
+        }
+        if self[r].role == Role::Stopped
+            && !self[r].active.is_empty()
+            && self[r].migration_target.is_some()
+            && self[r].migration_source == Some(n)
+        {
+            self[r].role = Role::Started;
+        }
+    }
+
+    fn fence_lost_node(&mut self, r: R, n: N) {
+        let mut reason = format!("{} is thought to be active there", self[r].id);
+        if self.is_guest(n) {
+            self[r].failed = true;
+            self[r].stop_if_failed = true;
+        } else if self.set.fencing {
+            if self.is_remote(n) && self[n].remote.is_some_and(|c| !self[c].failed) {
+                self[n].seen = false;
+                reason = format!(
+                    "{} is active there (fencing will be revoked if remote connection can be \
+                     re-established elsewhere)",
+                    self[r].id
+                );
+            }
+        } else {
+            return;
+        }
+        self.fence_node(n, &reason, false);
+    }
+
+    fn react(&mut self, r: R, n: N, on_fail: OnFail, known_active: bool) {
+        let fail = |w: &mut Self| {
+            w[r].failed = true;
+            w[r].stop_if_failed = true;
+        };
+        match on_fail {
+            OnFail::Ignore => {}
+            OnFail::Demote => {
+                self[r].failed = true;
+                self.demote_action(r, n, false);
+            }
+            OnFail::Fence => {
+                let reason = format!("{} failed there", self[r].id);
+                self.fence_node(n, &reason, false);
+            }
+            OnFail::Standby => {
+                self[n].standby = true;
+                self[n].fail_standby = true;
+            }
+            OnFail::Block => {
+                self[r].managed = false;
+                self[r].blocked = true;
+            }
+            OnFail::Ban => self.resource_location(r, Some(n), -values::INFINITY),
+            OnFail::Stop => self.set_next_role(r, Role::Stopped),
+            OnFail::Restart => {
+                if known_active {
+                    fail(self);
+                    self.stop_action(r, n, false);
+                }
+            }
+            OnFail::RestartContainer => {
+                fail(self);
+                match self[r].launcher {
+                    Some(l) if self.is_bundled(r) => self.stop_needed.insert(0, l),
+                    Some(l) => {
+                        self.stop_action(l, n, false);
+                    }
+                    None if known_active => {
+                        self.stop_action(r, n, false);
+                    }
+                    None => {}
+                }
+            }
+            OnFail::ResetRemote => {
+                fail(self);
+                if self.set.fencing && self[r].is_remote_connection {
+                    let m = self.find_node(&self[r].id.clone());
+                    if let Some(m) = m.filter(|m| self.is_remote(*m) && !self[*m].remote_fenced) {
+                        self.fence_node(m, "remote connection is unrecoverable", false);
+                    }
+                }
+                if known_active {
+                    self.stop_action(r, n, false);
+                }
+                if self[r].reconnect_ms > 0 {
+                    self.set_next_role(r, Role::Stopped);
+                }
+            }
+        }
+    }
+
+    /// Notes that a resource runs on a node.
+    pub(crate) fn add_running(&mut self, r: R, n: N, failed: bool) {
+        if self[r].active.contains(&n) {
+            return;
+        }
+        self[r].active.push(n);
+        if self.is_primitive(r) {
+            self[n].running.push(r);
+            self.add_priority(r, n, failed);
+            if self[n].maintenance {
+                self[r].managed = false;
+                self[r].maintenance = true;
+            }
+        }
+        let parent = self[r].parent;
+        if !self[r].managed {
+            self.resource_location(r, Some(n), values::INFINITY);
+            let mut at = parent;
+            while let Some(p) = at {
+                self[p].active.push(n);
+                at = self[p].parent;
+            }
+            return;
+        }
+        if self.is_primitive(r) && self.active_count(r) > 1 {
+            match self[r].multiply_active {
+                MultiplyActive::Stop => self.reset_table(r),
+                MultiplyActive::Block => self.block_multiply_active(r),
+                MultiplyActive::Restart | MultiplyActive::Unexpected => {}
+            }
+        }
+        if let Some(p) = parent {
+            self.add_running(p, n, false);
+        }
+    }
+
+    fn block_multiply_active(&mut self, r: R) {
+        self[r].managed = false;
+        self[r].blocked = true;
+        let Some(p) = self[r].parent else { return };
+        if (self.is_group(p) || self.is_bundle(p))
+            && self[p].multiply_active == MultiplyActive::Block
+        {
+            for c in self[p].children.clone() {
+                self[c].managed = false;
+                self[c].blocked = true;
+            }
+        }
+    }
+
+    /// How many nodes count as running it.
+    fn active_count(&self, r: R) -> usize {
+        let (_, all, clean) = self.active_node(r);
+        if self[r].needs_fencing { all } else { clean }
+    }
+
+    fn add_priority(&mut self, r: R, n: N, failed: bool) {
+        let mut priority = i64::from(self[r].priority);
+        if priority == 0 || failed {
+            return;
+        }
+        priority += i64::from(self[r].role == Role::Promoted);
+        self[n].priority += priority;
+        if let Some(l) = self.launcher_of(n) {
+            for h in self[l].active.clone() {
+                self[h].priority += priority;
+            }
+        }
+    }
+}
