@@ -11,8 +11,8 @@ use haven_cib::crm::Facts;
 use haven_cli::{Daemon, Initialised, JoinArgs, Joined};
 use haven_executor::AgentRegistry;
 use haven_ipfail::{AgentConfig, IpAgent};
-use haven_node::{BuiltIn, End};
 use haven_node::config::{ConfigError, NodeConfig};
+use haven_node::{BuiltIn, End};
 
 /// This build's daemon.
 #[derive(Debug)]

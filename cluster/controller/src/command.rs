@@ -125,7 +125,9 @@ pub enum Command {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum DecodeCommandError {
     /// Written by another version.
-    #[error("log entry of format {found}, this version reads format {FORMAT}; run the version of haven that wrote it, or a newer one")]
+    #[error(
+        "log entry of format {found}, this version reads format {FORMAT}; run the version of haven that wrote it, or a newer one"
+    )]
     Format {
         /// The format found.
         found: u8,

@@ -130,11 +130,8 @@ impl Controller {
             quorate: self.leader.is_some(),
             coordinator: self.config.node,
         });
-        let options = Options {
-            facts: self.config.facts.clone(),
-            scores: true,
-            ..Options::default()
-        };
+        let options =
+            Options { facts: self.config.facts.clone(), scores: true, ..Options::default() };
         let now = haven_base::WallTime::default();
         haven_policy::schedule(&self.state.cib, &status, now, &options).scores
     }

@@ -74,6 +74,8 @@ pub struct Controller {
     /// Nodes declared dead and not heard since, with the instant of the verdict.
     pub(crate) dead: BTreeMap<NodeId, Instant>,
     pub(crate) leader: Option<NodeId>,
+    /// Who led the present term last, heard at the moment or not.
+    pub(crate) led: Option<NodeId>,
     pub(crate) leader_since: Instant,
     pub(crate) term: Term,
     /// Only on the coordinator.
@@ -126,9 +128,7 @@ impl Controller {
                 let history = NodeHistory { boot: config.boot, version: 1, ..old.history };
                 (old.executor.resumed(now), history)
             }
-            None => {
-                (Executor::new(config.node), NodeHistory::new(config.node, config.boot))
-            }
+            None => (Executor::new(config.node), NodeHistory::new(config.node, config.boot)),
         };
         let mut controller = Self {
             histories: BTreeMap::from([(config.node, history)]),
@@ -136,6 +136,7 @@ impl Controller {
             alive: BTreeMap::from([(config.node, (config.boot, now))]),
             dead: BTreeMap::new(),
             leader: None,
+            led: None,
             leader_since: now,
             term: Term(0),
             coordinator: None,
@@ -336,8 +337,7 @@ impl Controller {
         self.next_proposal += 1;
         self.purposes.insert(id, purpose);
         let bytes = command.encode();
-        self.inbox
-            .push_back(Internal::Consensus(haven_consensus::Input::Propose { id, bytes }));
+        self.inbox.push_back(Internal::Consensus(haven_consensus::Input::Propose { id, bytes }));
     }
 
     /// Tells everybody below who the members are.

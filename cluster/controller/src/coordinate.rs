@@ -149,8 +149,7 @@ impl Controller {
             let left = u64::try_from(second - clock.wall.seconds).unwrap_or(0);
             clock.now + Duration::from_secs(left.max(1))
         });
-        self.inbox
-            .push_back(Internal::Engine(ToEngine::Graph(Box::new(decision.graph))));
+        self.inbox.push_back(Internal::Engine(ToEngine::Graph(Box::new(decision.graph))));
     }
 
     /// The view, less the nodes whose daemon was declared dead in the meantime.
@@ -171,10 +170,8 @@ impl Controller {
 
     fn on_overdue(&mut self, clock: Clock, action: &Action) {
         let node = action.node.as_ref().map_or("", |node| node.uname.as_str());
-        let text = format!(
-            "{} on {node} was never answered; it counts as failed",
-            action.operation_key
-        );
+        let text =
+            format!("{} on {node} was never answered; it counts as failed", action.operation_key);
         let subject = format!("node/{node}");
         self.event(clock, "HV1603", EventSeverity::Error, subject, text);
         self.replan();
@@ -383,11 +380,10 @@ impl Controller {
             let flight = record.order.and_then(|order| coordinator.orders.remove(&order));
             match flight {
                 Some(flight) => {
-                    let adopted = coordinator
-                        .engine
-                        .flights()
-                        .get(&flight)
-                        .is_some_and(|f| coordinator.engine.graph().actions.contains(&f.action));
+                    let adopted =
+                        coordinator.engine.flights().get(&flight).is_some_and(|f| {
+                            coordinator.engine.graph().actions.contains(&f.action)
+                        });
                     if !ok || !adopted {
                         coordinator.replan = true;
                     }
@@ -408,7 +404,10 @@ impl Controller {
         let node = self.name_of(record.node);
         let took = record.took.as_millis();
         let text = if ok {
-            format!("{} {} on {node} ended well after {took} ms", operation.resource, operation.action)
+            format!(
+                "{} {} on {node} ended well after {took} ms",
+                operation.resource, operation.action
+            )
         } else {
             format!(
                 "{} {} on {node} failed after {took} ms: {} {}",
@@ -440,8 +439,7 @@ impl Controller {
     /// A node is gone: nothing it was asked will be answered, and what changed is planned anew.
     pub(crate) fn on_node_lost(&mut self, name: &str) {
         if self.coordinator.is_some() {
-            self.inbox
-                .push_back(Internal::Engine(ToEngine::NodeLost(name.to_owned())));
+            self.inbox.push_back(Internal::Engine(ToEngine::NodeLost(name.to_owned())));
         }
         self.replan();
     }

@@ -18,10 +18,7 @@
 //! What it never does: open the gate (the heartbeat machine does, on a majority's promises), read a
 //! clock, wait for anything inside a step.
 
-#![cfg_attr(
-    test,
-    allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")
-)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking"))]
 
 mod command;
 mod configure;
@@ -45,5 +42,5 @@ pub use history::{NodeHistory, ResourceRecords, Slot, StatusDelta};
 pub use leases::{lease_group, leased_primitives};
 pub use message::PeerMessage;
 pub use port::{Clock, Hook, Input, Output};
-pub use report::Leased;
 pub use replicated::{Applied, Commit, Grant, MAX_TOKENS, Replicated};
+pub use report::Leased;

@@ -128,9 +128,10 @@ impl Controller {
     }
 
     fn on_whole_status(&mut self, clock: Clock, from: NodeId, history: NodeHistory) {
-        let newer = self.histories.get(&from).is_none_or(|known| {
-            (known.boot, known.version) < (history.boot, history.version)
-        });
+        let newer = self
+            .histories
+            .get(&from)
+            .is_none_or(|known| (known.boot, known.version) < (history.boot, history.version));
         if history.node != from || !newer {
             return;
         }
@@ -218,12 +219,7 @@ impl Controller {
         self.replan();
     }
 
-    fn finish_order(
-        &mut self,
-        clock: Clock,
-        from: NodeId,
-        order: haven_types::operation::OrderId,
-    ) {
+    fn finish_order(&mut self, clock: Clock, from: NodeId, order: haven_types::operation::OrderId) {
         if from == self.config.node {
             self.on_done(clock, order);
         } else {
@@ -321,9 +317,12 @@ impl Controller {
         let name = self.name_of(node);
         let text = format!("{name} is dead: a majority has not heard it on any link");
         self.event(clock, "HV1105", EventSeverity::Error, format!("node/{name}"), text);
-        if self.leader == Some(node) && successor == Some(self.config.node) {
-            self.inbox
-                .push_back(Internal::Consensus(haven_consensus::Input::ForceCampaign));
+        if self.led == Some(node) && successor == Some(self.config.node) {
+            let text =
+                format!("{} takes the coordinator's duties over from {name}", self.config.name);
+            let subject = format!("node/{}", self.config.name);
+            self.event(clock, "HV1205", EventSeverity::Info, subject, text);
+            self.inbox.push_back(Internal::Consensus(haven_consensus::Input::ForceCampaign));
         }
         self.on_node_lost(&name);
     }
@@ -335,8 +334,7 @@ impl Controller {
             LossCause::Superseded => true,
             LossCause::Lapsed | LossCause::GateFailed => false,
         };
-        self.inbox
-            .push_back(Internal::Executor(ToExecutor::LeaseLost { lease, superseded }));
+        self.inbox.push_back(Internal::Executor(ToExecutor::LeaseLost { lease, superseded }));
         let group = lease.group;
         let name = self.group_name(group);
         let text = format!("the lease of {name}, epoch {}, ended here: {cause:?}", lease.epoch);

@@ -67,7 +67,11 @@ impl Controller {
             E::Undecodable { from } | E::Implausible { from, .. } => {
                 format!("a consensus message of {} was dropped: {event:?}", self.name_of(*from))
             }
-            E::ForcedVoteRefused { .. } | E::Mute => return,
+            E::ForcedVoteRefused { candidate } => format!(
+                "{} wanted to take over as coordinator, but its log is shorter than the one here",
+                self.name_of(*candidate)
+            ),
+            E::Mute => return,
         };
         self.event(clock, "HV1204", EventSeverity::Info, "cluster/log".to_owned(), text);
     }
@@ -110,9 +114,14 @@ impl Controller {
         if leader != self.leader {
             self.leader_since = clock.now;
         }
+        // A leader that is merely suspected is forgotten by the consensus core, but whoever succeeds
+        // it must still know that it led.
+        if leader.is_some() || term != self.term {
+            self.led = leader;
+        }
         self.leader = leader;
         self.term = term;
-        self.heartbeat(haven_heartbeat::Input::Coordinator { term, node: leader });
+        self.heartbeat(haven_heartbeat::Input::Coordinator { term, node: self.led });
         self.inbox.push_back(Internal::Executor(haven_executor::Input::Term(term)));
         match (role, &self.coordinator) {
             (Role::Leader, None) => self.take_over(clock, term),

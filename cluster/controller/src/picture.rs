@@ -78,9 +78,7 @@ fn node_state(known: &Known<'_>, node: NodeId, name: &str) -> NodeState {
         expected: Some(expected.to_owned()),
         has_history: history.is_some(),
         attributes: history.map(|h| h.attributes.clone()).unwrap_or_default(),
-        resources: history
-            .map(|h| resources(known, node, name, h))
-            .unwrap_or_default(),
+        resources: history.map(|h| resources(known, node, name, h)).unwrap_or_default(),
         ..NodeState::default()
     }
 }

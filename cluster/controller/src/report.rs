@@ -167,8 +167,7 @@ impl Controller {
         match resource {
             Resource::Primitive(p) => self.primitive_status(clock, p),
             Resource::Group(g) => {
-                let children =
-                    g.members.iter().map(|p| self.primitive_status(clock, p)).collect();
+                let children = g.members.iter().map(|p| self.primitive_status(clock, p)).collect();
                 self.collection(&g.id, ResourceKind::Group, &g.meta, children)
             }
             Resource::Clone(c) => {
@@ -273,17 +272,18 @@ impl Controller {
                 outcome.code,
                 outcome.reason
             ),
-            None => "stopped; `haven ip why` or the node list tells what stands in the way"
-                .to_owned(),
+            None => {
+                "stopped; `haven ip why` or the node list tells what stands in the way".to_owned()
+            }
         }
     }
 
     fn lease_state(&self, primitive: &str) -> Option<LeaseState> {
         let group = lease_group(&self.state.cib, &self.config.facts, primitive)?;
         let grant = self.state.grants.get(&group)?;
-        let running = grant.holder.is_some_and(|id| {
-            self.resources_on(id).iter().any(|name| name == primitive)
-        });
+        let running = grant
+            .holder
+            .is_some_and(|id| self.resources_on(id).iter().any(|name| name == primitive));
         Some(LeaseState {
             epoch: grant.epoch.0,
             holder: grant.holder.filter(|_| running).map(|id| self.name_of(id)),
@@ -319,9 +319,9 @@ impl Controller {
             .flat_map(|history| history.resources.values())
             .filter_map(|slots| {
                 let failure = slots.get(&Slot::LastFailure)?;
-                let later = slots
-                    .values()
-                    .any(|r| r.call > failure.call && r.operation.action == failure.operation.action);
+                let later = slots.values().any(|r| {
+                    r.call > failure.call && r.operation.action == failure.operation.action
+                });
                 Some((failure, later))
             })
             .collect();
@@ -410,8 +410,9 @@ impl Controller {
             let known: Vec<String> = all.iter().map(|(a, _)| a.to_string()).collect();
             let have = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             let message = format!("{address} belongs to no resource");
-            return Err(ApiError::new(Code::NoSuchObject, message)
-                .remedy(format!("addresses are: {have}")));
+            return Err(
+                ApiError::new(Code::NoSuchObject, message).remedy(format!("addresses are: {have}"))
+            );
         };
         let scores = self.scores_of(&p.id);
         let owners = self.active_on(&p.id);
@@ -538,9 +539,8 @@ fn managed(meta: &[NvSet]) -> bool {
 }
 
 fn unprotected(p: &Primitive) -> Option<String> {
-    (value(&p.meta, "lease") == Some("off")).then(|| {
-        "lease=off: in a partition this resource may be active on both sides".to_owned()
-    })
+    (value(&p.meta, "lease") == Some("off"))
+        .then(|| "lease=off: in a partition this resource may be active on both sides".to_owned())
 }
 
 /// A leased resource of the configuration.

@@ -70,13 +70,7 @@ impl Change {
 }
 
 impl Controller {
-    pub(crate) fn on_request(
-        &mut self,
-        clock: Clock,
-        id: u64,
-        author: String,
-        body: RequestBody,
-    ) {
+    pub(crate) fn on_request(&mut self, clock: Clock, id: u64, author: String, body: RequestBody) {
         self.serve(clock, ReplyTo::Local(id), author, body);
     }
 
@@ -147,10 +141,9 @@ impl Controller {
             | RequestBody::Watch { .. }
             | RequestBody::Counters
             | RequestBody::PlanRestart
-            | RequestBody::ClusterToken { .. } => Some(Err(ApiError::new(
-                Code::Internal,
-                "this request is the shell's to answer",
-            ))),
+            | RequestBody::ClusterToken { .. } => {
+                Some(Err(ApiError::new(Code::Internal, "this request is the shell's to answer")))
+            }
             RequestBody::ConfigureLoad { .. }
             | RequestBody::NodeStandby { .. }
             | RequestBody::ResourceMove { .. }
@@ -172,7 +165,9 @@ impl Controller {
                 Code::NoCoordinator,
                 "no coordinator is known here: this node has no majority, or one is being elected",
             )
-            .remedy("see `haven status`; if this partition has no majority, restore links or nodes");
+            .remedy(
+                "see `haven status`; if this partition has no majority, restore links or nodes",
+            );
             self.reply(to, false, Err(error));
             return;
         };
@@ -181,21 +176,15 @@ impl Controller {
         self.forwarded.insert(id, (request, leader));
         let body = match body {
             // This node leaves; the coordinator must be told which one.
-            RequestBody::ClusterLeave { force } => &RequestBody::ClusterRemoveNode {
-                node: self.config.name.clone(),
-                force: *force,
-            },
+            RequestBody::ClusterLeave { force } => {
+                &RequestBody::ClusterRemoveNode { node: self.config.name.clone(), force: *force }
+            }
             other => other,
         };
         self.send(leader, &PeerMessage::forward(id, body, author));
     }
 
-    pub(crate) fn reply(
-        &mut self,
-        to: ReplyTo,
-        more: bool,
-        body: Result<ReplyBody, ApiError>,
-    ) {
+    pub(crate) fn reply(&mut self, to: ReplyTo, more: bool, body: Result<ReplyBody, ApiError>) {
         match to {
             ReplyTo::Local(id) => self.out.push(Output::Reply { id, more, body: Box::new(body) }),
             ReplyTo::Peer(node, id) => {
@@ -296,7 +285,9 @@ impl Controller {
     ) -> Result<(), ApiError> {
         self.known_resource(resource)?;
         let change = Change::action(format!("{resource} is {role}"), wait, timeout_ms);
-        self.edit(clock, to, author, change, |cib| cib.set_meta(resource, "target-role", Some(role)))
+        self.edit(clock, to, author, change, |cib| {
+            cib.set_meta(resource, "target-role", Some(role))
+        })
     }
 
     fn move_resource(
@@ -493,9 +484,11 @@ impl Controller {
 
     pub(crate) fn fail_waiters(&mut self) {
         for waiter in std::mem::take(&mut self.waiters).into_values() {
-            let error =
-                ApiError::new(Code::Indeterminate, "the coordinator changed while this was waiting")
-                    .remedy("see `haven status` and `haven configure show` for what is in force");
+            let error = ApiError::new(
+                Code::Indeterminate,
+                "the coordinator changed while this was waiting",
+            )
+            .remedy("see `haven status` and `haven configure show` for what is in force");
             self.reply(waiter.reply_to, false, Err(error));
         }
     }
@@ -583,13 +576,7 @@ impl Controller {
         Ok(())
     }
 
-    pub(crate) fn on_admit(
-        &mut self,
-        clock: Clock,
-        request: u64,
-        member: Member,
-        token: [u8; 32],
-    ) {
+    pub(crate) fn on_admit(&mut self, clock: Clock, request: u64, member: Member, token: [u8; 32]) {
         let expired = self.state.tokens.get(&token).is_some_and(|expires| *expires <= clock.wall);
         let refusal = match (expired, self.leader) {
             (true, _) => Some(JoinRefusal::ExpiredToken),

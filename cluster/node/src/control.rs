@@ -196,7 +196,12 @@ impl Desk {
     }
 
     /// Passes a reply on. A client that does not read is given up.
-    pub(crate) fn answer(&mut self, id: u64, more: bool, body: Result<haven_api::ReplyBody, ApiError>) {
+    pub(crate) fn answer(
+        &mut self,
+        id: u64,
+        more: bool,
+        body: Result<haven_api::ReplyBody, ApiError>,
+    ) {
         let Some((number, replies)) = self.open.get(&id) else { return };
         let reply = Reply { id: *number, more, body };
         if replies.try_send(reply).is_err() || !more {
@@ -206,8 +211,12 @@ impl Desk {
 
     /// Requests whose clients are gone.
     pub(crate) fn abandoned(&mut self) -> Vec<u64> {
-        let gone: Vec<u64> =
-            self.open.iter().filter(|(_, (_, replies))| replies.is_closed()).map(|e| *e.0).collect();
+        let gone: Vec<u64> = self
+            .open
+            .iter()
+            .filter(|(_, (_, replies))| replies.is_closed())
+            .map(|e| *e.0)
+            .collect();
         for id in &gone {
             self.open.remove(id);
         }

@@ -29,9 +29,10 @@ impl Gatekeeper {
 
     /// Makes these the addresses under the gate. What could not be done is told in words.
     pub(super) fn set_entries(&mut self, entries: &[Entry]) -> Option<String> {
-        self.gate.set_entries(entries).err().map(|error| {
-            format!("the kernel does not take the gate's addresses: {error}")
-        })
+        self.gate
+            .set_entries(entries)
+            .err()
+            .map(|error| format!("the kernel does not take the gate's addresses: {error}"))
     }
 
     /// Carries one order out and returns the machine's next input. Synchronous: when this returns the

@@ -65,9 +65,7 @@ pub fn spawn(settings: Settings) -> Result<(Handle, NewsReceiver), StartBeatErro
     let links = settings
         .links
         .iter()
-        .map(|(id, local)| {
-            (*id, UdpLink::new(LinkSpec { local: *local, device: None }))
-        })
+        .map(|(id, local)| (*id, UdpLink::new(LinkSpec { local: *local, device: None })))
         .collect();
     let frames = Frames::new(settings.local, settings.keys);
     let (machine, first) = (settings.machine, settings.first);
@@ -200,7 +198,10 @@ impl Thread {
             }
             Order::Stop(answer) => {
                 if let Err(error) = self.keeper.close_all() {
-                    tell(&self.news, News::Alarm(format!("gates stay open until their end: {error}")));
+                    tell(
+                        &self.news,
+                        News::Alarm(format!("gates stay open until their end: {error}")),
+                    );
                 }
                 let _answered = answer.send(());
                 return Go::End;
@@ -360,11 +361,7 @@ impl Thread {
         Report {
             machine: self.machine.as_ref().map(|m| m.status(boot_time())).unwrap_or_default(),
             rejected: self.rejections.totals().collect(),
-            links: self
-                .links
-                .keys()
-                .map(|id| (*id, self.link_trouble.get(id).cloned()))
-                .collect(),
+            links: self.links.keys().map(|id| (*id, self.link_trouble.get(id).cloned())).collect(),
             gate_missing: gate
                 .missing
                 .iter()
@@ -377,10 +374,7 @@ impl Thread {
 }
 
 /// The machine's input for an authentic frame.
-fn dispatch(
-    opened: &Opened<'_>,
-    news: &tokio_mpsc::UnboundedSender<News>,
-) -> Option<Input> {
+fn dispatch(opened: &Opened<'_>, news: &tokio_mpsc::UnboundedSender<News>) -> Option<Input> {
     let Opened { from, boot, link, kind, payload } = *opened;
     match kind {
         Kind::Beat => match Message::decode(payload) {

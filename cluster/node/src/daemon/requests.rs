@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use haven_api::{
-    ApiError, Code, Hello, LinkHealth, LinkState, ReplyBody, RequestBody, Status,
-};
+use haven_api::{ApiError, Code, Hello, LinkHealth, LinkState, ReplyBody, RequestBody, Status};
 use haven_base::Instant;
 use haven_controller::Input;
 use haven_heartbeat::LinkStatus;
@@ -106,7 +104,8 @@ impl Daemon {
                 status.alarms.extend(self.report.gate_missing.iter().cloned());
                 if !self.report.realtime {
                     status.alarms.push(
-                        "the heartbeat thread has no realtime scheduling: leases last 250 ms".into(),
+                        "the heartbeat thread has no realtime scheduling: leases last 250 ms"
+                            .into(),
                     );
                 }
                 status.judge();

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use haven_base::Instant;
 use haven_controller::Input;
+use haven_executor::AgentRegistry;
 use haven_host::drive::boot_time;
 use haven_host::socket::channel::ChannelEvent;
 use haven_host::store;
-use haven_executor::AgentRegistry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
 use haven_base::Instant;
-use haven_consensus::{Batch, Recovered, RecoveredRecords, RecordError};
+use haven_consensus::{Batch, RecordError, Recovered, RecoveredRecords};
 use haven_controller::{
     Config as ControllerConfig, Controller, Input, Member, Output, Role, StartControllerError,
 };
@@ -202,8 +202,7 @@ pub(super) async fn start(
     for output in rest {
         daemon.perform(output);
     }
-    let inlets =
-        Inlets { beats, happenings: happened, channel: channel_events, requests };
+    let inlets = Inlets { beats, happenings: happened, channel: channel_events, requests };
     Ok((daemon, inlets))
 }
 
