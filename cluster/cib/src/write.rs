@@ -160,7 +160,8 @@ fn from_map(name: &str, map: &BTreeMap<String, String>) -> Element {
     e
 }
 
-fn node(n: &crate::Node) -> Element {
+/// A node as an element.
+pub(crate) fn node(n: &crate::Node) -> Element {
     let mut e = Element::new("node");
     e.push("id", &n.id);
     e.push("uname", &n.uname);

@@ -125,6 +125,9 @@ pub(super) const META: &[&str] = &[
     "target-role",
 ];
 
+/// How binding an order is.
+pub(super) const ORDER_KINDS: &[&str] = &["Mandatory", "Optional", "Serialize"];
+
 /// Old names of cluster options and what they are called now.
 pub(super) const RENAMED_PROPERTIES: &[(&str, &str)] = &[
     ("stonith-enabled", "fencing-enabled"),

@@ -39,6 +39,7 @@ pub(super) fn document(document: &Document) -> String {
 /// One declaration without its comments; several physical lines where it is long.
 pub(super) fn object(object: &Object) -> String {
     match object {
+        Object::Node(node) if node.score.is_some() => xml(&write::node(node)),
         Object::Node(node) => {
             let number =
                 if node.id == node.uname { String::new() } else { format!("{}: ", node.id) };
@@ -104,8 +105,17 @@ fn block(word: &str, set: &NvSet, default_id: &str) -> String {
     if let Some(rule) = &set.rule {
         words.push(rules::rule(rule, &format!("{}-rule", set.id)));
     }
-    words.extend(set.pairs.iter().map(|p| pair(&p.name, p.value.as_deref().unwrap_or_default())));
+    words.extend(pairs_of(set));
     words.join(" ")
+}
+
+/// The values of a block. Of two with one name the first counts, and the other is left out.
+fn pairs_of(set: &NvSet) -> impl Iterator<Item = String> {
+    let first = |(index, p): &(usize, &crate::model::NvPair)| {
+        !set.pairs[..*index].iter().any(|earlier| earlier.name == p.name)
+    };
+    let shown = set.pairs.iter().enumerate().filter(first);
+    shown.map(|(_, p)| pair(&p.name, p.value.as_deref().unwrap_or_default()))
 }
 
 fn blocks(segments: &mut Vec<String>, word: &str, sets: &[NvSet], object: &str, kind: &str) {
@@ -117,15 +127,14 @@ fn blocks(segments: &mut Vec<String>, word: &str, sets: &[NvSet], object: &str, 
 /// A block of options: each value a segment, so that a long one shows one value a line.
 fn options(word: &str, set: &NvSet, default_id: &str) -> String {
     let mut head = word.to_owned();
-    if set.id != default_id {
+    if set.id != default_id || set.pairs.is_empty() {
         head.push_str(&format!(" {}:", set.id));
     }
     let bare = NvSet { pairs: Vec::new(), ..set.clone() };
     let conditions = block("", &bare, &set.id);
     let mut segments = vec![head];
     segments.extend(Some(conditions).filter(|text| !text.is_empty()));
-    segments
-        .extend(set.pairs.iter().map(|p| pair(&p.name, p.value.as_deref().unwrap_or_default())));
+    segments.extend(pairs_of(set));
     join(&segments)
 }
 

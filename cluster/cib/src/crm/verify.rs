@@ -181,6 +181,7 @@ fn leases(view: &View<'_>, findings: &mut Vec<Finding>) {
         }
     }
     let Some(members) = &view.facts.members else { return };
+    // spec: L8 "Two nodes need a witness"
     let full = members.iter().filter(|member| !member.witness).count();
     if let Some(first) = leased.first()
         && full == 2

@@ -5,10 +5,9 @@ use super::rules::{self, role_word, score};
 use crate::crm::document::Object;
 use crate::crm::finding::Finding;
 use crate::crm::lex::Token;
-use crate::crm::names::nearest;
+use crate::crm::names::{ORDER_KINDS, nearest};
 use crate::model::{Colocation, Constraint, Location, Order, ResourceSet, TicketConstraint};
 
-const KINDS: [&str; 3] = ["Mandatory", "Optional", "Serialize"];
 const ACTIONS: [&str; 5] = ["start", "stop", "promote", "demote", "monitor"];
 const ROLES: [&str; 4] = ["Started", "Stopped", "Promoted", "Unpromoted"];
 const LOSS: [&str; 4] = ["stop", "demote", "fence", "freeze"];
@@ -151,14 +150,14 @@ pub(super) fn order(cursor: &mut Cursor<'_>) -> Option<Object> {
         && let Some(text) = token.text.strip_suffix(':')
     {
         cursor.next();
-        if KINDS.contains(&text) {
+        if ORDER_KINDS.contains(&text) {
             new.kind = Some(text.to_owned());
         } else if let Some(score) = score(text) {
             new.score = Some(score);
         } else {
             let found = format!("\"{text}\" is no kind of order");
             let finding = Finding::error("HV0109", found)
-                .near(nearest(text, KINDS))
+                .near(nearest(text, ORDER_KINDS.iter().copied()))
                 .fix("use Mandatory:, Optional: or Serialize:");
             cursor.complain_at(token, finding);
         }

@@ -60,17 +60,20 @@ pub(super) fn node(cursor: &mut Cursor<'_>) -> Option<Object> {
 /// Reads a block of options: `[NAME:] name=value …`.
 pub(super) fn options(cursor: &mut Cursor<'_>, default_id: &str) -> Option<NvSet> {
     let mut id = default_id.to_owned();
+    // An empty block is one that is named; it comes from documents of other programs.
+    let mut given = false;
     if let Some(token) = cursor.peek()
         && let Some(name) = token.text.strip_suffix(':')
         && super::rules::score(name).is_none()
     {
+        given = true;
         cursor.next();
         id = cursor.reference(token, name);
     }
     cursor.about(named(&id));
     let before = cursor.complaints();
     let set = block(cursor, &id, &[]);
-    if set.pairs.is_empty() && cursor.complaints() == before {
+    if set.pairs.is_empty() && !given && cursor.complaints() == before {
         cursor.complain_at_end("NAME=VALUE", "for example: property no-quorum-policy=stop");
     }
     Some(set)

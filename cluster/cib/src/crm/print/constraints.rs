@@ -2,6 +2,7 @@
 
 use super::{join, pair, rules, rules_known};
 use crate::crm::lex::quote;
+use crate::crm::names::{ORDER_KINDS, RENAMED_ROLES, present_name};
 use crate::model::{Colocation, Constraint, Location, Order, ResourceSet, TicketConstraint};
 
 /// The constraint as a line; none when it holds something that has no notation.
@@ -26,7 +27,7 @@ fn location(location: &Location) -> Option<Vec<String>> {
         _ => return None,
     };
     let mut words = vec![format!("location {} {subject}", quote(&location.id))];
-    words.extend(location.role.as_ref().map(|role| pair("role", role)));
+    words.extend(location.role.as_ref().map(|role| pair("role", role_word(role))));
     words.extend(location.discovery.as_ref().map(|d| pair("resource-discovery", d)));
     match (&location.node, &location.score, location.rules.as_slice(), &location.lifetime) {
         (Some(node), Some(score), [], None) => {
@@ -85,10 +86,10 @@ fn order(order: &Order) -> Option<Vec<String>> {
         return None;
     }
     let strength = match (&order.kind, &order.score) {
-        (Some(kind), None) => format!(" {kind}:"),
+        (Some(kind), None) if ORDER_KINDS.contains(&kind.as_str()) => format!(" {kind}:"),
         (None, Some(score)) => format!(" {}", rules::score(score)),
         (None, None) => String::new(),
-        (Some(_), Some(_)) => return None,
+        (Some(_), _) => return None,
     };
     let mut segments = vec![format!("order {}{strength}", quote(&order.id))];
     match (&order.first, &order.then, order.sets.as_slice()) {
@@ -118,8 +119,13 @@ fn ticket(ticket: &TicketConstraint) -> Option<Vec<String>> {
     Some(segments)
 }
 
+/// A resource with its role, in the present words, or its action.
 fn member(name: &str, word: Option<&String>) -> String {
-    word.map_or_else(|| quote(name), |word| format!("{}:{word}", quote(name)))
+    word.map_or_else(|| quote(name), |word| format!("{}:{}", quote(name), role_word(word)))
+}
+
+fn role_word(role: &str) -> &str {
+    present_name(RENAMED_ROLES, role)
 }
 
 /// What members say behind their colon.

@@ -136,6 +136,7 @@ fn contradictions_and_circles_are_found() {
     );
 }
 
+// spec: L8
 #[test]
 fn two_nodes_without_a_witness_are_refused_a_lease() {
     let with = |names: &[(&str, bool)], text: &str| {

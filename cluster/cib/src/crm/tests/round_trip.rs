@@ -152,6 +152,32 @@ fn what_has_no_notation_is_shown_as_xml_and_read_back() {
 }
 
 #[test]
+fn leftovers_of_other_programs_can_be_shown_and_read() {
+    let document = r#"<cib><configuration>
+      <nodes><node id="1" uname="n1" score="100"/></nodes>
+      <op_defaults><meta_attributes id="op-options"/></op_defaults>
+      <resources><primitive id="a" class="ocf" provider="heartbeat" type="Dummy">
+        <meta_attributes id="m"><nvpair id="m1" name="priority" value="1"/><nvpair id="m2" name="priority" value="2"/></meta_attributes>
+      </primitive></resources>
+      <constraints>
+        <rsc_order id="o" first="a" then="a" kind="foo"/>
+        <rsc_location id="l" rsc="a" node="n1" score="+INFINITY" role="Master"/>
+      </constraints></configuration></cib>"#;
+    let (cib, _) = Cib::from_xml(document).unwrap();
+    let shown = show(&cib);
+    assert_eq!(
+        shown,
+        r#"xml '<node id="1" uname="n1" score="100"/>'
+primitive a ocf:heartbeat:Dummy meta $id=m priority=1
+xml '<rsc_order id="o" first="a" then="a" kind="foo"/>'
+location l a role=Promoted inf: n1
+op_defaults op-options:
+"#
+    );
+    assert_eq!(show(&read(&shown)), shown);
+}
+
+#[test]
 fn a_cloned_group_of_six_takes_two_lines() {
     let members: Vec<String> =
         (1..=6).map(|n| format!("primitive p{n} ocf:heartbeat:Dummy")).collect();
