@@ -17,7 +17,7 @@ use haven_heartbeat::{
 };
 use haven_types::{BootId, Epoch, GroupId, LinkId, NodeId};
 
-const ROUNDS: u64 = 4_000;
+const ROUNDS: u64 = 300;
 
 fn main() {
     for (nodes, links, groups) in [(3, 1, 1), (3, 2, 1), (3, 2, 32), (8, 2, 8), (32, 2, 8)] {

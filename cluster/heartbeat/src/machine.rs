@@ -46,6 +46,9 @@ pub struct Heartbeat {
     consensus_tick: Duration,
     boots_seen: BTreeMap<NodeId, BootSeen>,
     started: bool,
+    /// When the next tick is due, and when the detector has something to judge.
+    due: Instant,
+    detector_due: Instant,
 }
 
 /// A planned restart under way (L9).
@@ -118,6 +121,8 @@ impl Heartbeat {
             consensus_tick: Duration::ZERO,
             boots_seen: BTreeMap::new(),
             started: false,
+            due: now,
+            detector_due: now,
             config,
         }
     }
@@ -135,6 +140,10 @@ impl Heartbeat {
         }
         self.take(now, input, &mut out);
         self.advance(now, &mut out);
+        self.detector_due = self.detector.deadline(now).unwrap_or(Instant::FAR_FUTURE);
+        let others = [self.voter.deadline(), self.holder.deadline()];
+        let first = others.into_iter().flatten().min().unwrap_or(Instant::FAR_FUTURE);
+        self.due = first.min(self.detector_due).min(self.next_beat);
         out
     }
 
@@ -194,9 +203,7 @@ impl Heartbeat {
     /// When the next [`Input::Tick`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let detector = self.detector.deadline(self.now);
-        let others = [self.voter.deadline(), self.holder.deadline(), detector];
-        others.into_iter().flatten().chain([self.next_beat]).min()
+        Some(self.due)
     }
 
     /// Ends the machine for a planned restart: it can promise nothing after this, so the table is
@@ -213,7 +220,7 @@ impl Heartbeat {
     /// The thread woke later than it should have: neither silence nor delay of that time are the
     /// network's. A lease that ended meanwhile lapses by its end, as always.
     fn notice_stall(&mut self, now: Instant) {
-        let due = self.deadline().unwrap_or(now);
+        let due = self.due;
         if self.started && now > due + self.config.terms.tick * 2 {
             self.counters.stalls += 1;
             self.detector.excuse(now, now - due);
@@ -510,6 +517,9 @@ impl Heartbeat {
     }
 
     fn judge(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if now < self.detector_due && self.detector.is_settled() {
+            return;
+        }
         let mut verdicts = Vec::new();
         let newest = self.holder.newest_configuration();
         let majority = |agrees: &dyn Fn(NodeId) -> bool| newest.is_some_and(|c| c.majority(agrees));

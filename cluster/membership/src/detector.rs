@@ -293,6 +293,13 @@ impl Detector {
         }
     }
 
+    /// True while nobody is suspected and the view depends on nothing new: then there is nothing to
+    /// judge before [`Detector::deadline`].
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        !self.stale && self.peers.values().all(|peer| peer.state != PeerState::Suspected)
+    }
+
     /// Judges silence. `interval` is this node's beat interval in a quiet network; `majority` tells whether the
     /// nodes for which its argument holds are a majority of the voters.
     pub fn judge(
