@@ -1,8 +1,9 @@
 //! `haven node …`
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use haven_api::{ApiError, Code, Notice, ReplyBody, RequestBody, StandbyLifetime};
+use haven_api::{ApiError, Code, Hello, Notice, ReplyBody, RequestBody, StandbyLifetime};
 
 use super::{Session, unexpected, wait_of};
 use crate::args::{Node, Waiting};
@@ -50,10 +51,7 @@ fn restart(waiting: &Waiting, session: &mut Session<'_, '_>) -> Result<u8, ApiEr
         session.output.note(&format!("… its leases are good for {}", duration::age(left)));
     }
     while start.elapsed() < waiting.timeout {
-        if let Ok(ReplyBody::Hello(hello)) =
-            Client::connect(&socket).and_then(|mut client| client.call(RequestBody::Hello))
-            && hello.boot > boot
-        {
+        if let Some(hello) = successor(&socket, boot) {
             let elapsed_ms = duration::millis(start.elapsed());
             let text =
                 format!("{} runs version {} as boot {}", hello.node, hello.version, hello.boot);
@@ -67,7 +65,7 @@ fn restart(waiting: &Waiting, session: &mut Session<'_, '_>) -> Result<u8, ApiEr
     Err(ApiError::new(
         Code::Timeout,
         format!(
-            "the daemon ended, and no new one answered at {} within {waited}",
+            "the daemon ended, and no new one took part again over {} within {waited}",
             socket.display()
         ),
     )
@@ -75,4 +73,13 @@ fn restart(waiting: &Waiting, session: &mut Session<'_, '_>) -> Result<u8, ApiEr
         "start it: haven node run --config FILE, or have its supervisor restart it always \
          (systemd: Restart=always)",
     ))
+}
+
+/// The daemon that came after `boot`, once it takes part again: it knows the coordinator.
+fn successor(socket: &Path, boot: u64) -> Option<Hello> {
+    let mut client = Client::connect(socket).ok()?;
+    let ReplyBody::Hello(hello) = client.call(RequestBody::Hello).ok()? else { return None };
+    let ReplyBody::Status(status) = client.call(RequestBody::Status).ok()? else { return None };
+    let back = status.quorum.quorate && status.coordinator.is_some();
+    (hello.boot > boot && back).then_some(hello)
 }
