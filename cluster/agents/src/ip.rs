@@ -48,7 +48,7 @@ impl Agent for IpResource {
         })
     }
 
-    fn notify(&self, operation: Operation, hook: Hook) -> HookFuture {
+    fn notify(&self, _operation: Operation, hook: Hook) -> HookFuture {
         let agent = self.agent.clone();
         Box::pin(async move {
             match hook {
@@ -56,12 +56,6 @@ impl Agent for IpResource {
                     agent.extend_lifetime(&group_name(held), held.until).await;
                 }
                 Hook::PeerReturned => agent.peer_returned().await,
-                Hook::LeaseRegained => {
-                    let Ok(parsed) = haven_ipfail::parse(&operation.params) else { return };
-                    for address in &parsed.params.ips {
-                        agent.announce(*address).await;
-                    }
-                }
             }
         })
     }
@@ -89,11 +83,8 @@ impl Agent for IpResource {
 /// What the agent's metadata says, for judging a configuration.
 #[must_use]
 pub fn ip_facts() -> AgentFacts {
-    let parameter = |row: &Parameter| ParamFacts {
-        required: row.required,
-        unique: row.unique,
-        alias_of: None,
-    };
+    let parameter =
+        |row: &Parameter| ParamFacts { required: row.required, unique: row.unique, alias_of: None };
     let alias = |row: &Parameter| {
         let alias_of = Some(row.name.to_owned());
         Some((row.alias?.to_owned(), ParamFacts { alias_of, ..ParamFacts::default() }))

@@ -34,9 +34,6 @@ impl Controller {
                 FromExecutor::Release(group) => {
                     self.heartbeat(haven_heartbeat::Input::Release { group });
                 }
-                FromExecutor::LeaseRegained(operation) => {
-                    self.out.push(Output::Notify { operation, hook: Hook::LeaseRegained });
-                }
                 FromExecutor::Recorded(record) => records.push(*record),
                 FromExecutor::Refused { order, reason } => match self.leader {
                     Some(leader) if leader == self.config.node => {

@@ -92,13 +92,16 @@ fn resources(
     history
         .resources
         .iter()
-        .filter(|(resource, records)| {
+        .filter_map(|(resource, records)| {
             // What ran under a lease on a dead node ends with the lease: the successor's claim waits
             // for that, so the plan need not (ARCHITECTURE §5, `requires=lease`).
             let ended = known.dead.contains(&node) && leased(known, resource);
-            !ended && !superseded(known.state, node, records)
+            let mut history = resource_history(name, resource, records)?;
+            if ended || superseded(known.state, node, records) {
+                history.operations = vec![known_stopped(name, resource)];
+            }
+            Some(history)
         })
-        .filter_map(|(resource, records)| resource_history(name, resource, records))
         .collect()
 }
 
@@ -115,6 +118,21 @@ fn superseded(state: &Replicated, node: NodeId, records: &ResourceRecords) -> bo
     state.grants.values().any(|grant| {
         grant.group == lease.group && grant.epoch > lease.epoch && grant.holder != Some(node)
     })
+}
+
+/// Stands for the end that a lease brought: the resource is known not to be active there.
+fn known_stopped(node: &str, resource: &str) -> OperationRecord {
+    let key = format!("0:0:0:{TRANSITION_UUID}");
+    OperationRecord {
+        id: format!("{resource}_last_0"),
+        operation_key: Some(format!("{resource}_stop_0")),
+        operation: "stop".to_owned(),
+        call_id: i32::MAX,
+        transition_magic: Some(format!("0:0;{key}")),
+        transition_key: Some(key),
+        on_node: Some(node.to_owned()),
+        ..OperationRecord::default()
+    }
 }
 
 fn resource_history(

@@ -166,8 +166,6 @@ pub enum Output {
 /// What an agent is told about a started resource.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Hook {
-    /// Its lease had lapsed and is held again.
-    LeaseRegained,
     /// A node came back into the view: it may have announced what it no longer owns.
     PeerReturned,
 }

@@ -27,8 +27,6 @@ pub struct HeldLease {
 /// What happens to a running resource outside of its own operations.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hook {
-    /// Its lease had lapsed and is held again: whoever was told otherwise must be told anew.
-    LeaseRegained,
     /// Its lease goes on as said here; what expires by itself behind the lease is extended.
     LeaseExtended(HeldLease),
     /// A node came back into the view: it may have announced what it no longer owns.

@@ -70,8 +70,6 @@ pub enum Output {
     Claim(Lease),
     /// Close the gate, then tell the voters.
     Release(GroupId),
-    /// The lease of a started resource came back after a lapse.
-    LeaseRegained(Operation),
     /// Status changed: keep it and pass it on.
     Recorded(Box<OperationRecord>),
     /// The order cannot be carried out; nothing was done.
@@ -285,6 +283,13 @@ impl Executor {
         if resource.running.is_some() {
             return;
         }
+        // Without its lease a resource is silent on purpose: nothing can be learnt by asking it.
+        let silent = resource
+            .lease
+            .is_some_and(|lease| self.leases.get(&lease.group).is_none_or(|held| !held.held));
+        if silent {
+            postpone_recurring(resource, clock.now);
+        }
         let Some(job) = resource.queue.pop_front().or_else(|| due_recurring(resource, clock.now))
         else {
             return;
@@ -480,15 +485,18 @@ impl Executor {
         held.held = true;
         let users: Vec<String> = held.users.iter().cloned().collect();
         for name in users {
-            let Some(resource) = self.resources.get(&name) else {
-                continue;
-            };
-            let waits =
-                resource.running.as_ref().is_some_and(|r| r.stage == Stage::AwaitLease(lease));
-            if waits {
+            let Some(resource) = self.resources.get_mut(&name) else { continue };
+            let running = resource.running.as_ref();
+            if running.is_some_and(|r| r.stage == Stage::AwaitLease(lease)) {
                 self.call_agent(clock, &name, out);
-            } else if let Some(started) = &resource.started {
-                out.push(Output::LeaseRegained(started.clone()));
+                continue;
+            }
+            // It had lapsed: what expires behind the lease may be gone, and others were told
+            // otherwise. Starting it anew mends both.
+            if let Some(operation) = resource.started.clone() {
+                let job = Job { operation, order: None, lease: Some(lease), arrived: clock.now };
+                resource.queue.push_front(job);
+                self.advance(clock, &name, out);
             }
         }
     }
@@ -610,6 +618,15 @@ impl Executor {
 struct Clock {
     now: Instant,
     wall: WallTime,
+}
+
+/// Moves recurring operations that are due on by whole intervals.
+fn postpone_recurring(resource: &mut Resource, now: Instant) {
+    for recurring in resource.recurring.values_mut() {
+        while recurring.due <= now {
+            recurring.due += recurring.operation.interval;
+        }
+    }
 }
 
 /// The recurring operation that is due first, if any is.

@@ -115,7 +115,24 @@ fn a_lapse_keeps_the_resource_and_its_return_is_announced() {
     let lost = Input::LeaseLost { lease: LEASE, superseded: false };
     assert_eq!(step(&mut executor, 10, lost), vec![]);
     let out = step(&mut executor, 20, Input::LeaseGained(LEASE));
-    assert!(matches!(&out[..], [Output::LeaseRegained(op)] if op.resource == "vip"));
+    let [Output::RunAgent { operation, lease, .. }] = &out[..] else { panic!("{out:?}") };
+    assert_eq!((operation.action.as_str(), *lease), ("start", Some(LEASE)));
+}
+
+#[test]
+fn nothing_is_asked_of_a_resource_that_is_silent_for_want_of_its_lease() {
+    let mut executor = started();
+    step(&mut executor, 100, order(1, 2, operation("vip", "monitor", 50), None));
+    step(&mut executor, 101, finished(2, OcfCode::OK));
+    step(&mut executor, 110, Input::LeaseLost { lease: LEASE, superseded: false });
+    assert_eq!(step(&mut executor, 150, Input::Tick), vec![]);
+    assert_eq!(executor.deadline(), Some(at(200)), "nothing spins meanwhile");
+    step(&mut executor, 210, Input::LeaseGained(LEASE));
+    let out = step(&mut executor, 211, finished(3, OcfCode::OK));
+    let [Output::Recorded(_), Output::RunAgent { operation, .. }] = &out[..] else {
+        panic!("{out:?}")
+    };
+    assert_eq!(operation.action, "monitor");
 }
 
 #[test]

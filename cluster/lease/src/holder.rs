@@ -206,6 +206,11 @@ impl Holder {
 
     /// Gives the group up: first the gate, then the voters are told.
     pub fn release(&mut self, now: Instant, group: GroupId, out: &mut Vec<HolderOutput>) {
+        if !self.groups.contains_key(&group) {
+            // Nothing is held and no gate is open: there is nothing to wait for.
+            out.push(HolderOutput::Released { group, epoch: Epoch::default() });
+            return;
+        }
         self.close(now, group, LossCause::Released, out);
         if let Some(holding) = self.groups.get_mut(&group) {
             holding.next_epoch = None;
@@ -246,7 +251,9 @@ impl Holder {
         holding.retry.clear();
         holding.lease = None;
         holding.open_until = None;
-        if std::mem::take(&mut holding.gained) {
+        // A lease that had lapsed is told to be superseded all the same: until now it could come back.
+        let was_held = std::mem::take(&mut holding.gained);
+        if was_held || cause == LossCause::Superseded {
             out.push(HolderOutput::Lost { group, epoch: holding.epoch, cause });
         }
         self.order_close(now, group, out);

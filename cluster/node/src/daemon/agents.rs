@@ -61,7 +61,6 @@ impl Daemon {
 
     pub(super) fn notify(&self, operation: Operation, hook: Told) {
         let hook = match hook {
-            Told::LeaseRegained => Hook::LeaseRegained,
             Told::PeerReturned => Hook::PeerReturned,
         };
         self.tell_agent(operation, hook);
