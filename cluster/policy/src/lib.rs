@@ -35,6 +35,9 @@ pub struct Options {
     pub scores: bool,
     /// Fill [`Decision::utilization`].
     pub utilization: bool,
+    /// The configuration is a saved one whose passwords may have been masked: a change of nothing
+    /// but private parameters counts as none.
+    pub sanitized: bool,
 }
 
 /// What was decided.

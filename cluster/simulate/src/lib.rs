@@ -59,6 +59,7 @@ fn try_run(args: &Args, out: &mut dyn Write) -> Result<(), String> {
     let options = Options {
         scores: args.show_scores,
         utilization: args.show_utilization,
+        sanitized: true,
         ..Options::default()
     };
     let decision = schedule(&cib, &status, now, &options);

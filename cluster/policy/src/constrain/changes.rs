@@ -123,7 +123,11 @@ impl World<'_> {
         let starts = interval == 0
             && matches!(recorded_task.as_str(), "monitor" | "migrate_from" | "promote");
         let task = if starts { "start".to_owned() } else { recorded_task };
-        match self.compare_digest(r, op, n) {
+        let verdict = self.compare_digest(r, op, n);
+        if self.only_private_changed(r, op, n, verdict) {
+            return false;
+        }
+        match verdict {
             Verdict::Restart => self.force_restart(r, &task, interval, n),
             Verdict::Unknown | Verdict::Mismatch => {
                 if interval > 0 {

@@ -233,7 +233,8 @@ impl World<'_> {
             return (full, None);
         };
         let key = if action.task == "notify" {
-            format!("{known}_{}_0", action.key)
+            let of = |name: &str| action.meta(name).unwrap_or_default();
+            format!("{known}_{}_notify_{}_0", of("notify_type"), of("notify_operation"))
         } else {
             let task = action.cancel_task.as_ref().unwrap_or(&action.task);
             let interval: u64 =

@@ -37,7 +37,7 @@ impl World<'_> {
             record.op_restart_digest.as_deref()
         };
         let interval = u64::from(record.interval_ms);
-        let d = self.digest(r, &record.operation, interval, n, Some(op), false);
+        let d = self.digest(r, &record.operation, interval, n, Some(op), self.sanitized);
         let verdict = if d.restart.as_deref() != restart_recorded {
             Verdict::Restart
         } else {
@@ -60,6 +60,17 @@ impl World<'_> {
         verdict
     }
 
+    /// Whether nothing has changed since the operation but what may have been masked.
+    pub(crate) fn only_private_changed(&self, r: R, op: OpRef, n: N, verdict: Verdict) -> bool {
+        if !self.sanitized || verdict == Verdict::Match {
+            return false;
+        }
+        let record = self.op(op);
+        let key = (n, record.operation.clone(), u64::from(record.interval_ms));
+        let now = self[r].digests.get(&key).and_then(|d| d.secure.as_deref());
+        now.is_some() && now == record.op_secure_digest.as_deref()
+    }
+
     /// The digests of an operation as configured now; computed once.
     fn digest(
         &mut self,
@@ -76,7 +87,7 @@ impl World<'_> {
         }
         let (all, verdict) = self.all_params(r, task, interval, n);
         let restart = op.and_then(|op| self.restart_digest(op, &all));
-        let secure = secure.then(|| self.secure_digest(r, n, &all));
+        let secure = secure.then(|| self.secure_digest(r, n, &all, op));
         let d = Digest { verdict, all: sum(&all), restart, secure };
         self[r].digests.insert(key, d.clone());
         d
@@ -146,15 +157,27 @@ impl World<'_> {
         Some(sum(&kept.map(|(k, v)| (k.clone(), v.clone())).collect()))
     }
 
-    fn secure_digest(&mut self, r: R, n: N, all: &BTreeMap<String, String>) -> String {
-        const PRIVATE: [&str; 3] = ["passwd", "password", "user"];
-        let version = self.feature_set.clone().unwrap_or_else(|| SECURE_WITH_ALL.into());
+    fn secure_digest(
+        &mut self,
+        r: R,
+        n: N,
+        all: &BTreeMap<String, String>,
+        op: Option<OpRef>,
+    ) -> String {
+        let (private, version) = match op.map(|op| self.op(op)) {
+            None => (" passwd password user ", self.feature_set.as_ref()),
+            Some(o) => {
+                (o.op_secure_params.as_deref().unwrap_or_default(), o.crm_feature_set.as_ref())
+            }
+        };
+        let private: Vec<&str> = private.split(' ').collect();
+        let version = version.cloned().unwrap_or_else(|| SECURE_WITH_ALL.into());
         let old = values::compare_versions(&version, SECURE_WITH_ALL).is_lt();
         let mut params = if old { (*self.params(r, Some(n))).clone() } else { all.clone() };
         let is_fencing =
             self[r].config.class.as_deref().is_some_and(|c| c.eq_ignore_ascii_case("stonith"));
         params.retain(|k, _| {
-            !PRIVATE.contains(&k.as_str())
+            !private.contains(&k.as_str())
                 && counts(k)
                 && !(old && is_fencing && (k.starts_with("pcmk_") || k == "provides"))
         });

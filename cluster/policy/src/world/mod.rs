@@ -216,6 +216,8 @@ pub(crate) struct World<'a> {
     pub(crate) failed: Vec<FailedOp>,
     pub(crate) param_checks: Vec<ParamCheck>,
     pub(crate) stop_needed: Vec<R>,
+    /// Whether private values in the configuration may have been made unreadable.
+    pub(crate) sanitized: bool,
     /// Recurring operations to be run anew since their failure expired.
     pub(crate) reschedule: std::collections::BTreeSet<OpRef>,
     pub(crate) recheck_by: i64,
