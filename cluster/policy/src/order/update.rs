@@ -33,6 +33,11 @@ fn completion(task: &str) -> Option<&'static str> {
     })
 }
 
+/// Whether a key is of this task, as itself or in a notification.
+fn ends_in(key: &str, task: &str) -> bool {
+    key.strip_suffix(task).is_some_and(|r| r.is_empty() || r.ends_with('_'))
+}
+
 /// The name of the action that a completion completes.
 fn atomic(task: &str) -> &'static str {
     match task {
@@ -172,7 +177,8 @@ impl World<'_> {
             return a;
         }
         let Some(task) = completion(&action.key) else { return a };
-        let notify = self[r].notify && (self.is_clone(r) || self.is_bundled(r));
+        let in_bundle = self.is_bundle(self.top_bundle(r));
+        let notify = self[r].notify && (self.is_clone(r) || in_bundle);
         let key: Name =
             if notify { format!("confirmed-post_notify_{task}").into() } else { task.into() };
         let found = self[r].actions.iter().rev().copied().find(|x| {
@@ -526,7 +532,7 @@ impl World<'_> {
         if x == y || self[x].variant < Variant::Clone || self[y].variant < Variant::Clone {
             return false;
         }
-        let down = self[then].key == "stop" || self[then].key == "demote";
+        let down = ends_in(&self[then].key, "stop") || ends_in(&self[then].key, "demote");
         values::is_true(self[if down { x } else { y }].meta("interleave"))
     }
 
@@ -575,7 +581,8 @@ impl World<'_> {
         let mut changed = 0;
         let Some(first_rsc) = self[u.first].rsc else { return 0 };
         let task = self.original_task(u.first);
-        let current = self[u.first].key == "stopped" || self[u.first].key == "demoted";
+        let key = &self[u.first].key;
+        let current = ends_in(key, "stopped") || ends_in(key, "demoted");
         let then_task = self[u.then].task.clone();
         for i in self.instances(r) {
             let found = self.compatible_instance(i, first_rsc, Role::Unknown, current, None);

@@ -228,11 +228,11 @@ impl World<'_> {
         if self.scores.is_none() {
             return;
         }
-        let n = self.node_of(i, Place::Assigned);
+        let Some(n) = self.node_of(i, Place::Assigned) else { return };
         let line = format!(
             "{} promotion score on {}: {}",
             self[i].id,
-            n.map_or("none", |n| self[n].name.as_str()),
+            self[n].name,
             values::readable(self[i].promotion_priority)
         );
         if let Some(s) = &mut self.scores {
