@@ -43,11 +43,7 @@ pub struct Version {
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}.{}.{}",
-            self.admin_epoch, self.epoch, self.num_updates
-        )
+        write!(f, "{}.{}.{}", self.admin_epoch, self.epoch, self.num_updates)
     }
 }
 
@@ -62,11 +58,7 @@ impl std::str::FromStr for Version {
         let (admin_epoch, epoch) = (next()?.ok_or_else(bad)?, next()?.ok_or_else(bad)?);
         let num_updates = next()?.unwrap_or(0);
         match parts.next() {
-            None => Ok(Self {
-                admin_epoch,
-                epoch,
-                num_updates,
-            }),
+            None => Ok(Self { admin_epoch, epoch, num_updates }),
             Some(_) => Err(bad()),
         }
     }
@@ -152,29 +144,11 @@ mod tests {
     fn versions_order_by_their_most_significant_part() {
         let parse = |text: &str| text.parse::<Version>();
         assert!(parse("1.0.0") > parse("0.99.7"));
-        assert_eq!(
-            parse("0.12"),
-            Ok(Version {
-                admin_epoch: 0,
-                epoch: 12,
-                num_updates: 0
-            })
-        );
-        for bad in [
-            "",
-            "1",
-            "a.b.c",
-            "1.2.3.4",
-            "1.-2.3",
-            "99999999999999999999.1.1",
-        ] {
+        assert_eq!(parse("0.12"), Ok(Version { admin_epoch: 0, epoch: 12, num_updates: 0 }));
+        for bad in ["", "1", "a.b.c", "1.2.3.4", "1.-2.3", "99999999999999999999.1.1"] {
             assert!(parse(bad).is_err(), "{bad:?} was taken for a version");
         }
-        let version = Version {
-            admin_epoch: 1,
-            epoch: 2,
-            num_updates: 3,
-        };
+        let version = Version { admin_epoch: 1, epoch: 2, num_updates: 3 };
         assert_eq!(parse(&version.to_string()), Ok(version));
     }
 }

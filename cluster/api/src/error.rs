@@ -91,12 +91,7 @@ pub struct ApiError {
 impl ApiError {
     /// An error without a remedy.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            remedy: None,
-            findings: Vec::new(),
-        }
+        Self { code, message: message.into(), remedy: None, findings: Vec::new() }
     }
 
     /// The same error with what to do about it.

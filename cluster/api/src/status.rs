@@ -322,10 +322,7 @@ impl ResourceStatus {
     pub fn is_well(&self) -> bool {
         let wanted = self.target != Role::Stopped;
         let up = |active: &Active| {
-            matches!(
-                active.role,
-                Role::Started | Role::Promoted | Role::Unpromoted
-            )
+            matches!(active.role, Role::Started | Role::Promoted | Role::Unpromoted)
         };
         self.trouble.is_none()
             && (!wanted

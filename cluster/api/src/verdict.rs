@@ -79,92 +79,50 @@ fn judge(status: &Status) -> Verdict {
         judge_node(node, &mut found);
     }
     if status.quorum.quorate && survives == 0 {
-        found(
-            Level::AtRisk,
-            "the loss of one more node would stop services".to_owned(),
-        );
+        found(Level::AtRisk, "the loss of one more node would stop services".to_owned());
     }
     for alarm in &status.alarms {
         found(Level::Degraded, alarm.clone());
     }
-    let open = status
-        .failed
-        .iter()
-        .filter(|action| !action.later_succeeded)
-        .count();
+    let open = status.failed.iter().filter(|action| !action.later_succeeded).count();
     if open > 0 {
         let plural = if open == 1 { "" } else { "s" };
-        found(
-            Level::Degraded,
-            format!("{open} failed action{plural} not cleaned up"),
-        );
+        found(Level::Degraded, format!("{open} failed action{plural} not cleaned up"));
     }
 
     causes.sort_by_key(|(level, _)| std::cmp::Reverse(*level));
     let level = causes.first().map_or(Level::Ok, |(level, _)| *level);
-    Verdict {
-        level,
-        causes: causes.into_iter().map(|(_, cause)| cause).collect(),
-        survives,
-    }
+    Verdict { level, causes: causes.into_iter().map(|(_, cause)| cause).collect(), survives }
 }
 
 fn judge_resource(resource: &ResourceStatus, found: &mut impl FnMut(Level, String)) {
     let wanted = resource.target != Role::Stopped;
     if wanted && resource.children.is_empty() {
-        let why = || {
-            resource
-                .trouble
-                .as_ref()
-                .map_or(String::new(), |why| format!(": {why}"))
-        };
+        let why = || resource.trouble.as_ref().map_or(String::new(), |why| format!(": {why}"));
         if resource.active.is_empty() {
             found(Level::Down, format!("{} is stopped{}", resource.id, why()));
         } else if !resource.is_well() {
-            found(
-                Level::Degraded,
-                format!("{} has trouble{}", resource.id, why()),
-            );
+            found(Level::Degraded, format!("{} has trouble{}", resource.id, why()));
         }
     }
     if let Some(reason) = &resource.unprotected {
-        found(
-            Level::AtRisk,
-            format!("{} is UNPROTECTED: {reason}", resource.id),
-        );
+        found(Level::AtRisk, format!("{} is UNPROTECTED: {reason}", resource.id));
     }
 }
 
 fn judge_node(node: &NodeStatus, found: &mut impl FnMut(Level, String)) {
-    let trouble = node
-        .trouble
-        .as_ref()
-        .map_or(String::new(), |why| format!(": {why}"));
+    let trouble = node.trouble.as_ref().map_or(String::new(), |why| format!(": {why}"));
     match node.state {
         NodeState::Unclean | NodeState::Offline | NodeState::Pending | NodeState::Suspect => {
-            found(
-                Level::Degraded,
-                format!("{} is {}{trouble}", node.name, node.state.word()),
-            );
+            found(Level::Degraded, format!("{} is {}{trouble}", node.name, node.state.word()));
         }
         NodeState::Online | NodeState::Standby | NodeState::Maintenance => {
             if node.trouble.is_some() {
                 found(Level::Degraded, format!("{}{trouble}", node.name));
             }
-            for link in node
-                .links
-                .iter()
-                .filter(|link| link.state != crate::LinkState::Up)
-            {
-                let state = if link.state == crate::LinkState::Down {
-                    "down"
-                } else {
-                    "degraded"
-                };
-                found(
-                    Level::Degraded,
-                    format!("link {} to {} is {state}", link.number, node.name),
-                );
+            for link in node.links.iter().filter(|link| link.state != crate::LinkState::Up) {
+                let state = if link.state == crate::LinkState::Down { "down" } else { "degraded" };
+                found(Level::Degraded, format!("link {} to {} is {state}", link.number, node.name));
             }
         }
     }
@@ -186,13 +144,8 @@ fn survivable_losses(status: &Status) -> u32 {
     if !status.quorum.quorate {
         return 0;
     }
-    let mut votes: Vec<u32> = status
-        .quorum
-        .votes
-        .iter()
-        .filter(|vote| vote.present)
-        .map(|vote| vote.votes)
-        .collect();
+    let mut votes: Vec<u32> =
+        status.quorum.votes.iter().filter(|vote| vote.present).map(|vote| vote.votes).collect();
     votes.sort_unstable_by(|a, b| b.cmp(a));
     let mut left: u32 = votes.iter().sum();
     let mut by_votes = 0_u32;
@@ -203,11 +156,8 @@ fn survivable_losses(status: &Status) -> u32 {
         }
         by_votes += 1;
     }
-    let hosts = status
-        .nodes
-        .iter()
-        .filter(|node| !node.witness && node.state == NodeState::Online)
-        .count();
+    let hosts =
+        status.nodes.iter().filter(|node| !node.witness && node.state == NodeState::Online).count();
     by_votes.min(u32::try_from(hosts.saturating_sub(1)).unwrap_or(u32::MAX))
 }
 

@@ -26,11 +26,7 @@ fn vip() -> ResourceStatus {
         agent: Some("ocf:haven:ip".into()),
         target: Role::Started,
         managed: true,
-        active: vec![Active {
-            node: "n1".into(),
-            role: Role::Started,
-            for_ms: Some(5),
-        }],
+        active: vec![Active { node: "n1".into(), role: Role::Started, for_ms: Some(5) }],
         lease: None,
         unprotected: None,
         fail_count: 0,
@@ -40,24 +36,15 @@ fn vip() -> ResourceStatus {
 }
 
 fn three_nodes() -> Status {
-    let votes = ["n1", "n2", "n3"]
-        .map(|name| Vote {
-            node: name.into(),
-            votes: 1,
-            present: true,
-        })
-        .to_vec();
+    let votes =
+        ["n1", "n2", "n3"].map(|name| Vote { node: name.into(), votes: 1, present: true }).to_vec();
     Status {
         verdict: Verdict::default(),
         cluster: "demo".into(),
         node: "n1".into(),
         at: WallTime::from_seconds(0),
         configuration: Version::default(),
-        coordinator: Some(Coordinator {
-            node: "n1".into(),
-            term: 3,
-            for_ms: 1,
-        }),
+        coordinator: Some(Coordinator { node: "n1".into(), term: 3, for_ms: 1 }),
         quorum: QuorumStatus {
             quorate: true,
             present: 3,
@@ -97,10 +84,7 @@ fn a_lost_node_leaves_the_cluster_at_risk() {
         status.quorum.present = 2;
     });
     assert_eq!((verdict.level, verdict.survives), (Level::AtRisk, 0));
-    assert!(
-        verdict.causes.iter().any(|cause| cause == "n3 is offline"),
-        "{verdict:?}"
-    );
+    assert!(verdict.causes.iter().any(|cause| cause == "n3 is offline"), "{verdict:?}");
 }
 
 #[test]
@@ -108,11 +92,7 @@ fn five_nodes_survive_two_losses_and_a_witness_hosts_nothing() {
     let verdict = verdict_after(|status| {
         for (name, id) in [("n4", 4), ("n5", 5)] {
             status.nodes.push(node(name, id));
-            status.quorum.votes.push(Vote {
-                node: name.into(),
-                votes: 1,
-                present: true,
-            });
+            status.quorum.votes.push(Vote { node: name.into(), votes: 1, present: true });
         }
         status.quorum.needed = 3;
     });
@@ -130,18 +110,12 @@ fn no_quorum_and_a_stopped_service_are_down() {
         status.quorum.quorate = false;
         status.quorum.reason = "1 of 3 votes, 2 needed".into();
     });
-    assert_eq!(
-        verdict.to_string(),
-        "DOWN: no quorum: 1 of 3 votes, 2 needed"
-    );
+    assert_eq!(verdict.to_string(), "DOWN: no quorum: 1 of 3 votes, 2 needed");
     let verdict = verdict_after(|status| {
         status.resources[0].active.clear();
         status.resources[0].trouble = Some("no node may run it".into());
     });
-    assert_eq!(
-        verdict.to_string(),
-        "DOWN: vip is stopped: no node may run it"
-    );
+    assert_eq!(verdict.to_string(), "DOWN: vip is stopped: no node may run it");
     let verdict = verdict_after(|status| {
         status.resources[0].active.clear();
         status.resources[0].target = Role::Stopped;
@@ -173,11 +147,7 @@ fn the_gravest_cause_comes_first() {
     assert_eq!(verdict.level, Level::AtRisk);
     assert_eq!(
         verdict.causes,
-        [
-            "vip is UNPROTECTED: lease=off",
-            "link 1 to n2 is down",
-            "1 failed action not cleaned up"
-        ]
+        ["vip is UNPROTECTED: lease=off", "link 1 to n2 is down", "1 failed action not cleaned up"]
     );
 }
 

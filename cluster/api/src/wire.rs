@@ -27,11 +27,7 @@ impl Request {
     /// A request of this build's version.
     #[must_use]
     pub const fn new(id: u64, body: RequestBody) -> Self {
-        Self {
-            version: VERSION,
-            id,
-            body,
-        }
+        Self { version: VERSION, id, body }
     }
 }
 
@@ -52,21 +48,13 @@ impl Reply {
     /// The last or only answer to request `id`.
     #[must_use]
     pub const fn last(id: u64, body: Result<ReplyBody, ApiError>) -> Self {
-        Self {
-            id,
-            more: false,
-            body,
-        }
+        Self { id, more: false, body }
     }
 
     /// An answer to request `id` that others follow.
     #[must_use]
     pub const fn more(id: u64, body: ReplyBody) -> Self {
-        Self {
-            id,
-            more: true,
-            body: Ok(body),
-        }
+        Self { id, more: true, body: Ok(body) }
     }
 }
 
@@ -100,10 +88,7 @@ pub enum DecodeLineError {
 /// Never for the types of this crate: their map keys are strings.
 pub fn encode_line<T: Serialize>(document: &T) -> Vec<u8> {
     let encoded = serde_json::to_vec(document);
-    assert!(
-        encoded.is_ok(),
-        "documents of the API have string keys only"
-    );
+    assert!(encoded.is_ok(), "documents of the API have string keys only");
     let mut line = encoded.unwrap_or_default();
     line.push(b'\n');
     line

@@ -48,11 +48,8 @@ fn optional_parts_of_a_request_may_be_left_out() {
     );
     let line = br#"{"version":1,"id":1,"body":{"do":"node-standby","on":true}}"#;
     let request: Request = decode_line(line).unwrap();
-    let RequestBody::NodeStandby {
-        node: None,
-        lifetime: StandbyLifetime::Forever,
-        ..
-    } = request.body
+    let RequestBody::NodeStandby { node: None, lifetime: StandbyLifetime::Forever, .. } =
+        request.body
     else {
         panic!("{request:?}");
     };
@@ -69,11 +66,7 @@ fn a_misspelt_field_of_a_request_is_refused_not_ignored() {
 
 #[test]
 fn replies_say_ok_or_error_and_whether_more_follows() {
-    let progress = Notice {
-        text: "stopping".into(),
-        elapsed_ms: 3,
-        pending: Vec::new(),
-    };
+    let progress = Notice { text: "stopping".into(), elapsed_ms: 3, pending: Vec::new() };
     assert_eq!(
         text(&Reply::more(7, ReplyBody::Progress(progress))),
         "{\"id\":7,\"more\":true,\"body\":{\"ok\":{\"progress\":{\"text\":\"stopping\",\
@@ -102,37 +95,21 @@ fn replies_say_ok_or_error_and_whether_more_follows() {
 fn every_kind_of_request_survives_the_line() {
     let requests = [
         RequestBody::Hello,
-        RequestBody::Watch {
-            after: Some(12),
-            interval_ms: None,
-        },
+        RequestBody::Watch { after: Some(12), interval_ms: None },
         RequestBody::Counters,
-        RequestBody::ConfigureShow {
-            format: Format::Xml,
-        },
+        RequestBody::ConfigureShow { format: Format::Xml },
         RequestBody::ConfigureLoad {
             text: "primitive vip ocf:haven:ip \\\n  params ip=192.0.2.1 # Ä\n".into(),
             format: Format::Crm,
             mode: LoadMode::Replace,
-            expected: Some(Version {
-                admin_epoch: 0,
-                epoch: 4,
-                num_updates: 1,
-            }),
+            expected: Some(Version { admin_epoch: 0, epoch: 4, num_updates: 1 }),
             force: true,
         },
-        RequestBody::ClusterToken {
-            lifetime_ms: Some(60_000),
-        },
+        RequestBody::ClusterToken { lifetime_ms: Some(60_000) },
         RequestBody::ClusterLeave { force: true },
-        RequestBody::ClusterRemoveNode {
-            node: "n3".into(),
-            force: false,
-        },
+        RequestBody::ClusterRemoveNode { node: "n3".into(), force: false },
         RequestBody::IpStatus,
-        RequestBody::IpWhy {
-            address: "2001:db8::1".parse().unwrap(),
-        },
+        RequestBody::IpWhy { address: "2001:db8::1".parse().unwrap() },
         RequestBody::Handover { to: None },
         RequestBody::PlanRestart,
         RequestBody::KeyRotate,
@@ -140,23 +117,14 @@ fn every_kind_of_request_survives_the_line() {
     for body in requests {
         let request = Request::new(1, body);
         let line = encode_line(&request);
-        assert_eq!(
-            line.iter().filter(|byte| **byte == b'\n').count(),
-            1,
-            "one line each"
-        );
+        assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1, "one line each");
         assert_eq!(decode_line::<Request>(&line).unwrap(), request);
     }
 }
 
 #[test]
 fn unreadable_lines_are_errors_and_never_panics() {
-    let good = encode_line(&Request::new(
-        1,
-        RequestBody::IpWhy {
-            address: [192, 0, 2, 1].into(),
-        },
-    ));
+    let good = encode_line(&Request::new(1, RequestBody::IpWhy { address: [192, 0, 2, 1].into() }));
     for cut in 0..good.len() - 2 {
         assert!(decode_line::<Request>(&good[..cut]).is_err());
     }

@@ -185,6 +185,7 @@ pub struct Node {
 
 /// A resource of any kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant, reason = "there are few, and most are as large as the largest")]
 pub enum Resource {
     /// One instance of an agent.
     Primitive(Primitive),

@@ -20,9 +20,8 @@ pub(crate) fn upgrade(root: &mut Element) {
         return;
     };
     for section in &mut configuration.children {
-        match section.name.as_str() {
-            "crm_config" => options(section),
-            _ => {}
+        if section.name == "crm_config" {
+            options(section);
         }
     }
 }
