@@ -2,7 +2,7 @@
 //!
 //! - [`initialise`] makes the first node: cluster id, certificate authority, cluster key, certificate.
 //! - [`JoinToken`] is what an operator carries to a new node: single use, 24 hours, pins the authority.
-//! - [`join`] is the new node's side, [`JoinServer`] the member's; [`Admission`] asks the cluster.
+//! - [`join()`] is the new node's side, [`JoinServer`] the member's; [`Admission`] asks the cluster.
 //! - [`Identity`] is what a member keeps in `<state>/identity`, mode 0600.
 //! - [`Rotation`] changes the cluster key while running; [`KeyMessage`] carries it between members.
 //!
