@@ -212,24 +212,7 @@ impl System for Haven {
     }
 
     fn restart(&self, bed: &Bed, node: &str) -> Result<(), LabError> {
-        // It asks for the long lease, sees the old daemon end and waits for the new one.
-        let mut order = Command::new(bed.haven());
-        order.args(["node", "restart", "--config"]).arg(config_file(bed, node));
-        let log = bed.node_dir(node).join("restart.log");
-        bed.spawn(&Place::Node(node.to_owned()), &mut order, &log)?;
-        let ended = || !self.runs(bed, node);
-        if !wait::until(Duration::from_secs(10), Duration::from_millis(2), ended) {
-            return Err(LabError::TimedOut {
-                what: format!("the end of the daemon on {node} by `haven node restart`"),
-                seconds: 10,
-                hint: format!(
-                    "see {} and its log {}",
-                    log.display(),
-                    self.log(bed, node).display()
-                ),
-            });
-        }
-        self.start(bed, node)
+        Self::run(bed, node, &["node", "restart"]).map(drop)
     }
 
     fn coordinator(&self, bed: &Bed) -> Option<String> {
