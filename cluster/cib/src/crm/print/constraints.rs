@@ -158,7 +158,8 @@ fn sets(sets: &[ResourceSet], said: Said) -> Option<Vec<String>> {
         let all = set.require_all.as_deref() != Some("false");
         let joins = before.is_some_and(|before| word(before) == word(set));
         // Two members without brackets would be read as a pair, not as a set.
-        let plain = sequential && all && !dressed && !joins && members > 2;
+        let silent = set.sequential.is_none() && set.require_all.is_none();
+        let plain = silent && !dressed && !joins && members > 2;
         before = plain.then_some(set);
         let names: Vec<String> =
             set.members.iter().map(|name| member(name, word(set).as_ref())).collect();
@@ -170,6 +171,7 @@ fn sets(sets: &[ResourceSet], said: Said) -> Option<Vec<String>> {
         let mut words = vec![open.to_owned(), names.join(" ")];
         let attributes = [
             ("sequential", sequential.then(|| "true".to_owned())),
+            ("require-all", set.require_all.clone().filter(|_| all)),
             ("ordering", set.ordering.clone()),
             ("score", set.score.clone()),
             ("kind", set.kind.clone()),
