@@ -228,13 +228,12 @@ impl World<'_> {
         if self.scores.is_none() {
             return;
         }
-        let Some(n) = self.node_of(i, Place::Assigned) else { return };
-        let line = format!(
-            "{} promotion score on {}: {}",
-            self[i].id,
-            self[n].name,
-            values::readable(self[i].promotion_priority)
-        );
+        let place = match self.node_of(i, Place::Assigned) {
+            Some(n) => format!("on {}", self[n].name),
+            None => "(inactive)".to_owned(),
+        };
+        let score = values::readable(self[i].promotion_priority);
+        let line = format!("{} promotion score {place}: {score}", self[i].id);
         if let Some(s) = &mut self.scores {
             s.push(line);
         }
