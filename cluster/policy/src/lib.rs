@@ -35,6 +35,8 @@ pub struct Options {
     pub scores: bool,
     /// Fill [`Decision::utilization`].
     pub utilization: bool,
+    /// Fill [`Decision::summary`].
+    pub summary: bool,
     /// The configuration is a saved one whose passwords may have been masked: a change of nothing
     /// but private parameters counts as none.
     pub sanitized: bool,
@@ -50,6 +52,8 @@ pub struct Decision {
     pub placements: Vec<Placement>,
     /// Lines of scores, as `crm_simulate --show-scores` prints them; only when asked for.
     pub scores: Vec<String>,
+    /// One line for each thing that changes, with the reason; only when asked for.
+    pub summary: Vec<String>,
     /// Lines of capacity and use; only when asked for.
     pub utilization: Vec<String>,
     /// What the operator should know about the input: unknown values, missing devices.
@@ -77,7 +81,7 @@ pub fn schedule(cib: &Cib, status: &Status, now: WallTime, options: &Options) ->
     let constrained = constrain::constrain(unpacked, cib);
     let placed = place::place(constrained, &place::Greedy);
     let graphed = graph::graph(order::order(placed));
-    report::decision(graphed)
+    report::decision(graphed, options)
 }
 
 /// Reads an ISO 8601 time; what it leaves out is taken from midnight, without a zone it is UTC.

@@ -59,6 +59,7 @@ fn try_run(args: &Args, out: &mut dyn Write) -> Result<(), String> {
     let options = Options {
         scores: args.show_scores,
         utilization: args.show_utilization,
+        summary: !args.quiet,
         sanitized: true,
         ..Options::default()
     };
@@ -67,8 +68,16 @@ fn try_run(args: &Args, out: &mut dyn Write) -> Result<(), String> {
         std::fs::write(path, haven_policy::xml::to_xml(&decision.graph, 0))
             .map_err(|e| format!("{}: {e}", path.display()))?;
     }
+    let told = |e: std::io::Error| e.to_string();
+    if !decision.summary.is_empty() {
+        writeln!(out, "Transition Summary:").map_err(told)?;
+        for line in &decision.summary {
+            writeln!(out, "  * {line}").map_err(told)?;
+        }
+        writeln!(out).map_err(told)?;
+    }
     for line in decision.scores.iter().chain(&decision.utilization) {
-        writeln!(out, "{line}").map_err(|e| e.to_string())?;
+        writeln!(out, "{line}").map_err(told)?;
     }
     Ok(())
 }

@@ -1,13 +1,17 @@
 //! What is told besides the graph.
 
+mod summary;
+
 use crate::graph::Graphed;
 use crate::world::{Role, Variant, World};
-use crate::{Decision, Placement};
+use crate::{Decision, Options, Placement};
 
 /// Everything that was asked for.
-pub(crate) fn decision(graphed: Graphed<'_>) -> Decision {
+pub(crate) fn decision(graphed: Graphed<'_>, options: &Options) -> Decision {
     let mut w = graphed.world;
+    let summary = if options.summary { w.summary() } else { Vec::new() };
     Decision {
+        summary,
         placements: placements(&w),
         scores: w.scores.take().unwrap_or_default(),
         utilization: w.utilization.take().unwrap_or_default(),
