@@ -30,6 +30,7 @@ mod verify;
 pub use document::{CloneShell, Document, Entry, Object};
 pub use finding::{Finding, Severity};
 pub use load::{Loaded, Mode, load, show};
+pub(crate) use names::RENAMED_PROPERTIES;
 pub use verify::{AgentFacts, Facts, Judge, MemberFacts, ParamFacts, verify};
 
 #[cfg(test)]

@@ -42,6 +42,7 @@ pub(super) const OPERATION: &[&str] = &[
 /// Cluster options.
 pub(super) const PROPERTIES: &[&str] = &[
     "batch-limit",
+    "cancel-removed-actions",
     "cluster-delay",
     "cluster-infrastructure",
     "cluster-ipc-limit",
@@ -86,7 +87,6 @@ pub(super) const PROPERTIES: &[&str] = &[
     "start-failure-is-fatal",
     "startup-fencing",
     "stop-all-resources",
-    "stop-removed-actions",
     "stop-removed-resources",
     "symmetric-cluster",
     "transition-delay",
@@ -115,6 +115,7 @@ pub(super) const META: &[&str] = &[
     "promotable",
     "promoted-max",
     "promoted-node-max",
+    "provides",
     "remote-addr",
     "remote-allow-migrate",
     "remote-connect-timeout",
@@ -129,7 +130,7 @@ pub(super) const META: &[&str] = &[
 pub(super) const ORDER_KINDS: &[&str] = &["Mandatory", "Optional", "Serialize"];
 
 /// Old names of cluster options and what they are called now.
-pub(super) const RENAMED_PROPERTIES: &[(&str, &str)] = &[
+pub(crate) const RENAMED_PROPERTIES: &[(&str, &str)] = &[
     ("stonith-enabled", "fencing-enabled"),
     ("stonith-action", "fencing-action"),
     ("stonith-timeout", "fencing-timeout"),
@@ -137,7 +138,10 @@ pub(super) const RENAMED_PROPERTIES: &[(&str, &str)] = &[
     ("stonith-watchdog-timeout", "fencing-watchdog-timeout"),
     ("fence-reaction", "fencing-reaction"),
     ("stop-orphan-resources", "stop-removed-resources"),
-    ("stop-orphan-actions", "stop-removed-actions"),
+    ("stop-orphan-actions", "cancel-removed-actions"),
+    ("crmd-finalization-timeout", "join-finalization-timeout"),
+    ("crmd-integration-timeout", "join-integration-timeout"),
+    ("crmd-transition-delay", "transition-delay"),
 ];
 
 /// Old names of meta attributes and what they are called now.

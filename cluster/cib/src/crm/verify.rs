@@ -119,6 +119,26 @@ impl<'a> View<'a> {
         Self { cib, facts, primitives, names, nodes }
     }
 
+    /// A node of this name may exist: a member, a remote node, a guest, or a bundle's replica.
+    fn may_be_node(&self, name: &str) -> bool {
+        let guest = |(primitive, _): &(&Primitive, Vec<&[NvSet]>)| {
+            let remote = primitive.kind.as_deref() == Some("remote") && primitive.id == name;
+            remote || value(&primitive.meta, "remote-node") == Some(name)
+        };
+        let replica = |resource: &Resource| match resource {
+            Resource::Bundle(bundle) => name
+                .strip_prefix(bundle.id.as_str())
+                .and_then(|rest| rest.strip_prefix('-'))
+                .is_some_and(|number| number.parse::<u32>().is_ok()),
+            Resource::Primitive(_) | Resource::Group(_) | Resource::Clone(_) => false,
+        };
+        self.nodes.is_empty()
+            || self.nodes.contains(name)
+            || self.cib.nodes.iter().any(|n| n.uname == name && n.kind.as_deref() == Some("remote"))
+            || self.primitives.iter().any(guest)
+            || self.cib.resources.iter().any(replica)
+    }
+
     /// The agent's name, by the template where the primitive has one.
     fn agent(&self, primitive: &Primitive) -> Option<String> {
         let named = match &primitive.template {

@@ -22,15 +22,15 @@ pub(super) fn check(view: &View<'_>, findings: &mut Vec<Finding>) {
         match constraint {
             Constraint::Location(location) => {
                 if let Some(node) = &location.node
-                    && !view.nodes.is_empty()
-                    && !view.nodes.contains(node.as_str())
+                    && !view.may_be_node(node)
                 {
                     let names: Vec<&str> = view.nodes.iter().copied().collect();
                     findings.push(
                         Finding::error("HV0307", format!("there is no node \"{node}\""))
                             .about(&location.id)
                             .near(nearest(node, names.iter().copied()))
-                            .fix(format!("nodes are {}", names.join(", "))),
+                            .fix(format!("nodes are {}", names.join(", ")))
+                            .overridable(),
                     );
                 }
                 check_score(&location.id, location.score.as_deref(), findings);

@@ -45,7 +45,7 @@ const PROPERTY_KINDS: &[(&str, Kind)] = &[
     ("start-failure-is-fatal", Kind::Boolean),
     ("startup-fencing", Kind::Boolean),
     ("stop-all-resources", Kind::Boolean),
-    ("stop-removed-actions", Kind::Boolean),
+    ("cancel-removed-actions", Kind::Boolean),
     ("stop-removed-resources", Kind::Boolean),
     ("symmetric-cluster", Kind::Boolean),
     ("transition-delay", Kind::Duration),
@@ -153,27 +153,31 @@ fn operations(operations: &[Operation], object: &str, findings: &mut Vec<Finding
         for (name, value) in &operation.options {
             findings.extend(judge(name, value, OPERATION_KINDS).map(|f| f.about(object)));
         }
+        let every = |o: &Operation| millis(o.interval.as_deref().unwrap_or("0"));
+        let recurs = every(operation).is_some_and(|millis| millis > 0);
         let same = |other: &&Operation| {
-            let known = |o: &Operation| millis(o.interval.as_deref().unwrap_or("0"));
-            other.name == operation.name && known(other) == known(operation)
+            recurs && other.name == operation.name && every(other) == every(operation)
         };
         if operations[..index].iter().any(|other| same(&other)) {
             let every = interval.map_or(String::new(), |interval| format!(" every {interval}"));
             let message = format!("the operation {}{every} is configured twice", operation.name);
             let fix = "give monitors of two roles different intervals, and remove other copies";
-            findings.push(Finding::error("HV0314", message).about(object).fix(fix));
+            findings.push(Finding::error("HV0314", message).about(object).fix(fix).overridable());
         }
     }
 }
 
 fn judge(name: &str, value: &str, kinds: &[(&str, Kind)]) -> Option<Finding> {
     let kind = kinds.iter().find(|(known, _)| *known == name)?.1;
+    if value == "#default" {
+        return None;
+    }
     let fits = match kind {
         Kind::Boolean => boolean(value),
         Kind::Score => score(value).is_some(),
         Kind::Duration => millis(value).is_some(),
         Kind::Integer => value.parse::<i32>().is_ok() || score(value).is_some(),
-        Kind::OneOf(words) => words.contains(&value),
+        Kind::OneOf(words) => words.iter().any(|word| word.eq_ignore_ascii_case(value)),
     };
     (!fits).then(|| wrong(name, value, kind))
 }
@@ -202,8 +206,8 @@ fn wrong(name: &str, value: &str, kind: Kind) -> Finding {
 /// A duration in milliseconds: a number with an optional unit, or ISO 8601 with hours and smaller.
 pub(super) fn millis(text: &str) -> Option<u64> {
     let text = text.trim();
-    if let Some(iso) = text.strip_prefix("PT") {
-        return iso_millis(iso);
+    if let Some(iso) = text.strip_prefix('P') {
+        return iso_millis(iso.strip_prefix('T').unwrap_or(iso));
     }
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
