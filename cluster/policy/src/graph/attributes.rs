@@ -22,8 +22,7 @@ impl World<'_> {
                     params.insert(k.clone(), v.clone());
                 }
             }
-            if node.is_some()
-                && params.get("addr").is_some_and(|v| v == "#uname")
+            if params.get("addr").is_some_and(|v| v == "#uname")
                 && let Some(name) = self.bundle_remote_name(r)
             {
                 params.insert("addr".to_owned(), name);

@@ -38,7 +38,8 @@ impl World<'_> {
         };
         let interval = u64::from(record.interval_ms);
         let d = self.digest(r, &record.operation, interval, n, Some(op), self.sanitized);
-        let verdict = if d.restart.as_deref() != restart_recorded {
+        let both = d.restart.as_deref().zip(restart_recorded);
+        let verdict = if both.is_some_and(|(now, then)| now != then) {
             Verdict::Restart
         } else {
             match record.op_digest.as_deref() {

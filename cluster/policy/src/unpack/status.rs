@@ -133,7 +133,7 @@ impl World<'_> {
             return false;
         }
         let join = state.join.as_deref();
-        if join == Some("nack") {
+        if join == Some("banned") {
             self.fence_node(n, "peer failed Pacemaker membership criteria", false);
         } else if terminate {
             if member <= 0 && !online && join == Some("down") {
