@@ -10,7 +10,7 @@ use haven_cli::Extra;
 use haven_lab::LabArgs;
 
 fn main() -> ExitCode {
-    let extras = [lab()];
+    let extras = [lab(), simulate()];
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     let code = haven_cli::run(std::env::args_os(), &daemon::Node, &extras, &mut out, &mut err);
     ExitCode::from(code)
@@ -27,6 +27,20 @@ fn lab() -> Extra<'static> {
             let code = haven_lab::run(args)
                 .map_err(|error| ApiError::new(Code::Failed, format!("{error:#}")))?;
             Ok(u8::from(code != ExitCode::SUCCESS))
+        }),
+    }
+}
+
+fn simulate() -> Extra<'static> {
+    let command = clap::Command::new("simulate")
+        .about("Show what the policy engine would do with a saved configuration and status");
+    Extra {
+        command: haven_simulate::Args::augment_args(command),
+        run: Box::new(|matches| {
+            let args = haven_simulate::Args::from_arg_matches(matches)
+                .map_err(|error| ApiError::new(Code::Usage, error.to_string()))?;
+            let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+            Ok(haven_simulate::run(&args, &mut out, &mut err))
         }),
     }
 }
