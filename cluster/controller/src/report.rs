@@ -293,6 +293,7 @@ impl Controller {
         })
     }
 
+    #[allow(clippy::wildcard_enum_match_arm, reason = "other constraints say nothing about places")]
     fn intents(&self) -> Vec<Intent> {
         self.state
             .cib
@@ -404,6 +405,7 @@ impl Controller {
     }
 
     /// Who owns an address, and what stands in the way of every other node.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "any other target asks why it does not run")]
     pub(crate) fn why(&self, address: IpAddr) -> Result<ReplyBody, ApiError> {
         let all = self.addresses_of();
         let Some((_, p)) = all.iter().find(|(known, _)| *known == address) else {

@@ -158,6 +158,7 @@ impl Controller {
         }
     }
 
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the rest is for the coordinator")]
     fn forward(&mut self, to: ReplyTo, author: &str, body: &RequestBody) {
         let ReplyTo::Local(request) = to else { return };
         let Some(leader) = self.leader else {
@@ -194,6 +195,7 @@ impl Controller {
     }
 
     /// Requests that change something. Only the coordinator gets here.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the rest changes nothing here")]
     fn change(
         &mut self,
         clock: Clock,
@@ -511,7 +513,7 @@ impl Controller {
         for node in nodes {
             self.order_cleanup(clock, node, resource.clone().unwrap_or_default());
         }
-        let of = resource.map_or_else(|| "all resources".to_owned(), |r| r);
+        let of = resource.unwrap_or_else(|| "all resources".to_owned());
         let text = format!("failures of {of} are forgotten");
         let notice = Notice { text, elapsed_ms: 0, pending: Vec::new() };
         self.reply(to, false, Ok(ReplyBody::Done(notice)));

@@ -25,6 +25,7 @@ pub struct RunId(pub u64);
 
 /// What the executor reacts to.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant, reason = "an input is taken apart at once, never stored")]
 pub enum Input {
     /// The coordinator wants something done.
     Order(Order),

@@ -42,7 +42,7 @@ pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     match try_run(args, out) {
         Ok(()) => 0,
         Err(text) => {
-            let _ = writeln!(err, "simulate: {text}");
+            drop(writeln!(err, "simulate: {text}"));
             1
         }
     }

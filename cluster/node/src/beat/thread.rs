@@ -220,6 +220,7 @@ impl Thread {
         }
     }
 
+    #[allow(clippy::wildcard_enum_match_arm, reason = "everything else is for the controller")]
     fn perform(&mut self, output: Output) {
         match output {
             Output::Send { to, link, message } => {
@@ -309,7 +310,7 @@ impl Thread {
             }
         }
         self.upkeeps = self.upkeeps.wrapping_add(1);
-        if self.upkeeps % GATE_EVERY == 0 {
+        if self.upkeeps.is_multiple_of(GATE_EVERY) {
             self.look_at_gate();
         }
     }

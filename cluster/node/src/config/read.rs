@@ -193,6 +193,7 @@ impl Reader<'_> {
         })
     }
 
+    #[allow(clippy::wildcard_enum_match_arm, reason = "any other kind of value is the same mistake")]
     fn integer(&mut self, table: &DeTable<'_>, key: &str, low: u64, high: u64) -> Option<u64> {
         let object = format!("[[link]] {key}");
         let Some(value) = table.get(key) else {
@@ -260,6 +261,7 @@ impl Reader<'_> {
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "only one kind of value fits")]
 fn lookup<'t, 'a>(root: &'t DeTable<'a>, section: &str, key: &str) -> Option<&'t Value<'a>> {
     match root.get(section)?.get_ref() {
         DeValue::Table(table) => table.get(key),
@@ -268,6 +270,7 @@ fn lookup<'t, 'a>(root: &'t DeTable<'a>, section: &str, key: &str) -> Option<&'t
 }
 
 /// The table a section is, or the tables it is an array of.
+#[allow(clippy::wildcard_enum_match_arm, reason = "only one kind of value fits")]
 fn tables<'t, 'a>(value: &'t Value<'a>) -> Vec<&'t DeTable<'a>> {
     let single = |value: &'t Value<'a>| match value.get_ref() {
         DeValue::Table(table) => Some(table),

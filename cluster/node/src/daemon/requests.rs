@@ -41,6 +41,7 @@ impl Daemon {
         }
     }
 
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the rest is for the controller")]
     fn dispatch(&mut self, asked: Asked) {
         match &asked.body {
             RequestBody::Status | RequestBody::IpStatus | RequestBody::Counters => {
@@ -96,6 +97,7 @@ impl Daemon {
     }
 
     /// Adds what only the heartbeat thread knows.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "other replies pass unchanged")]
     fn enriched(&self, body: ReplyBody) -> ReplyBody {
         match body {
             ReplyBody::Status(mut status) => {

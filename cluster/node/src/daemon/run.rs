@@ -131,6 +131,7 @@ impl Daemon {
         }
     }
 
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the rest is for the controller")]
     fn on_heartbeat(&mut self, output: haven_heartbeat::Output) {
         use haven_heartbeat::Output as Beat;
         match &output {

@@ -256,6 +256,7 @@ fn controller_config(
 }
 
 /// What the log at hand already tells the heartbeat machine, and everything else.
+#[allow(clippy::wildcard_enum_match_arm, reason = "the rest waits until the daemon runs")]
 fn first_outputs(controller: &mut Controller) -> (Vec<heartbeat::Input>, Vec<Output>) {
     let mut first = Vec::new();
     let mut rest = Vec::new();
