@@ -193,7 +193,10 @@ impl Reader<'_> {
         })
     }
 
-    #[allow(clippy::wildcard_enum_match_arm, reason = "any other kind of value is the same mistake")]
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "any other kind of value is the same mistake"
+    )]
     fn integer(&mut self, table: &DeTable<'_>, key: &str, low: u64, high: u64) -> Option<u64> {
         let object = format!("[[link]] {key}");
         let Some(value) = table.get(key) else {
