@@ -1,0 +1,136 @@
+//! One small case for each rule of the policy engine: `tests/golden/policy/RULE.xml` and what is
+//! decided, `RULE.expected`. `BLESS=1` writes the latter anew; read the difference before keeping it.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use haven_base::WallTime;
+use haven_cib::Cib;
+use haven_policy::{Decision, Options, schedule};
+use haven_types::graph::{Action, ActionKind};
+use haven_types::status::Status;
+
+fn cases() -> Vec<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/policy");
+    let entries = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
+    let mut list: Vec<_> = entries.filter(|p| p.extension().is_some_and(|e| e == "xml")).collect();
+    list.sort();
+    assert!(list.len() > 20, "the golden cases are not where they should be");
+    list
+}
+
+fn read(path: &Path) -> (Cib, Status) {
+    Cib::from_xml(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn decide(cib: &Cib, status: &Status) -> Decision {
+    let now = WallTime::from_seconds(status.recorded_at.unwrap());
+    let options = Options { summary: true, scores: true, ..Options::default() };
+    schedule(cib, status, now, &options)
+}
+
+fn label(a: &Action) -> String {
+    let kind = match a.kind {
+        ActionKind::Resource => "",
+        ActionKind::Pseudo => "pseudo ",
+        ActionKind::Cluster => "cluster ",
+    };
+    let node = a.node.as_ref().map_or_else(String::new, |n| format!(" on {}", n.uname));
+    format!("{kind}{}{node}", a.operation_key)
+}
+
+/// What is decided, independent of the numbers of actions.
+fn readable(d: &Decision) -> String {
+    let mut out = String::from("Summary\n");
+    for line in &d.summary {
+        writeln!(out, "  {line}").unwrap();
+    }
+    out.push_str("Placement\n");
+    for p in &d.placements {
+        let role = if p.promoted { " promoted" } else { "" };
+        writeln!(out, "  {} on {}{role}", p.resource, p.node).unwrap();
+    }
+    out.push_str("Actions\n");
+    let mut lines = BTreeSet::new();
+    for a in &d.graph.actions {
+        let mut inputs: Vec<String> =
+            a.inputs.iter().map(|i| label(d.graph.action(*i).unwrap())).collect();
+        inputs.sort();
+        let after = if inputs.is_empty() { String::new() } else { inputs.join(", ") };
+        lines.insert(format!("  {}{}{after}", label(a), if after.is_empty() { "" } else { " after " }));
+    }
+    for line in lines {
+        writeln!(out, "{line}").unwrap();
+    }
+    if let Some(t) = d.graph.recheck_by {
+        writeln!(out, "Look again at {t}").unwrap();
+    }
+    out
+}
+
+#[test]
+fn each_rule_decides_as_written_down() {
+    let bless = std::env::var_os("BLESS").is_some();
+    let mut wrong = Vec::new();
+    for path in cases() {
+        let (cib, status) = read(&path);
+        let got = readable(&decide(&cib, &status));
+        let file = path.with_extension("expected");
+        if bless {
+            std::fs::write(&file, &got).unwrap();
+        }
+        let want = std::fs::read_to_string(&file).unwrap_or_default();
+        if got != want {
+            wrong.push(format!("{}\n--- expected\n{want}--- got\n{got}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    for path in cases() {
+        let (cib, status) = read(&path);
+        let once = decide(&cib, &status);
+        let again = decide(&cib.clone(), &status.clone());
+        assert_eq!(once, again, "{}", path.display());
+        let xml = haven_policy::xml::to_xml(&once.graph, 1);
+        assert_eq!(xml, haven_policy::xml::to_xml(&again.graph, 1), "{}", path.display());
+    }
+}
+
+/// The order in which nodes are listed and told of is no input of the decision.
+#[test]
+fn the_order_of_nodes_and_of_status_does_not_matter() {
+    for path in cases() {
+        let (cib, status) = read(&path);
+        let want = readable(&decide(&cib, &status));
+        let (mut cib2, mut status2) = (cib.clone(), status.clone());
+        cib2.nodes.reverse();
+        status2.nodes.reverse();
+        for n in &mut status2.nodes {
+            n.resources.reverse();
+        }
+        assert_eq!(readable(&decide(&cib2, &status2)), want, "{}", path.display());
+    }
+}
+
+#[test]
+fn the_graph_has_no_cycle() {
+    for path in cases() {
+        let (cib, status) = read(&path);
+        let graph = decide(&cib, &status).graph;
+        let mut done = vec![false; graph.actions.len()];
+        loop {
+            let ready: Vec<usize> = (0..done.len())
+                .filter(|i| !done[*i] && graph.actions[*i].inputs.iter().all(|x| done[x.index()]))
+                .collect();
+            if ready.is_empty() {
+                break;
+            }
+            ready.into_iter().for_each(|i| done[i] = true);
+        }
+        assert!(done.iter().all(|d| *d), "{} has a cycle", path.display());
+    }
+}
