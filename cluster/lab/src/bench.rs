@@ -87,8 +87,10 @@ pub struct Row {
     pub two_owners: (Duration, usize),
     /// Changes of the answering node, all runs together.
     pub moves: u64,
-    /// New connections delayed, refused or lost, all runs together.
-    pub connections_hurt: u64,
+    /// New connections opened by a retransmission only, all runs together.
+    pub connections_delayed: u64,
+    /// New connections refused or never opened, all runs together.
+    pub connections_lost: u64,
 }
 
 impl Row {
@@ -97,10 +99,7 @@ impl Row {
     pub fn of(system: SystemKind, vip: IpAddr, outcomes: &[Outcome]) -> Option<Self> {
         let outages: Vec<_> = outcomes.iter().map(|o| o.outage).collect();
         let known: Vec<_> = outcomes.iter().filter_map(|o| o.owner_coordinates).collect();
-        let hurt = |o: &Outcome| {
-            let connects = o.report.connects;
-            connects.delayed + connects.refused + connects.lost
-        };
+        let connects = || outcomes.iter().map(|o| o.report.connects);
         Some(Self {
             fault: outcomes.first()?.scenario.to_string(),
             system: system.to_string(),
@@ -115,7 +114,8 @@ impl Row {
                 outcomes.iter().filter(|o| !o.two_owners.is_zero()).count(),
             ),
             moves: outcomes.iter().map(|o| o.moves).sum(),
-            connections_hurt: outcomes.iter().map(hurt).sum(),
+            connections_delayed: connects().map(|c| c.delayed).sum(),
+            connections_lost: connects().map(|c| c.refused + c.lost).sum(),
         })
     }
 }
@@ -124,8 +124,8 @@ impl Row {
 #[must_use]
 pub fn table(rows: &[Row]) -> String {
     let mut text = "| fault | software | family | runs | owner = coordinator | outage median | worst \
-                    | worst after healing | two owners, worst | runs with two | moves | connections hurt |\n\
-                    |---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
+                    | worst after healing | two owners, worst | runs with two | moves | connections delayed | lost |\n\
+                    |---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
         .to_owned();
     let figure = |d: Duration| format!("{:.1} ms", d.as_secs_f64() * 1000.0);
     for row in rows {
@@ -134,7 +134,7 @@ pub fn table(rows: &[Row]) -> String {
         let two = if two.is_zero() { "0 ms".to_owned() } else { figure(two) };
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {coordinator} | {} | {} | {} | {} | {two} | {runs_with_two} | {} | {} |",
+            "| {} | {} | {} | {} | {coordinator} | {} | {} | {} | {} | {two} | {runs_with_two} | {} | {} | {} |",
             row.fault,
             row.system,
             row.family,
@@ -144,7 +144,8 @@ pub fn table(rows: &[Row]) -> String {
             figure(row.later),
             figure(row.after_heal),
             row.moves,
-            row.connections_hurt,
+            row.connections_delayed,
+            row.connections_lost,
         );
     }
     text
