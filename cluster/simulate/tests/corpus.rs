@@ -1,5 +1,6 @@
 //! Pacemaker's own regression cases, where they are at hand. The floor in `corpus.floor` may only
 //! go up.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests fail by panicking")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,12 +28,12 @@ fn the_corpus_does_not_get_worse() {
     };
     let bin = simulate();
     assert!(bin.exists(), "{} was not built", bin.display());
-    let result = Command::new("python3").arg(dir.join("run_corpus.py")).arg("--bin").arg(&bin).args([
-        "--scores",
-        "--summary",
-        "--json",
-        "-",
-    ]).output();
+    let result = Command::new("python3")
+        .arg(dir.join("run_corpus.py"))
+        .arg("--bin")
+        .arg(&bin)
+        .args(["--scores", "--summary", "--json", "-"])
+        .output();
     let output = match result {
         Ok(o) => o,
         Err(e) => {

@@ -1,5 +1,6 @@
 //! One small case for each rule of the policy engine: `tests/golden/policy/RULE.xml` and what is
 //! decided, `RULE.expected`. `BLESS=1` writes the latter anew; read the difference before keeping it.
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -58,7 +59,11 @@ fn readable(d: &Decision) -> String {
             a.inputs.iter().map(|i| label(d.graph.action(*i).unwrap())).collect();
         inputs.sort();
         let after = if inputs.is_empty() { String::new() } else { inputs.join(", ") };
-        lines.insert(format!("  {}{}{after}", label(a), if after.is_empty() { "" } else { " after " }));
+        lines.insert(format!(
+            "  {}{}{after}",
+            label(a),
+            if after.is_empty() { "" } else { " after " }
+        ));
     }
     for line in lines {
         writeln!(out, "{line}").unwrap();
