@@ -138,9 +138,9 @@ Examples:
     Token(TokenArgs),
     /// Leave the cluster for good
     ///
-    /// Resources move away first. Refused when the nodes that stay would have no quorum, unless forced.
+    /// Refused while resources run here, unless forced: `haven node standby` moves them away first.
     Leave {
-        /// Leave although the rest will have no quorum
+        /// Leave although resources run here
         #[arg(long)]
         force: bool,
     },
@@ -148,7 +148,7 @@ Examples:
     Remove {
         /// Name of the node
         node: String,
-        /// Remove it although it is online
+        /// Remove it although resources run there
         #[arg(long)]
         force: bool,
     },

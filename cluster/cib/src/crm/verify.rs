@@ -180,14 +180,28 @@ fn leases(view: &View<'_>, findings: &mut Vec<Finding>) {
     for (primitive, around) in &view.primitives {
         let agent = view.agent(primitive).and_then(|name| view.facts.agents.get(&name));
         let by_agent = agent.is_some_and(|agent| agent.lease);
-        let needs = match view.meta(primitive, around, "requires") {
-            Some(requires) => requires == "lease",
-            None => by_agent,
-        };
+        let requires = view.meta(primitive, around, "requires");
+        let needs = requires.map_or(by_agent, |requires| requires == "lease");
+        let off = view.meta(primitive, around, "lease") == Some("off");
+        if let Some(requires) = requires
+            && by_agent
+            && !needs
+            && !off
+        {
+            // spec: L8 "No setting but lease=off lets an address live without a majority"
+            let message = format!(
+                "requires={requires} takes the lease away, so two nodes may own the address"
+            );
+            findings.push(
+                Finding::error("HV0319", message)
+                    .about(&primitive.id)
+                    .fix("remove requires; only meta lease=off accepts two owners"),
+            );
+        }
         if !needs {
             continue;
         }
-        if view.meta(primitive, around, "lease") == Some("off") {
+        if off {
             findings.push(
                 Finding::warning(
                     "HV0312",

@@ -153,7 +153,7 @@ fn two_nodes_without_a_witness_are_refused_a_lease() {
     let off = VIP.replace(" op ", " meta lease=off op ");
     assert_eq!(with(&two, &off), [("HV0312".to_owned(), Severity::Warning, false)]);
     let quorum = VIP.replace(" op ", " meta requires=quorum op ");
-    assert_eq!(with(&two, &quorum), []);
+    assert_eq!(with(&two, &quorum), [("HV0319".to_owned(), Severity::Error, false)]);
     let foreign = "primitive a lsb:a meta requires=lease op monitor interval=1s";
     assert_eq!(with(&two, foreign), refused);
     let inherited = format!("{VIP}group g vip meta lease=off");
