@@ -31,6 +31,8 @@ mod local;
 mod log;
 mod message;
 mod picture;
+#[cfg(test)]
+mod picture_tests;
 mod port;
 mod replicated;
 mod report;

@@ -197,6 +197,11 @@ fn operation(node: &str, resource: &str, slot: &Slot, record: &Record) -> Operat
         last_rc_change: Some(record.last_change.seconds),
         exec_time_ms: u64::try_from(record.took.as_millis()).ok(),
         queue_time_ms: u64::try_from(record.queued.as_millis()).ok(),
+        op_digest: Some(haven_policy::operation_digest(
+            &record.operation.params,
+            u64::try_from(record.operation.interval.as_millis()).unwrap_or(u64::MAX),
+            record.operation.meta.get("timeout").map(String::as_str),
+        )),
         ..OperationRecord::default()
     }
 }

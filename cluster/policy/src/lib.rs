@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use facts::{AgentFacts, AgentId};
 pub use graph::xml;
+pub use unpack::digest::operation_digest;
 
 /// The version of Pacemaker's feature set whose behaviour this is.
 pub const FEATURE_SET: &str = "3.20.1";

@@ -206,6 +206,22 @@ impl World<'_> {
 }
 
 /// Parameters that take part in digests.
+/// The digest that belongs into the history of an operation (`op-digest`), so that a later change of
+/// its parameters is noticed. `timeout_ms` counts for recurring operations only.
+#[must_use]
+pub fn operation_digest(
+    params: &BTreeMap<String, String>,
+    interval_ms: u64,
+    timeout_ms: Option<&str>,
+) -> String {
+    let mut all = params.clone();
+    all.retain(|name, _| counts(name));
+    if let Some(timeout) = timeout_ms.filter(|_| interval_ms > 0) {
+        all.insert("CRM_meta_timeout".to_owned(), timeout.to_owned());
+    }
+    sum(&all)
+}
+
 fn counts(name: &str) -> bool {
     const NOT: [&str; 6] =
         ["id", "crm_feature_set", "op-digest", "on_node", "on_node_uuid", "pcmk_external_ip"];

@@ -1,0 +1,192 @@
+//! What the policy engine makes of the pictures a coordinator sees around a failover.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use haven_base::WallTime;
+use haven_policy::{AgentFacts, Options};
+use haven_types::operation::{
+    AgentName, Lease, OcfCode, Operation, OperationRecord, OrderId, Outcome,
+};
+use haven_types::{BootId, Epoch, GroupId, NodeId, Term};
+
+use crate::command::{Member, Role};
+use crate::history::NodeHistory;
+use crate::picture::{Known, status};
+use crate::replicated::{Grant, Replicated};
+
+const LINES: &str = "primitive vip ocf:haven:ip params ip=192.0.2.10 cidr_netmask=24 nic=client \
+                     op monitor interval=10s";
+
+fn member(id: u16) -> Member {
+    Member {
+        id: NodeId(id),
+        name: format!("n{id}"),
+        role: Role::Full,
+        links: Vec::new(),
+        channel: "192.0.2.1:5406".parse().unwrap(),
+        key: [0; 32],
+    }
+}
+
+struct Scene {
+    state: Replicated,
+    present: BTreeSet<NodeId>,
+    alive: BTreeSet<NodeId>,
+    dead: BTreeSet<NodeId>,
+    histories: BTreeMap<NodeId, NodeHistory>,
+}
+
+impl Scene {
+    /// Three nodes that have been probed; the address runs on n2 under lease epoch 2.
+    fn served_by_n2() -> Self {
+        let mut state = Replicated::founded(member(1), haven_cib::Cib::default());
+        for id in [2, 3] {
+            let new = member(id);
+            state.cib.nodes.push(haven_cib::Node {
+                id: id.to_string(),
+                uname: new.name.clone(),
+                ..haven_cib::Node::default()
+            });
+            state.members.insert(new.id, new);
+        }
+        let loaded = haven_cib::crm::load(&state.cib, LINES, haven_cib::crm::Mode::Update).unwrap();
+        state.cib = loaded.cib;
+        let grant = Grant { group: GroupId(1), epoch: Epoch(2), holder: Some(NodeId(2)) };
+        state.grants.insert("vip".to_owned(), grant);
+        let all: BTreeSet<NodeId> = [1, 2, 3].into_iter().map(NodeId).collect();
+        let mut scene = Self {
+            state,
+            present: all.clone(),
+            alive: all,
+            dead: BTreeSet::new(),
+            histories: BTreeMap::new(),
+        };
+        for id in 1..=3 {
+            scene.record(id, "monitor", 0, 7, 7, None);
+        }
+        scene.record(2, "start", 0, 0, 0, Some(2));
+        scene.record(2, "monitor", 10_000, 0, 0, Some(2));
+        scene
+    }
+
+    fn record(
+        &mut self,
+        node: u16,
+        action: &str,
+        interval: u64,
+        code: i32,
+        target: i32,
+        epoch: Option<u64>,
+    ) {
+        let history = self
+            .histories
+            .entry(NodeId(node))
+            .or_insert_with(|| NodeHistory::new(NodeId(node), BootId(1)));
+        history.version += 1;
+        let call = history.version;
+        history.record(OperationRecord {
+            node: NodeId(node),
+            operation: Operation {
+                resource: "vip".to_owned(),
+                agent: AgentName {
+                    standard: "ocf".to_owned(),
+                    provider: Some("haven".to_owned()),
+                    name: "ip".to_owned(),
+                },
+                action: action.to_owned(),
+                interval: Duration::from_millis(interval),
+                timeout: Duration::from_secs(20),
+                params: [("ip", "192.0.2.10"), ("cidr_netmask", "24"), ("nic", "client")]
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .into(),
+                meta: [("op_target_rc", target.to_string()), ("timeout", "20000".to_owned())]
+                    .map(|(name, value)| (name.to_owned(), value))
+                    .into(),
+            },
+            outcome: Some(Outcome::done(OcfCode(code), "")),
+            call,
+            last_change: WallTime::from_seconds(1_000),
+            took: Duration::ZERO,
+            queued: Duration::ZERO,
+            order: Some(OrderId { term: Term(1), number: call }),
+            lease: epoch.map(|epoch| Lease { group: GroupId(1), epoch: Epoch(epoch) }),
+        });
+    }
+
+    /// The plan, one line per action: `KEY@NODE`.
+    fn plan(&self) -> BTreeSet<String> {
+        let facts = AgentFacts::default();
+        let picture = status(&Known {
+            state: &self.state,
+            present: &self.present,
+            alive: &self.alive,
+            dead: &self.dead,
+            facts: &facts,
+            histories: &self.histories,
+            quorate: true,
+            coordinator: NodeId(3),
+        });
+        let options = Options { facts, ..Options::default() };
+        let now = WallTime::from_seconds(2_000);
+        haven_policy::schedule(&self.state.cib, &picture, now, &options)
+            .graph
+            .actions
+            .iter()
+            .map(|action| {
+                let node = action.node.as_ref().map_or("", |node| node.uname.as_str());
+                format!("{}@{node}", action.operation_key)
+            })
+            .collect()
+    }
+}
+
+fn lines(of: &[&str]) -> BTreeSet<String> {
+    of.iter().map(|line| (*line).to_owned()).collect()
+}
+
+#[test]
+fn a_served_address_needs_nothing() {
+    assert_eq!(Scene::served_by_n2().plan(), lines(&[]));
+}
+
+#[test]
+fn a_node_that_comes_back_with_a_new_daemon_disturbs_nobody() {
+    let mut scene = Scene::served_by_n2();
+    scene.histories.remove(&NodeId(1));
+    assert_eq!(scene.plan(), lines(&[]), "its status has not come yet");
+    scene.histories.insert(NodeId(1), NodeHistory::new(NodeId(1), BootId(2)));
+    assert_eq!(scene.plan(), lines(&["vip_monitor_0@n1"]), "it is asked what it runs, no more");
+}
+
+#[test]
+fn an_owner_that_slept_through_its_lease_disturbs_nobody() {
+    let mut scene = Scene::served_by_n2();
+    scene.record(1, "start", 0, 0, 0, Some(1));
+    assert_eq!(scene.plan(), lines(&[]), "epoch 1 is over, whatever n1 says");
+}
+
+#[test]
+fn a_dead_owner_is_succeeded_without_fencing() {
+    let mut scene = Scene::served_by_n2();
+    scene.present.remove(&NodeId(2));
+    scene.alive.remove(&NodeId(2));
+    scene.dead.insert(NodeId(2));
+    assert_eq!(scene.plan(), lines(&["vip_start_0@n1", "vip_monitor_10000@n1"]));
+}
+
+#[test]
+fn a_node_somebody_cannot_hear_keeps_what_it_runs() {
+    let mut scene = Scene::served_by_n2();
+    scene.present.remove(&NodeId(2));
+    assert_eq!(scene.plan(), lines(&[]), "no verdict, no move (L6)");
+}
+
+#[test]
+fn a_changed_parameter_restarts_the_resource() {
+    let mut scene = Scene::served_by_n2();
+    let changed = LINES.replace(".10 ", ".11 ");
+    let mode = haven_cib::crm::Mode::Update;
+    scene.state.cib = haven_cib::crm::load(&scene.state.cib, &changed, mode).unwrap().cib;
+    assert!(scene.plan().contains("vip_stop_0@n2"), "{:?}", scene.plan());
+}
