@@ -32,6 +32,9 @@ pub struct Args {
     /// Print less.
     #[arg(short = 'Q', long)]
     pub quiet: bool,
+    /// Print the whole decision as JSON and nothing else.
+    #[arg(long)]
+    pub json: bool,
     /// Plan as if it were this time.
     #[arg(short = 't', long, value_name = "DATE")]
     pub set_datetime: Option<String>,
@@ -53,7 +56,9 @@ fn try_run(args: &Args, out: &mut dyn Write) -> Result<(), String> {
     let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
     let (cib, status) = Cib::from_xml(&text).map_err(|e| format!("{}: {e}", file.display()))?;
     let now = match &args.set_datetime {
-        Some(t) => haven_policy::parse_time(t).ok_or_else(|| format!("'{t}' is no ISO 8601 time"))?,
+        Some(t) => {
+            haven_policy::parse_time(t).ok_or_else(|| format!("'{t}' is no ISO 8601 time"))?
+        }
         None => status.recorded_at.map_or_else(clock, WallTime::from_seconds),
     };
     let options = Options {
@@ -69,6 +74,10 @@ fn try_run(args: &Args, out: &mut dyn Write) -> Result<(), String> {
             .map_err(|e| format!("{}: {e}", path.display()))?;
     }
     let told = |e: std::io::Error| e.to_string();
+    if args.json {
+        let text = serde_json::to_string_pretty(&decision).map_err(|e| e.to_string())?;
+        return writeln!(out, "{text}").map_err(told);
+    }
     if !decision.summary.is_empty() {
         writeln!(out, "Transition Summary:").map_err(told)?;
         for line in &decision.summary {

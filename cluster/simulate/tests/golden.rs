@@ -139,3 +139,71 @@ fn the_graph_has_no_cycle() {
         assert!(done.iter().all(|d| *d), "{} has a cycle", path.display());
     }
 }
+
+/// Numbers that are the same on every machine.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap_or(0) % limit.max(1)
+    }
+}
+
+/// Where the attributes of a document begin and end.
+fn attributes(text: &str) -> Vec<(usize, usize)> {
+    let mut list = Vec::new();
+    let mut at = 0;
+    while let Some(i) = text[at..].find("=\"") {
+        let start = text[..at + i].rfind(' ').unwrap_or(0);
+        let Some(end) = text[at + i + 2..].find('"') else { break };
+        at += i + 2 + end + 1;
+        list.push((start, at));
+    }
+    list
+}
+
+/// Damaged configurations are refused or planned for; they never bring the planner down.
+#[test]
+fn damaged_input_is_refused_or_planned_for() {
+    const ODD: [&str; 6] = ["", "-1", "99999999999999999999", "INFINITY", "n1", "true"];
+    let mut dice = Dice(1);
+    let mut planned = 0;
+    for path in cases() {
+        let whole = std::fs::read_to_string(&path).unwrap();
+        for _ in 0..40 {
+            let mut text = whole.clone();
+            for _ in 0..=dice.below(4) {
+                let places = attributes(&text);
+                let (start, end) = places[dice.below(places.len())];
+                let new = match text[start..end].split_once('=') {
+                    Some((name, _)) if dice.below(3) > 0 => {
+                        format!("{name}=\"{}\"", ODD[dice.below(ODD.len())])
+                    }
+                    _ => String::new(),
+                };
+                text.replace_range(start..end, &new);
+            }
+            if let Ok((cib, status)) = Cib::from_xml(&text) {
+                let now = WallTime::from_seconds(1_700_000_000);
+                let options = Options { summary: true, scores: true, ..Options::default() };
+                let graph = schedule(&cib, &status, now, &options).graph;
+                assert!(
+                    Cib::from_xml(&cib.to_xml()).is_ok(),
+                    "{} cannot be read back",
+                    path.display()
+                );
+                assert!(
+                    graph
+                        .actions
+                        .iter()
+                        .flat_map(|a| &a.inputs)
+                        .all(|i| graph.action(*i).is_some())
+                );
+                planned += 1;
+            }
+        }
+    }
+    assert!(planned > 100, "only {planned} of the damaged cases could be planned for");
+}

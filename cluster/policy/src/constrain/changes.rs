@@ -146,14 +146,8 @@ impl World<'_> {
 
     fn force_restart(&mut self, r: R, task: &str, interval: u64, n: N) {
         let name = task.to_owned();
-        let a = self.custom_action(
-            Some(r),
-            name.clone().into(),
-            interval,
-            name.into(),
-            None,
-            false,
-        );
+        let a =
+            self.custom_action(Some(r), name.clone().into(), interval, name.into(), None, false);
         self[a].set_reason("resource definition change", true);
         self.trigger_unfencing(Some(r), Some(n), "Device parameters changed");
     }

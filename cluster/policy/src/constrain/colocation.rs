@@ -60,9 +60,8 @@ impl World<'_> {
     }
 
     fn simple_colocation(&mut self, c: &CibColocation, score: i32) {
-        let find = |w: &Self, id: &Option<String>| {
-            id.as_deref().and_then(|id| w.constraint_resource(id))
-        };
+        let find =
+            |w: &Self, id: &Option<String>| id.as_deref().and_then(|id| w.constraint_resource(id));
         let (Some(dependent), Some(primary)) = (find(self, &c.dependent), find(self, &c.primary))
         else {
             return;
@@ -83,7 +82,14 @@ impl World<'_> {
         text.and_then(values::boolean).unwrap_or(self[r].critical)
     }
 
-    fn set_pair(&mut self, c: &CibColocation, d: (R, &ResourceSet), p: (R, &ResourceSet), score: i32, whose: R) {
+    fn set_pair(
+        &mut self,
+        c: &CibColocation,
+        d: (R, &ResourceSet),
+        p: (R, &ResourceSet),
+        score: i32,
+        whose: R,
+    ) {
         let pair = Pair {
             dependent: d.0,
             primary: p.0,
@@ -108,8 +114,7 @@ impl World<'_> {
         if score == 0 || !is_sequential(set) {
             return;
         }
-        let with_previous =
-            set.ordering.as_deref().is_none_or(|o| o.eq_ignore_ascii_case("group"));
+        let with_previous = set.ordering.as_deref().is_none_or(|o| o.eq_ignore_ascii_case("group"));
         let mut members = Vec::new();
         for m in &set.members {
             let Some(r) = self.constraint_resource(m) else { return };
@@ -159,7 +164,9 @@ impl World<'_> {
             Some(t) => match Role::parse(t) {
                 Role::Unknown => None,
                 Role::Started => Some(Role::Unknown),
-                role => Some(role),
+                role @ Role::Stopped | role @ Role::Unpromoted | role @ Role::Promoted => {
+                    Some(role)
+                }
             },
         };
         let (Some(dependent_role), Some(primary_role)) =
@@ -226,12 +233,12 @@ impl World<'_> {
         let down: &[&'static str] = match first_role {
             Role::Promoted => &["demote"],
             Role::Unpromoted => &["stop", "promote"],
-            _ => &["stop"],
+            Role::Unknown | Role::Stopped | Role::Started => &["stop"],
         };
         let up: &[&'static str] = match then_role {
             Role::Promoted => &["promote"],
             Role::Unpromoted => &["start", "demote"],
-            _ => &["start"],
+            Role::Unknown | Role::Stopped | Role::Started => &["start"],
         };
         for d in down {
             for u in up {

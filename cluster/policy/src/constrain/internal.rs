@@ -24,8 +24,7 @@ impl World<'_> {
             return;
         }
         let unfencing = !self[r].fence_device && self.set.unfencing && self[r].needs_unfencing;
-        let utilization =
-            !self[r].utilization.is_empty() && self.set.strategy != Strategy::Default;
+        let utilization = !self[r].utilization.is_empty() && self.set.strategy != Strategy::Default;
         self.order(
             r,
             "stop",
@@ -37,13 +36,7 @@ impl World<'_> {
             self.order(r, "demote", r, "stop", ar::PROMOTED_THEN_IMPLIES_FIRST);
             self.order(r, "start", r, "promote", ar::UNRUNNABLE_FIRST_BLOCKS);
         }
-        self.order(
-            r,
-            "lrm_delete",
-            r,
-            "monitor",
-            ar::IF_ON_SAME_NODE | ar::THEN_CANCELS_FIRST,
-        );
+        self.order(r, "lrm_delete", r, "monitor", ar::IF_ON_SAME_NODE | ar::THEN_CANCELS_FIRST);
         let launcher = self[r].launcher;
         let mut allowed = Vec::new();
         if unfencing || utilization || launcher.is_some() {
@@ -112,7 +105,13 @@ impl World<'_> {
     }
 
     /// A colocation nobody wrote.
-    pub(crate) fn implied_colocation(&mut self, dependent: R, primary: R, score: i32, influence: bool) {
+    pub(crate) fn implied_colocation(
+        &mut self,
+        dependent: R,
+        primary: R,
+        score: i32,
+        influence: bool,
+    ) {
         let pair = Pair {
             dependent,
             primary,
@@ -159,16 +158,13 @@ impl World<'_> {
                 down |= ar::ORDERED;
                 post_down = ar::FIRST_IMPLIES_THEN;
             }
-            None => {}
-            Some(p) => {
-                if self[g].group_colocated {
-                    self.implied_colocation(m, p, values::INFINITY, self[m].critical);
-                }
+            Some(p) if self[g].group_colocated => {
+                self.implied_colocation(m, p, values::INFINITY, self[m].critical);
             }
+            None | Some(_) => {}
         }
-        let up = ar::UNRUNNABLE_FIRST_BLOCKS
-            | ar::FIRST_IMPLIES_THEN
-            | ar::FIRST_IMPLIES_THEN_GRAPHED;
+        let up =
+            ar::UNRUNNABLE_FIRST_BLOCKS | ar::FIRST_IMPLIES_THEN | ar::FIRST_IMPLIES_THEN_GRAPHED;
         if promotable {
             self.order(g, "demote", m, "demote", down);
             self.order(m, "demote", g, "demoted", post_down);

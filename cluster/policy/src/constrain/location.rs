@@ -37,7 +37,9 @@ impl World<'_> {
     pub(super) fn unpack_location(&mut self, l: &CibLocation) {
         let mut sets = self.expand_sets(&l.sets).unwrap_or_else(|| l.sets.clone());
         let mut role = l.role.clone();
-        if sets.is_empty() && let Some(id) = &l.resource {
+        if sets.is_empty()
+            && let Some(id) = &l.resource
+        {
             match self.named(id) {
                 Some(named @ Named::Tag(_)) => {
                     sets = vec![ResourceSet { role: role.take(), ..self.set_of(id, &named) }];
@@ -74,13 +76,19 @@ impl World<'_> {
             Some(p) => (p, true),
             None => (pattern.as_str(), false),
         };
-        let Ok(regex) = regex::RegexBuilder::new(pattern).unicode(false).build().or_else(|_| regex::Regex::new(pattern)) else {
+        let Ok(regex) = regex::RegexBuilder::new(pattern)
+            .unicode(false)
+            .build()
+            .or_else(|_| regex::Regex::new(pattern))
+        else {
             self.warn(format!("location {}: `{pattern}` is no regular expression", l.id));
             return;
         };
         for r in self.top.clone() {
             let groups: Option<Vec<Option<String>>> = regex.captures(&self[r].id).map(|c| {
-                c.iter().map(|g| g.map(|m| m.as_str().to_owned()).filter(|m| !m.is_empty())).collect()
+                c.iter()
+                    .map(|g| g.map(|m| m.as_str().to_owned()).filter(|m| !m.is_empty()))
+                    .collect()
             });
             match (groups, invert) {
                 (Some(groups), false) => {
@@ -125,13 +133,7 @@ impl World<'_> {
         }
     }
 
-    fn location_rule(
-        &mut self,
-        l: &CibLocation,
-        r: R,
-        rule: &Rule,
-        submatches: &[Option<String>],
-    ) {
+    fn location_rule(&mut self, l: &CibLocation, r: R, rule: &Rule, submatches: &[Option<String>]) {
         let Some(role) = location_role(rule.role.as_deref()) else { return };
         let known = |op: &str| op.eq_ignore_ascii_case("and") || op.eq_ignore_ascii_case("or");
         if rule.boolean_op.as_deref().is_some_and(|op| !known(op)) {
@@ -261,7 +263,7 @@ fn location_role(text: Option<&str>) -> Option<Role> {
     match Role::parse(text) {
         Role::Unknown => None,
         Role::Started | Role::Unpromoted => Some(Role::Unknown),
-        role => Some(role),
+        role @ Role::Stopped | role @ Role::Promoted => Some(role),
     }
 }
 
@@ -271,6 +273,9 @@ fn asks_for_params(rule: &Rule) -> bool {
         Condition::Attribute(t) => {
             t.value_source.as_deref().is_some_and(|s| s.eq_ignore_ascii_case("param"))
         }
-        _ => false,
+        Condition::Date(_)
+        | Condition::Resource { .. }
+        | Condition::Operation { .. }
+        | Condition::Unknown(_) => false,
     })
 }

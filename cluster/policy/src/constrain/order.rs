@@ -94,9 +94,8 @@ impl World<'_> {
     }
 
     fn simple_order(&mut self, o: &Order, kind: Kind, symmetry: Symmetry) {
-        let find = |w: &Self, id: &Option<String>| {
-            id.as_deref().and_then(|id| w.constraint_resource(id))
-        };
+        let find =
+            |w: &Self, id: &Option<String>| id.as_deref().and_then(|id| w.constraint_resource(id));
         let (Some(first), Some(then)) = (find(self, &o.first), find(self, &o.then)) else { return };
         let first_action = o.first_action.as_deref().unwrap_or("start");
         let then_action = o.then_action.as_deref().unwrap_or(first_action);
@@ -152,7 +151,12 @@ impl World<'_> {
     }
 
     /// The members of one set with each other.
-    fn order_set(&mut self, set: &ResourceSet, parent: Kind, symmetrical: Option<&str>) -> Option<()> {
+    fn order_set(
+        &mut self,
+        set: &ResourceSet,
+        parent: Kind,
+        symmetrical: Option<&str>,
+    ) -> Option<()> {
         let action = set.action.as_deref().unwrap_or("start");
         let local = match &set.kind {
             Some(k) => self.order_kind(Some(k), None),

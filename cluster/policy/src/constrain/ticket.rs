@@ -46,7 +46,7 @@ impl World<'_> {
             Some(t) => match Role::parse(t) {
                 Role::Unknown => return,
                 Role::Started => Role::Unknown,
-                role => role,
+                role @ Role::Stopped | role @ Role::Unpromoted | role @ Role::Promoted => role,
             },
         };
         let default = if role == Role::Promoted { Loss::Demote } else { Loss::Stop };

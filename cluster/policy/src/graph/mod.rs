@@ -20,8 +20,6 @@ use crate::world::{A, R, Variant, World};
 pub(crate) struct Graphed<'a> {
     pub(crate) world: World<'a>,
     pub(crate) graph: TransitionGraph,
-    /// The world's actions that are in the graph, in its order.
-    pub(crate) made_from: Vec<A>,
 }
 
 /// Selects and writes down what is to be done.
@@ -142,8 +140,7 @@ impl<'a> Builder<'a> {
             graph.actions.push(self.world.graph_action(*a, id, inputs));
         }
         graph.recheck_by = (self.world.recheck_by > 0).then_some(self.world.recheck_by);
-        let made_from = added.into_iter().map(|(a, _)| a).collect();
-        Graphed { world: self.world, graph, made_from }
+        Graphed { world: self.world, graph }
     }
 }
 
@@ -198,16 +195,11 @@ impl World<'_> {
             }),
             resource: operated.map(|r| self.details(r)),
             params,
-            timeout: meta
-                .get("timeout")
-                .and_then(|v| v.parse().ok())
-                .map(Duration::from_millis),
+            timeout: meta.get("timeout").and_then(|v| v.parse().ok()).map(Duration::from_millis),
             meta,
             downed: node.map_or_else(Vec::new, |_| self.downed(a)),
             priority: priority.max(0),
-            shutdown_lock: operated
-                .filter(|_| self.locks_to_node(a))
-                .map(|r| self[r].lock_time),
+            shutdown_lock: operated.filter(|_| self.locks_to_node(a)).map(|r| self[r].lock_time),
             inputs,
         }
     }
@@ -237,8 +229,7 @@ impl World<'_> {
             format!("{known}_{}_notify_{}_0", of("notify_type"), of("notify_operation"))
         } else {
             let task = action.cancel_task.as_ref().unwrap_or(&action.task);
-            let interval: u64 =
-                action.meta("interval").and_then(|v| v.parse().ok()).unwrap_or(0);
+            let interval: u64 = action.meta("interval").and_then(|v| v.parse().ok()).unwrap_or(0);
             format!("{known}_{task}_{interval}")
         };
         (key, Some(full))

@@ -15,9 +15,8 @@ impl World<'_> {
     pub(crate) fn op_config(&self, r: R, task: &str, interval: u64, all: bool) -> Option<usize> {
         let ops = &self[r].config.ops;
         let find = |name: &str, interval: u64| {
-            ops.iter().position(|o| {
-                o.name == name && o.interval_ms == interval && (all || o.enabled())
-            })
+            ops.iter()
+                .position(|o| o.name == name && o.interval_ms == interval && (all || o.enabled()))
         };
         find(task, interval).or_else(|| {
             matches!(task, "migrate_to" | "migrate_from").then(|| find("migrate", 0)).flatten()
@@ -58,9 +57,10 @@ impl World<'_> {
         }
         let probe = task == "monitor" && interval == 0;
         if probe && !meta.contains_key("timeout") {
-            let monitors = config.ops.iter().filter(|o| {
-                o.name == "monitor" && o.interval_ms > 0 && o.enabled()
-            });
+            let monitors = config
+                .ops
+                .iter()
+                .filter(|o| o.name == "monitor" && o.interval_ms > 0 && o.enabled());
             // Of those with the same interval the first.
             let shortest = monitors.min_by_key(|o| o.interval_ms);
             if let Some(t) = shortest.and_then(|o| o.attr("timeout")) {
@@ -105,7 +105,8 @@ impl World<'_> {
             meta.insert("start-delay".into(), ms.to_string());
             return;
         }
-        let origin = meta.get("interval-origin").and_then(|o| crate::rules::time::parse(o, self.now));
+        let origin =
+            meta.get("interval-origin").and_then(|o| crate::rules::time::parse(o, self.now));
         let period = values::seconds(interval);
         if let Some(origin) = origin.filter(|_| period > 0) {
             let past = (self.now - origin) % period;
@@ -128,9 +129,7 @@ impl World<'_> {
             return;
         }
         let config = &self[r].config;
-        let promoted = |role: Option<&str>| {
-            role.is_some_and(|x| Role::parse(x) == Role::Promoted)
-        };
+        let promoted = |role: Option<&str>| role.is_some_and(|x| Role::parse(x) == Role::Promoted);
         if task == "demote" && value.is_none() {
             for o in &config.ops {
                 if let Some(v) = o.attr("on-fail")
@@ -216,7 +215,15 @@ impl World<'_> {
             OnFail::Stop => Role::Stopped,
             OnFail::ResetRemote if self[r].reconnect_ms != 0 => Role::Stopped,
             _ if task == "promote" => Role::Unpromoted,
-            _ => Role::Started,
+            OnFail::Ignore
+            | OnFail::Demote
+            | OnFail::Restart
+            | OnFail::ResetRemote
+            | OnFail::RestartContainer
+            | OnFail::Ban
+            | OnFail::Block
+            | OnFail::Standby
+            | OnFail::Fence => Role::Started,
         }
     }
 
@@ -277,9 +284,11 @@ impl World<'_> {
     /// become bound to it.
     fn find_existing(&mut self, r: Option<R>, key: &str, interval: u64, n: Option<N>) -> Option<A> {
         let Some(r) = r else {
-            return self.singletons.get(key).copied().filter(|a| {
-                n.is_none() || self[*a].node.is_none() || self[*a].node == n
-            });
+            return self
+                .singletons
+                .get(key)
+                .copied()
+                .filter(|a| n.is_none() || self[*a].node.is_none() || self[*a].node == n);
         };
         self.matching(r, key, interval, n).first().copied()
     }
@@ -471,14 +480,8 @@ impl World<'_> {
     /// Stops a recurring operation.
     pub(crate) fn cancel_action(&mut self, r: R, task: &str, interval: u64, n: N) -> A {
         let name: Name = task.to_owned().into();
-        let a = self.custom_action(
-            Some(r),
-            name.clone(),
-            interval,
-            "cancel".into(),
-            Some(n),
-            false,
-        );
+        let a =
+            self.custom_action(Some(r), name.clone(), interval, "cancel".into(), Some(n), false);
         self[a].task = "cancel".into();
         self[a].cancel_task = Some(name);
         self[a].set_meta("operation", task);

@@ -51,11 +51,10 @@ impl World<'_> {
                     if !done {
                         let name: crate::world::action::Name = match &o.first {
                             Side::Task(_, t) => (*t).into(),
-                            _ => task.into(),
+                            Side::Named(..) | Side::Action(_) | Side::ActionOf(..) => task.into(),
                         };
-                        found = vec![
-                            self.custom_action(Some(r), name.clone(), 0, name, None, true),
-                        ];
+                        found =
+                            vec![self.custom_action(Some(r), name.clone(), 0, name, None, true)];
                     }
                 }
                 found

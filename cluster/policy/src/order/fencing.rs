@@ -39,14 +39,16 @@ impl World<'_> {
             return;
         }
         let dangling = self[n].is_remote_kind
-            && self[n].remote.is_some_and(|r| self[r].launcher.is_none() && self[r].removed_launched);
+            && self[n]
+                .remote
+                .is_some_and(|r| self[r].launcher.is_none() && self[r].removed_launched);
         if dangling {
             if let Some(r) = self[n].remote {
                 self[r].failed = true;
                 self[r].stop_if_failed = true;
             }
         } else if self.is_remote(n) {
-            if !self[n].remote.is_some_and(|r| !self[r].managed) {
+            if self[n].remote.is_none_or(|r| self[r].managed) {
                 self[n].remote_reset = true;
             }
             self[n].unclean = true;
@@ -64,7 +66,9 @@ impl World<'_> {
                 self.unfencing_devices(&self[*r].children, found);
             } else if self[*r].fence_device
                 && (self[*r].needs_unfencing
-                    || self[*r].meta("provides").is_some_and(|v| v.eq_ignore_ascii_case("unfencing")))
+                    || self[*r]
+                        .meta("provides")
+                        .is_some_and(|v| v.eq_ignore_ascii_case("unfencing")))
             {
                 found.insert(0, *r);
             }
@@ -153,8 +157,7 @@ impl World<'_> {
         if !self.set.unfencing || r.is_some_and(|r| !self[r].fence_device) {
             return;
         }
-        let usable =
-            |w: &Self, n: N| w[n].online && !w[n].unclean && !w[n].shutdown;
+        let usable = |w: &Self, n: N| w[n].online && !w[n].unclean && !w[n].shutdown;
         if let Some(n) = n.filter(|n| usable(self, *n)) {
             self.fence_op(n, Some("on"), false, Some(reason), false);
         } else if let Some(r) = r {
@@ -205,9 +208,9 @@ impl World<'_> {
     fn is_known_on(&self, r: R, n: N) -> bool {
         self[r].probed.contains(&n)
             || (self.is_primitive(r)
-                && self[r].parent.is_some_and(|p| {
-                    self.is_anonymous_clone(p) && self[p].probed.contains(&n)
-                }))
+                && self[r]
+                    .parent
+                    .is_some_and(|p| self.is_anonymous_clone(p) && self[p].probed.contains(&n)))
     }
 
     pub(crate) fn order_vs_fencing(&mut self, fencing: A) {
@@ -252,11 +255,8 @@ impl World<'_> {
         let implicit = self[r].needs_fencing || self.is_guest(target);
         let top = self.top_of(r);
         let stops = self.actions_of(r, "stop", Some(target));
-        let parent_stop = if !stops.is_empty() && implicit {
-            self.first_action(top, "stop", None)
-        } else {
-            None
-        };
+        let parent_stop =
+            if !stops.is_empty() && implicit { self.first_action(top, "stop", None) } else { None };
         for a in stops {
             self[a].set(af::PSEUDO | af::RUNNABLE);
             if implicit {

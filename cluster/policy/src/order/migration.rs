@@ -26,10 +26,23 @@ impl World<'_> {
         let stop = self.stop_action(r, from, true);
         let begun = self[r].migration_target.is_some();
         let migrate_to = (!begun).then(|| {
-            self.custom_action(Some(r), "migrate_to".into(), 0, "migrate_to".into(), Some(from), true)
+            self.custom_action(
+                Some(r),
+                "migrate_to".into(),
+                0,
+                "migrate_to".into(),
+                Some(from),
+                true,
+            )
         });
-        let migrate_from =
-            self.custom_action(Some(r), "migrate_from".into(), 0, "migrate_from".into(), Some(to), true);
+        let migrate_from = self.custom_action(
+            Some(r),
+            "migrate_from".into(),
+            0,
+            "migrate_from".into(),
+            Some(to),
+            true,
+        );
         self[start].set(af::MIGRATABLE | af::PSEUDO);
         self[stop].set(af::MIGRATABLE);
         self[migrate_from].set(af::MIGRATABLE);

@@ -91,8 +91,7 @@ impl World<'_> {
                 self.end_leases(n);
             }
             if have_managed && self[n].unclean && self.can_fence(Some(n)) {
-                let fencing =
-                    self.fence_op(n, None, false, Some("node is unclean"), false);
+                let fencing = self.fence_op(n, None, false, Some("node is unclean"), false);
                 self.order_vs_fencing(fencing);
                 if is_dc {
                     dc_down = Some(fencing);
@@ -130,8 +129,7 @@ impl World<'_> {
 
     fn shutdown_action(&mut self, n: N) -> A {
         let key = format!("do_shutdown-{}", self[n].name);
-        let down =
-            self.custom_action(None, key.into(), 0, "do_shutdown".into(), Some(n), false);
+        let down = self.custom_action(None, key.into(), 0, "do_shutdown".into(), Some(n), false);
         for i in (0..self.actions.len()).rev() {
             let a = A(u32::try_from(i).unwrap_or(u32::MAX));
             let action = &self[a];
@@ -139,7 +137,8 @@ impl World<'_> {
                 continue;
             }
             let Some(r) = action.rsc else { continue };
-            if self[r].maintenance || self[n].maintenance || (!self[r].managed && !self[r].blocked) {
+            if self[r].maintenance || self[n].maintenance || (!self[r].managed && !self[r].blocked)
+            {
                 continue;
             }
             self[a].clear(af::OPTIONAL);
@@ -222,7 +221,8 @@ impl World<'_> {
     fn order_notifications(&mut self, clone: R) {
         let c = &self[clone];
         let Some(promote) = c.notify_promote.clone() else { return };
-        let done = |n: &Option<crate::world::resource::Notify>| n.as_ref().and_then(|n| n.post_done);
+        let done =
+            |n: &Option<crate::world::resource::Notify>| n.as_ref().and_then(|n| n.post_done);
         let pre = |n: &Option<crate::world::resource::Notify>| n.as_ref().and_then(|n| n.pre);
         let (stopped, started, demoted) =
             (done(&c.notify_stop), done(&c.notify_start), done(&c.notify_demote));

@@ -155,7 +155,8 @@ impl World<'_> {
         let mut names: Vec<&str> = Vec::new();
         for n in list {
             let mut n = *n;
-            if hosts && self.is_guest(n)
+            if hosts
+                && self.is_guest(n)
                 && let Some(l) = self.launcher_of(n)
                 && let Some(h) = self.current(l)
             {
@@ -168,17 +169,43 @@ impl World<'_> {
 
     fn notify_keys(&mut self, r: R, data: &Notify, lists: &Lists) -> Keys {
         let mut keys: Keys = Vec::new();
-        let both = |keys: &mut Keys, rsc: &'static str, node: &'static str, names: (String, String)| {
-            keys.push((rsc, names.0));
-            keys.push((node, names.1));
-        };
+        let both =
+            |keys: &mut Keys, rsc: &'static str, node: &'static str, names: (String, String)| {
+                keys.push((rsc, names.0));
+                keys.push((node, names.1));
+            };
         both(&mut keys, "notify_stop_resource", "notify_stop_uname", self.names(&lists.stop, true));
-        both(&mut keys, "notify_start_resource", "notify_start_uname", self.names(&lists.start, true));
-        both(&mut keys, "notify_demote_resource", "notify_demote_uname", self.names(&lists.demote, true));
-        both(&mut keys, "notify_promote_resource", "notify_promote_uname", self.names(&lists.promote, true));
-        both(&mut keys, "notify_active_resource", "notify_active_uname", self.names(&lists.active, true));
+        both(
+            &mut keys,
+            "notify_start_resource",
+            "notify_start_uname",
+            self.names(&lists.start, true),
+        );
+        both(
+            &mut keys,
+            "notify_demote_resource",
+            "notify_demote_uname",
+            self.names(&lists.demote, true),
+        );
+        both(
+            &mut keys,
+            "notify_promote_resource",
+            "notify_promote_uname",
+            self.names(&lists.promote, true),
+        );
+        both(
+            &mut keys,
+            "notify_active_resource",
+            "notify_active_uname",
+            self.names(&lists.active, true),
+        );
         let unpromoted = self.names(&lists.unpromoted, true);
-        both(&mut keys, "notify_unpromoted_resource", "notify_unpromoted_uname", unpromoted.clone());
+        both(
+            &mut keys,
+            "notify_unpromoted_resource",
+            "notify_unpromoted_uname",
+            unpromoted.clone(),
+        );
         both(&mut keys, "notify_slave_resource", "notify_slave_uname", unpromoted);
         let promoted = self.names(&lists.promoted, true);
         both(&mut keys, "notify_promoted_resource", "notify_promoted_uname", promoted.clone());

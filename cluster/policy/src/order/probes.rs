@@ -50,9 +50,10 @@ impl World<'_> {
         }
         let known = children.iter().copied().find(|i| self.probed_on(*i, n));
         let assigned = || {
-            children.iter().copied().find(|i| {
-                self.node_of(*i, crate::world::resource::Place::Assigned) == Some(n)
-            })
+            children
+                .iter()
+                .copied()
+                .find(|i| self.node_of(*i, crate::world::resource::Place::Assigned) == Some(n))
         };
         let Some(i) = known.or_else(assigned).or_else(|| children.first().copied()) else {
             return false;

@@ -32,15 +32,8 @@ impl World<'_> {
     }
 
     fn recurring(&self, r: R, i: usize) -> Option<Recurring> {
-        const ONCE: [&str; 7] = [
-            "stop",
-            "start",
-            "demote",
-            "promote",
-            "reload-agent",
-            "migrate_to",
-            "migrate_from",
-        ];
+        const ONCE: [&str; 7] =
+            ["stop", "start", "demote", "promote", "reload-agent", "migrate_to", "migrate_from"];
         let ops = &self[r].config.ops;
         let o = &ops[i];
         if o.interval_ms == 0 || o.id.is_empty() || ONCE.contains(&o.name.as_str()) {
@@ -56,7 +49,10 @@ impl World<'_> {
             None => Role::Unknown,
             Some(t) => match Role::parse(t) {
                 Role::Unknown => return None,
-                role => role,
+                role @ Role::Stopped
+                | role @ Role::Started
+                | role @ Role::Unpromoted
+                | role @ Role::Promoted => role,
             },
         };
         self.op_config(r, &o.name, o.interval_ms, false)?;
@@ -73,8 +69,7 @@ impl World<'_> {
             && self[start].is(af::OPTIONAL)
         {
             let running = self.recurring_exactly(r, &op.name, op.interval, n);
-            optional = !running.is_empty()
-                && !running.iter().any(|a| self[*a].is(af::RESCHEDULE));
+            optional = !running.is_empty() && !running.iter().any(|a| self[*a].is(af::RESCHEDULE));
         }
         let next = self[r].next_role;
         let matches =
@@ -87,8 +82,8 @@ impl World<'_> {
         }
         let name: crate::world::action::Name = op.name.clone().into();
         let mon = self.custom_action(Some(r), name.clone(), op.interval, name, n, optional);
-        let blocked = !self[start].is(af::RUNNABLE)
-            || n.is_none_or(|n| !self[n].online || self[n].unclean);
+        let blocked =
+            !self[start].is(af::RUNNABLE) || n.is_none_or(|n| !self[n].online || self[n].unclean);
         if blocked {
             self[mon].clear(af::RUNNABLE);
         }
@@ -117,7 +112,7 @@ impl World<'_> {
             Role::Unpromoted | Role::Started => match next {
                 Role::Promoted => Some("promote"),
                 Role::Stopped => Some("stop"),
-                _ => None,
+                Role::Unknown | Role::Started | Role::Unpromoted => None,
             },
             Role::Promoted => Some("demote"),
             Role::Unknown | Role::Stopped => None,
@@ -143,8 +138,14 @@ impl World<'_> {
                 continue;
             }
             let optional = !self.recurring_exactly(r, &op.name, op.interval, n).is_empty();
-            let mon =
-                self.custom_action(Some(r), name.clone(), op.interval, name.clone(), Some(n), optional);
+            let mon = self.custom_action(
+                Some(r),
+                name.clone(),
+                op.interval,
+                name.clone(),
+                Some(n),
+                optional,
+            );
             self.expect_result(mon, 7);
             if self[r].managed {
                 for probe in self.actions_of(r, "monitor", Some(n)) {

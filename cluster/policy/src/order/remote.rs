@@ -167,8 +167,17 @@ impl World<'_> {
             }
             _ if self[a].is_recurring() => {
                 const KNOWN: [&str; 11] = [
-                    "stop", "stopped", "start", "running", "monitor", "notify", "notified",
-                    "promoted", "demoted", "do_shutdown", "stonith",
+                    "stop",
+                    "stopped",
+                    "start",
+                    "running",
+                    "monitor",
+                    "notify",
+                    "notified",
+                    "promoted",
+                    "demoted",
+                    "do_shutdown",
+                    "stonith",
                 ];
                 if KNOWN.contains(&task.as_str()) {
                     self.start_then(remote, a, ar::FIRST_IMPLIES_THEN);

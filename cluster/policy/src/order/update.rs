@@ -52,8 +52,19 @@ fn atomic(task: &str) -> &'static str {
 /// A task by its own name, if it is one of those that matter here.
 fn known(task: &str) -> &'static str {
     const ALL: [&str; 13] = [
-        "stop", "stopped", "start", "running", "do_shutdown", "stonith", "monitor", "notify",
-        "notified", "promote", "promoted", "demote", "demoted",
+        "stop",
+        "stopped",
+        "start",
+        "running",
+        "do_shutdown",
+        "stonith",
+        "monitor",
+        "notify",
+        "notified",
+        "promote",
+        "promoted",
+        "demote",
+        "demoted",
     ];
     ALL.iter().copied().find(|k| *k == task).unwrap_or("no_action")
 }
@@ -94,9 +105,7 @@ impl World<'_> {
                         flags &= !af::OPTIONAL;
                         self[a].clear(af::OPTIONAL);
                     }
-                    if task != self[a].task
-                        && flags & af::RUNNABLE != 0
-                        && own & af::RUNNABLE == 0
+                    if task != self[a].task && flags & af::RUNNABLE != 0 && own & af::RUNNABLE == 0
                     {
                         flags &= !af::RUNNABLE;
                         self[a].clear(af::RUNNABLE);
@@ -181,9 +190,12 @@ impl World<'_> {
         let notify = self[r].notify && (self.is_clone(r) || in_bundle);
         let key: Name =
             if notify { format!("confirmed-post_notify_{task}").into() } else { task.into() };
-        let found = self[r].actions.iter().rev().copied().find(|x| {
-            self[*x].key == key && self[*x].key_interval == 0
-        });
+        let found = self[r]
+            .actions
+            .iter()
+            .rev()
+            .copied()
+            .find(|x| self[*x].key == key && self[*x].key_interval == 0);
         found.unwrap_or(a)
     }
 
@@ -295,7 +307,8 @@ impl World<'_> {
         }
         let has = |flag: u32| kind & flag != 0;
         let (r1, r2) = (self[first].rsc, self[then].rsc);
-        let up = |flags: u32, filter: u32, kind: u32| Update { first, then, node, flags, filter, kind };
+        let up =
+            |flags: u32, filter: u32, kind: u32| Update { first, then, node, flags, filter, kind };
         let optional_only = ff & af::OPTIONAL;
         if has(ar::FIRST_IMPLIES_THEN) {
             if let Some(r) = r2 {
@@ -305,7 +318,9 @@ impl World<'_> {
                 changed |= THEN;
             }
         }
-        if has(ar::INTERMEDIATE_STOP) && let Some(r) = r2 {
+        if has(ar::INTERMEDIATE_STOP)
+            && let Some(r) = r2
+        {
             changed |= self.update(r, up(ff, af::OPTIONAL | af::RUNNABLE, ar::INTERMEDIATE_STOP));
         }
         if has(ar::THEN_IMPLIES_FIRST) {
@@ -316,7 +331,9 @@ impl World<'_> {
                 changed |= FIRST;
             }
         }
-        if has(ar::PROMOTED_THEN_IMPLIES_FIRST) && let Some(r) = r2 {
+        if has(ar::PROMOTED_THEN_IMPLIES_FIRST)
+            && let Some(r) = r2
+        {
             let kind = ar::PROMOTED_THEN_IMPLIES_FIRST;
             changed |= self.update(r, up(optional_only, af::OPTIONAL, kind));
         }
@@ -333,7 +350,9 @@ impl World<'_> {
                 }
             }
         }
-        if has(ar::NESTED_REMOTE_PROBE) && let Some(r) = r2 {
+        if has(ar::NESTED_REMOTE_PROBE)
+            && let Some(r) = r2
+        {
             if ff & af::RUNNABLE == 0 && r1.is_some_and(|r| !self[r].active.is_empty()) {
                 self[then].before[i].flags = ar::NONE;
             } else {
@@ -354,7 +373,9 @@ impl World<'_> {
             (ar::ORDERED, af::RUNNABLE),
             (ar::ASYMMETRIC, af::RUNNABLE),
         ] {
-            if has(flag) && let Some(r) = r2 {
+            if has(flag)
+                && let Some(r) = r2
+            {
                 changed |= self.update(r, up(ff, filter, flag));
             }
         }
@@ -647,9 +668,7 @@ impl World<'_> {
         }
         for c in self.with_this(r) {
             let coloc = &self.colocations[c];
-            if coloc.score < values::INFINITY
-                || (!start && coloc.primary_role != Role::Promoted)
-            {
+            if coloc.score < values::INFINITY || (!start && coloc.primary_role != Role::Promoted) {
                 continue;
             }
             let dependent = coloc.dependent;

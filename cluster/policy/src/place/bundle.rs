@@ -9,10 +9,8 @@ impl World<'_> {
         self.show_scores(r, "pcmk__bundle_assign");
         let mut containers = self.containers(r);
         merge_sort(&mut containers, &mut |a, b| self.compare_instances(a, b));
-        let (total, per_node) = (
-            self[r].bundle.as_ref().map_or(0, |b| b.count),
-            self.max_per_node(r),
-        );
+        let (total, per_node) =
+            (self[r].bundle.as_ref().map_or(0, |b| b.count), self.max_per_node(r));
         self.assign_instances(r, &containers, total, per_node);
         let Some(b) = self[r].bundle.clone() else { return };
         for p in &b.replicas {

@@ -269,7 +269,8 @@ impl World<'_> {
         if !direct {
             for (n, cell) in table.iter() {
                 if self.can_run(n) {
-                    let b = best.entry(self.value(n, attribute, source)).or_insert(-values::INFINITY);
+                    let b =
+                        best.entry(self.value(n, attribute, source)).or_insert(-values::INFINITY);
                     *b = (*b).max(cell.score);
                 }
             }

@@ -82,10 +82,7 @@ impl World<'_> {
         if can1 != can2 {
             return first(can1);
         }
-        let counts = (
-            self.top_cell(a, n1).map(|c| c.count),
-            self.top_cell(b, n2).map(|c| c.count),
-        );
+        let counts = (self.top_cell(a, n1).map(|c| c.count), self.top_cell(b, n2).map(|c| c.count));
         match counts {
             (None, None) => return 0,
             (None, Some(_)) => return 1,

@@ -7,8 +7,7 @@ use crate::world::{N, R, Strategy, Table, World, merge_sort, values};
 impl World<'_> {
     /// Compares two nodes for a resource with these scores; the better is less.
     fn compare_nodes(&self, a: (N, i32), b: (N, i32), active: Option<N>) -> Ordering {
-        let effective =
-            |(n, s): (N, i32)| if self.can_run(n) { s } else { -values::INFINITY };
+        let effective = |(n, s): (N, i32)| if self.can_run(n) { s } else { -values::INFINITY };
         let order = effective(b).cmp(&effective(a));
         if order != Ordering::Equal {
             return order;

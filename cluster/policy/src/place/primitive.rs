@@ -102,7 +102,9 @@ impl World<'_> {
         {
             chosen = Some((p, cell.score));
         }
-        if chosen.is_none() && let Some((n, score)) = best {
+        if chosen.is_none()
+            && let Some((n, score)) = best
+        {
             chosen = Some((n, score));
             let unique = self[r].parent.is_some_and(|p| self.is_unique_clone(p));
             if !unique

@@ -7,15 +7,17 @@ use crate::world::{N, QuorumPolicy, R, Role, World, merge_sort, values};
 impl World<'_> {
     /// The instance of an anonymous clone that is active on a node.
     fn active_instance_on(&self, clone: R, id: &str, n: N) -> Option<R> {
-        self[clone].children.iter().find_map(|c| {
-            self.find_instance(*c, id).filter(|i| self[*i].active.contains(&n))
-        })
+        self[clone]
+            .children
+            .iter()
+            .find_map(|c| self.find_instance(*c, id).filter(|i| self[*i].active.contains(&n)))
     }
 
     fn anonymous_known_on(&self, clone: R, id: &str, n: N) -> bool {
-        self[clone].children.iter().any(|c| {
-            self.find_instance(*c, id).is_some_and(|i| self[i].probed.contains(&n))
-        })
+        self[clone]
+            .children
+            .iter()
+            .any(|c| self.find_instance(*c, id).is_some_and(|i| self[i].probed.contains(&n)))
     }
 
     fn promotion_score_applies(&self, r: R, n: N) -> bool {
@@ -45,9 +47,10 @@ impl World<'_> {
         if !self[r].children.is_empty() {
             let scores: Vec<Option<i32>> =
                 self[r].children.iter().map(|c| self.promotion_score(*c, n)).collect();
-            return scores.iter().any(Option::is_some).then(|| {
-                scores.into_iter().flatten().fold(0_i32, i32::saturating_add)
-            });
+            return scores
+                .iter()
+                .any(Option::is_some)
+                .then(|| scores.into_iter().flatten().fold(0_i32, i32::saturating_add));
         }
         if !self.promotion_score_applies(r, n) {
             return None;

@@ -88,7 +88,7 @@ impl World<'_> {
         }
     }
 
-    fn add_utilization(&self, r: R, orig: R, all: &[R], sum: &mut Amounts) {
+    fn add_utilization(&self, r: R, all: &[R], sum: &mut Amounts) {
         if !self[r].unassigned {
             return;
         }
@@ -100,7 +100,7 @@ impl World<'_> {
                 let count = if together { self[r].children.len() } else { 1 };
                 for m in self[r].children.iter().take(count) {
                     if self[*m].unassigned && !all.contains(m) {
-                        self.add_utilization(*m, orig, all, sum);
+                        self.add_utilization(*m, all, sum);
                     }
                 }
             }
@@ -110,17 +110,17 @@ impl World<'_> {
                     if all.contains(c) {
                         existing = true;
                     } else if self[*c].children.iter().any(|m| all.contains(m)) {
-                        self.add_utilization(*c, orig, all, sum);
+                        self.add_utilization(*c, all, sum);
                         existing = true;
                     }
                 }
                 if !existing && let Some(c) = self[r].children.first() {
-                    self.add_utilization(*c, orig, all, sum);
+                    self.add_utilization(*c, all, sum);
                 }
             }
             Variant::Bundle => {
                 if let Some(c) = self.containers(r).first() {
-                    self.add_utilization(*c, orig, all, sum);
+                    self.add_utilization(*c, all, sum);
                 }
             }
         }
@@ -139,7 +139,7 @@ impl World<'_> {
         }
         let mut needs = Amounts::new();
         for x in &all {
-            self.add_utilization(*x, r, &all, &mut needs);
+            self.add_utilization(*x, &all, &mut needs);
         }
         let open: Vec<N> = self[r]
             .allowed

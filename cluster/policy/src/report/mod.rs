@@ -3,7 +3,8 @@
 mod summary;
 
 use crate::graph::Graphed;
-use crate::world::{Role, Variant, World};
+use crate::world::action::af;
+use crate::world::{N, R, Role, Variant, World};
 use crate::{Decision, Options, Placement};
 
 /// Everything that was asked for.
@@ -22,17 +23,40 @@ pub(crate) fn decision(graphed: Graphed<'_>, options: &Options) -> Decision {
 
 fn placements(w: &World<'_>) -> Vec<Placement> {
     let mut list = Vec::new();
-    for rsc in &w.rscs {
-        if rsc.variant != Variant::Primitive {
+    for i in 0..w.rscs.len() {
+        let r = R(u32::try_from(i).unwrap_or(u32::MAX));
+        let rsc = &w[r];
+        let Some(n) =
+            rsc.assigned.filter(|n| rsc.variant == Variant::Primitive && w.ends_on(r, *n))
+        else {
             continue;
-        }
-        if let Some(n) = rsc.assigned {
-            list.push(Placement {
-                resource: rsc.id.clone(),
-                node: w[n].name.clone(),
-                promoted: rsc.next_role == Role::Promoted,
-            });
-        }
+        };
+        list.push(Placement {
+            resource: rsc.id.clone(),
+            node: w[n].name.clone(),
+            promoted: rsc.next_role == Role::Promoted
+                && !w.will(r, "promote", n).is_some_and(|runnable| !runnable),
+        });
     }
     list
+}
+
+impl World<'_> {
+    /// Whether an action is needed, and if so, whether it can be done.
+    fn will(&self, r: R, task: &str, n: N) -> Option<bool> {
+        let all = self.actions_exactly(r, task, n);
+        let needed = all.into_iter().find(|a| !self[*a].is(af::OPTIONAL))?;
+        Some(self[needed].is(af::RUNNABLE))
+    }
+
+    /// Whether the resource is on its node once all is done.
+    fn ends_on(&self, r: R, n: N) -> bool {
+        if !self[r].managed {
+            return self[r].active.contains(&n);
+        }
+        if self[r].next_role == Role::Stopped {
+            return false;
+        }
+        self.will(r, "start", n).unwrap_or_else(|| self[r].active.contains(&n))
+    }
 }

@@ -153,10 +153,14 @@ fn date(t: &DateTest, now: i64, next: &mut Option<i64>) -> Option<bool> {
             if start.is_none() && end.is_none() {
                 return None;
             }
-            if end.is_none() && let Some(d) = &t.duration {
+            if end.is_none()
+                && let Some(d) = &t.duration
+            {
                 end = Some(time::add_duration(start?, d)?);
             }
-            if let Some(s) = start && now < s {
+            if let Some(s) = start
+                && now < s
+            {
                 earlier(s);
                 return Some(false);
             }
@@ -188,7 +192,9 @@ fn date(t: &DateTest, now: i64, next: &mut Option<i64>) -> Option<bool> {
             let spec = t.spec.as_ref()?;
             let fields = time::fields(now);
             for (name, value) in fields {
-                if let Some(range) = spec.get(name) && !in_range(range, value)? {
+                if let Some(range) = spec.get(name)
+                    && !in_range(range, value)?
+                {
                     return Some(false);
                 }
             }

@@ -59,9 +59,7 @@ pub(crate) fn unpack(
         add(set, input, values, &mut next);
         return next;
     }
-    let score = |s: &NvSet| {
-        s.score.as_deref().and_then(|t| parse_score(t, (0, 0, 0))).unwrap_or(0)
-    };
+    let score = |s: &NvSet| s.score.as_deref().and_then(|t| parse_score(t, (0, 0, 0))).unwrap_or(0);
     // Of blocks with one score the last written counts first.
     let mut order: Vec<&NvSet> = sets.iter().rev().collect();
     order.sort_by_key(|s| (first_id != Some(s.id.as_str()), -i64::from(score(s))));

@@ -94,14 +94,14 @@ pub(crate) fn parse(text: &str, now: i64) -> Option<i64> {
         return Some(now.div_euclid(DAY) * DAY + time_of_day(time)?);
     }
     let lower = text.to_ascii_lowercase();
-    if lower.strip_prefix("epoch").is_some_and(|r| {
-        r.is_empty() || r.starts_with('/') || r.starts_with(char::is_whitespace)
-    }) {
+    if lower
+        .strip_prefix("epoch")
+        .is_some_and(|r| r.is_empty() || r.starts_with('/') || r.starts_with(char::is_whitespace))
+    {
         return Some(0);
     }
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '-' && c != 'W')
-        .unwrap_or(text.len());
+    let end =
+        text.find(|c: char| !c.is_ascii_digit() && c != '-' && c != 'W').unwrap_or(text.len());
     let days = date(&text[..end])?;
     let rest = &text[end..];
     let time = match rest.strip_prefix([' ', 'T']) {
@@ -156,9 +156,7 @@ fn calendar(year: i64, month: i64, day: i64) -> Option<i64> {
 
 /// Seconds since midnight UTC of a time with an optional offset.
 fn time_of_day(text: &str) -> Option<i64> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != ':')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != ':').unwrap_or(text.len());
     let seconds = hms(&text[..end])?;
     let offset = text[end..].trim_start();
     let offset = match offset.bytes().next() {

@@ -67,13 +67,7 @@ impl World<'_> {
             agent,
         };
         let needs_log_mount = mounts(b, &mut plan);
-        let mut data = Bundle {
-            count,
-            per_host,
-            agent,
-            image: option("image").unwrap_or_default().to_owned(),
-            ..Bundle::default()
-        };
+        let mut data = Bundle { count, per_host, ..Bundle::default() };
         let mut children: Vec<Option<R>> = vec![None; usize::try_from(count).unwrap_or(0)];
         if let Some(p) = &b.primitive {
             let Some(clone) = self.bundled_clone(r, p, &data, promoted_max) else { return false };

@@ -18,7 +18,10 @@ impl World<'_> {
             self[r].failure_timeout_ms = 0;
         }
         let timeout = self[r].failure_timeout_ms;
-        if effective && count > 0 && last > 0 && timeout > 0
+        if effective
+            && count > 0
+            && last > 0
+            && timeout > 0
             && self.now > last + values::seconds(timeout)
         {
             count = 0;

@@ -39,16 +39,8 @@ mod exec {
 }
 
 /// Operations that say something about what a resource is doing.
-const STATEFUL: [&str; 8] = [
-    "monitor",
-    "start",
-    "stop",
-    "promote",
-    "demote",
-    "migrate_to",
-    "migrate_from",
-    "asyncmon",
-];
+const STATEFUL: [&str; 8] =
+    ["monitor", "start", "stop", "promote", "demote", "migrate_to", "migrate_from", "asyncmon"];
 
 /// One operation being read.
 pub(super) struct Entry {
@@ -328,8 +320,7 @@ impl World<'_> {
     fn handle_failure(&mut self, e: &Entry, reading: &mut Reading) {
         let (strategy, role) = self.failure_handling(e);
         let r = e.r;
-        if strategy == OnFail::Ignore
-            || (strategy == OnFail::RestartContainer && e.task == "stop")
+        if strategy == OnFail::Ignore || (strategy == OnFail::RestartContainer && e.task == "stop")
         {
             self.update_state(e, e.expected, reading);
             self[r].ignore_failure = true;
@@ -367,7 +358,9 @@ impl World<'_> {
         let mut expired = false;
         let mut unexpired = 0;
         let expiration = values::seconds(self[e.r].failure_timeout_ms);
-        if expiration > 0 && let Some(last_run) = record.last_rc_change {
+        if expiration > 0
+            && let Some(last_run) = record.last_rc_change
+        {
             expired = self.now >= last_run + expiration && !self.waits_for_fencing(e);
             let (count, last) = self.fail_count(e.n, e.r, true, false, Some(e.op));
             unexpired = count;
@@ -465,14 +458,13 @@ impl World<'_> {
         match e.exit {
             rc::OK if probe && e.expected == rc::NOT_RUNNING => e.exec = exec::DONE,
             rc::OK => {}
-            rc::NOT_RUNNING => {
-                if probe || e.expected == e.exit || !self[e.r].managed {
-                    e.exec = exec::DONE;
-                    self[e.r].role = Role::Stopped;
-                    *on_fail = OnFail::Ignore;
-                    self.set_next_role(e.r, Role::Unknown);
-                }
+            rc::NOT_RUNNING if probe || e.expected == e.exit || !self[e.r].managed => {
+                e.exec = exec::DONE;
+                self[e.r].role = Role::Stopped;
+                *on_fail = OnFail::Ignore;
+                self.set_next_role(e.r, Role::Unknown);
             }
+            rc::NOT_RUNNING => {}
             rc::RUNNING_PROMOTED => {
                 if probe && e.exit != e.expected {
                     e.exec = exec::DONE;
@@ -489,10 +481,7 @@ impl World<'_> {
             }
             rc::NOT_CONFIGURED => e.exec = exec::ERROR_FATAL,
             rc::UNIMPLEMENTED if e.interval > 0 => e.exec = exec::NOT_SUPPORTED,
-            rc::UNIMPLEMENTED
-            | rc::NOT_INSTALLED
-            | rc::INVALID_PARAM
-            | rc::INSUFFICIENT_PRIV => {
+            rc::UNIMPLEMENTED | rc::NOT_INSTALLED | rc::INVALID_PARAM | rc::INSUFFICIENT_PRIV => {
                 if !expired && e.task == "stop" && !self.can_fence(Some(e.n)) {
                     self[e.r].managed = false;
                     self[e.r].blocked = true;
@@ -545,7 +534,7 @@ impl World<'_> {
         if self.failed.iter().any(|f| f.node == e.n && self.history_key(f.op) == key) {
             return;
         }
-        self.failed.push(FailedOp { op: e.op, rsc: e.r, node: e.n });
+        self.failed.push(FailedOp { op: e.op, node: e.n });
     }
 
     fn set_active(&mut self, r: R) {
@@ -651,7 +640,8 @@ impl World<'_> {
     fn failure_handling(&mut self, e: &Entry) -> (OnFail, Role) {
         let entry = self.op_config(e.r, &e.task, e.interval, true);
         let meta = self.op_meta(e.r, Some(e.n), &e.task, e.interval, entry);
-        let on_fail = self.on_fail(e.r, &e.task, e.interval, meta.get("on-fail").map(String::as_str));
+        let on_fail =
+            self.on_fail(e.r, &e.task, e.interval, meta.get("on-fail").map(String::as_str));
         (on_fail, self.role_after_failure(e.r, &e.task, on_fail))
     }
 
@@ -724,11 +714,7 @@ impl World<'_> {
             match task.as_str() {
                 "stop" if record.exec_status == 0 => stop = i,
                 "start" | "migrate_from" => start = i,
-                "monitor" if monitor <= stop => {
-                    if record.rc == 0 || record.rc == 8 {
-                        monitor = i;
-                    }
-                }
+                "monitor" if monitor <= stop && (record.rc == 0 || record.rc == 8) => monitor = i,
                 "promote" | "demote" => clone = i,
                 _ => {}
             }
@@ -788,7 +774,13 @@ impl World<'_> {
             match effective {
                 OnFail::Ignore => {}
                 OnFail::Demote | OnFail::Block => self[r].failed = true,
-                _ => {
+                OnFail::Restart
+                | OnFail::ResetRemote
+                | OnFail::RestartContainer
+                | OnFail::Ban
+                | OnFail::Stop
+                | OnFail::Standby
+                | OnFail::Fence => {
                     self[r].failed = true;
                     self[r].stop_if_failed = true;
                 }

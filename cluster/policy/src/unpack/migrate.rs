@@ -141,7 +141,8 @@ impl World<'_> {
         let Some((source, target)) = self.ends(e, false) else { return };
         let r = e.r;
         self[r].role = Role::Started;
-        let to = self.migration_op(r, "migrate_to", &source, &target).filter(|t| self.succeeded(*t));
+        let to =
+            self.migration_op(r, "migrate_to", &source, &target).filter(|t| self.succeeded(*t));
         if !self.unknown_on(r, &source)
             && !self.newer_state(r, &source, to, Some(e.op))
             && let Some(s) = self.online_node(&source)

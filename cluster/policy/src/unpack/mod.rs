@@ -34,8 +34,7 @@ pub(crate) fn unpack<'a>(
 ) -> Unpacked<'a> {
     let mut map = BTreeMap::new();
     let input = Rules { now, ..Rules::default() };
-    let next =
-        nvpair::unpack(&cib.options, Some("cib-bootstrap-options"), &input, &mut map);
+    let next = nvpair::unpack(&cib.options, Some("cib-bootstrap-options"), &input, &mut map);
     let set = settings(cib, status, &map);
     let mut world = World {
         status,
@@ -91,9 +90,8 @@ pub(crate) fn unpack<'a>(
 }
 
 fn settings(cib: &Cib, status: &Status, options: &BTreeMap<String, String>) -> Settings {
-    let text = |name: &str, old: &str| {
-        options.get(name).or_else(|| options.get(old)).map(String::as_str)
-    };
+    let text =
+        |name: &str, old: &str| options.get(name).or_else(|| options.get(old)).map(String::as_str);
     let flag = |name: &str, old: &str, default: bool| {
         text(name, old).and_then(values::boolean).unwrap_or(default)
     };
@@ -152,7 +150,11 @@ fn settings(cib: &Cib, status: &Status, options: &BTreeMap<String, String>) -> S
             .map_or("reboot", |a| if a == "poweroff" { "off" } else { a })
             .to_owned(),
         priority_fencing_ms: ms("priority-fencing-delay"),
-        shutdown_lock_ms: if flag("shutdown-lock", "", false) { ms("shutdown-lock-limit") } else { 0 },
+        shutdown_lock_ms: if flag("shutdown-lock", "", false) {
+            ms("shutdown-lock-limit")
+        } else {
+            0
+        },
         node_pending_ms: ms("node-pending-timeout"),
         strategy,
         red,
@@ -165,7 +167,8 @@ fn settings(cib: &Cib, status: &Status, options: &BTreeMap<String, String>) -> S
 fn wants_unfencing(cib: &Cib) -> bool {
     let asks = |sets: &[NvSet]| {
         sets.iter().flat_map(|s| &s.pairs).any(|p| {
-            (p.name == "provides" || p.name == "requires") && p.value.as_deref() == Some("unfencing")
+            (p.name == "provides" || p.name == "requires")
+                && p.value.as_deref() == Some("unfencing")
         })
     };
     asks(&cib.rsc_defaults)
@@ -176,7 +179,9 @@ fn wants_unfencing(cib: &Cib) -> bool {
                     haven_cib::CloneChild::Group(g) => asks(&g.meta),
                     haven_cib::CloneChild::Primitive(_) => false,
                 },
-                _ => false,
+                haven_cib::Resource::Primitive(_)
+                | haven_cib::Resource::Group(_)
+                | haven_cib::Resource::Bundle(_) => false,
             };
             asks(r.meta()) || inner_group || r.primitives().iter().any(|p| asks(&p.meta))
         })
@@ -189,7 +194,11 @@ impl World<'_> {
     }
 
     /// Values of blocks that depend on nothing but the time.
-    pub(crate) fn unpack_sets(&mut self, sets: &[NvSet], input: &Rules<'_>) -> BTreeMap<String, String> {
+    pub(crate) fn unpack_sets(
+        &mut self,
+        sets: &[NvSet],
+        input: &Rules<'_>,
+    ) -> BTreeMap<String, String> {
         let mut map = BTreeMap::new();
         if let Some(t) = nvpair::unpack(sets, None, input, &mut map) {
             self.recheck(t);

@@ -211,7 +211,11 @@ pub(crate) fn remote_primitive(name: &str, c: &Connection<'_>) -> Primitive {
         provider: Some("pacemaker".into()),
         kind: Some("remote".into()),
         meta: vec![set("meta_attributes", meta)],
-        params: if params.is_empty() { Vec::new() } else { vec![set("instance_attributes", params)] },
+        params: if params.is_empty() {
+            Vec::new()
+        } else {
+            vec![set("instance_attributes", params)]
+        },
         operations,
         ..Primitive::default()
     }

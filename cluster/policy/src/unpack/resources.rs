@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use haven_cib::{Cib, CloneChild as CibChild, Group, NvSet, Operation, Primitive, Resource as CibResource};
+use haven_cib::{
+    Cib, CloneChild as CibChild, Group, NvSet, Operation, Primitive, Resource as CibResource,
+};
 
 use crate::facts::AgentId;
 use crate::rules::nvpair::{self, Rules};
@@ -117,7 +119,11 @@ impl World<'_> {
         })
     }
 
-    fn group_config(&mut self, g: &Group, templates: &[Primitive]) -> (Rc<Config>, Vec<Rc<Config>>) {
+    fn group_config(
+        &mut self,
+        g: &Group,
+        templates: &[Primitive],
+    ) -> (Rc<Config>, Vec<Rc<Config>>) {
         let config = self.composed_config(&g.id, &g.meta, &g.params);
         let members =
             g.members.iter().filter_map(|m| self.primitive_config(m, templates)).collect();
@@ -332,7 +338,9 @@ impl World<'_> {
             other => {
                 if let Some(v) = other {
                     let id = self[r].id.clone();
-                    self.warn(format!("resource {id}: `requires={v}` is not known; using the default"));
+                    self.warn(format!(
+                        "resource {id}: `requires={v}` is not known; using the default"
+                    ));
                 }
                 let default = if self.has_lease_agent(r) {
                     "lease"
@@ -548,8 +556,6 @@ pub(crate) fn config_of(p: &Primitive) -> Config {
         class: p.class.clone(),
         provider: p.provider.clone(),
         kind: p.kind.clone(),
-        description: p.description.clone(),
-        template: p.template.clone(),
         meta: p.meta.clone(),
         params: p.params.clone(),
         ops,

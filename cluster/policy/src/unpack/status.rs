@@ -24,7 +24,9 @@ impl World<'_> {
             if !self[n].is_remote_kind {
                 continue;
             }
-            if self[n].shutdown && let Some(r) = self[n].remote {
+            if self[n].shutdown
+                && let Some(r) = self[n].remote
+            {
                 self.set_next_role(r, Role::Stopped);
             }
             if !self[n].unpacked {
@@ -142,11 +144,7 @@ impl World<'_> {
             self.fence_node(n, "fencing was requested", false);
         } else if state.expected.as_deref().is_none_or(|e| e == "down") {
             if self.pending_too_long(member, online) {
-                self.fence_node(
-                    n,
-                    "peer pending timed out on joining the process group",
-                    false,
-                );
+                self.fence_node(n, "peer pending timed out on joining the process group", false);
             } else if member > 0 || online {
                 self[n].standby = true;
                 self[n].pending = true;
@@ -253,9 +251,8 @@ impl World<'_> {
         let unmanaged = self[n].remote.is_some_and(|r| !self[r].managed);
         self[n].maintenance |= self.attr_is_true(n, "maintenance") || unmanaged;
         let discovery = self[n].attrs.get("resource-discovery-enabled").cloned();
-        if discovery.is_some_and(|d| !values::is_true(Some(&d)))
-            && !(self.is_remote(n) && !self.set.fencing)
-        {
+        let may_skip = self.set.fencing || !self.is_remote(n);
+        if may_skip && discovery.is_some_and(|d| !values::is_true(Some(&d))) {
             self[n].probes_allowed = false;
         }
     }
@@ -308,7 +305,8 @@ impl World<'_> {
                 () => 0,
             };
         }
-        let (Some(ma), Some(mb)) = (magic(x.transition_magic.as_deref()), magic(y.transition_magic.as_deref()))
+        let (Some(ma), Some(mb)) =
+            (magic(x.transition_magic.as_deref()), magic(y.transition_magic.as_deref()))
         else {
             return 0;
         };

@@ -105,23 +105,6 @@ pub(crate) enum OnFail {
     Fence,
 }
 
-impl OnFail {
-    pub(crate) fn text(self) -> &'static str {
-        match self {
-            Self::Ignore => "ignore",
-            Self::Demote => "demote",
-            Self::Restart => "recover",
-            Self::ResetRemote => "reset-remote",
-            Self::RestartContainer => "restart-container",
-            Self::Ban => "migrate",
-            Self::Block => "block",
-            Self::Stop => "stop",
-            Self::Standby => "standby",
-            Self::Fence => "fence",
-        }
-    }
-}
-
 /// What the configuration says of an operation.
 #[derive(Debug, Clone)]
 pub(crate) struct OpMeta {

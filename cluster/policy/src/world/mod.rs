@@ -165,7 +165,6 @@ pub(crate) struct TicketRule {
 #[derive(Debug, Clone)]
 pub(crate) struct FailedOp {
     pub(crate) op: OpRef,
-    pub(crate) rsc: R,
     pub(crate) node: N,
 }
 

@@ -61,9 +61,10 @@ impl World<'_> {
 
     /// The guests whose launchers run on this node.
     pub(crate) fn guests_on(&self, n: N) -> Vec<N> {
-        let connections = self[n].running.iter().filter(|r| {
-            self[**r].is_remote_connection && self[**r].launcher.is_some()
-        });
+        let connections = self[n]
+            .running
+            .iter()
+            .filter(|r| self[**r].is_remote_connection && self[**r].launcher.is_some());
         connections.filter_map(|r| self.find_node(&self[*r].id)).collect()
     }
 

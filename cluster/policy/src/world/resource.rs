@@ -94,8 +94,6 @@ pub(crate) struct Config {
     pub(crate) class: Option<String>,
     pub(crate) provider: Option<String>,
     pub(crate) kind: Option<String>,
-    pub(crate) description: Option<String>,
-    pub(crate) template: Option<String>,
     pub(crate) meta: Vec<NvSet>,
     pub(crate) params: Vec<NvSet>,
     pub(crate) ops: Vec<OpConfig>,
@@ -121,9 +119,6 @@ pub(crate) struct Bundle {
     pub(crate) count: i32,
     pub(crate) per_host: i32,
     pub(crate) child: Option<R>,
-    /// `docker` or `podman`.
-    pub(crate) agent: &'static str,
-    pub(crate) image: String,
 }
 
 /// The notifications around one kind of action of a clone.
@@ -243,22 +238,9 @@ pub(crate) enum CloneChild {
     Group(Rc<Config>, Vec<Rc<Config>>),
 }
 
-impl CloneChild {
-    pub(crate) fn config(&self) -> &Rc<Config> {
-        match self {
-            Self::Primitive(c) | Self::Group(c, _) => c,
-        }
-    }
-}
-
 impl Resource {
     pub(crate) fn meta(&self, name: &str) -> Option<&str> {
         self.meta.get(name).map(String::as_str)
-    }
-
-    /// The id in reports: of anonymous instances the bare one.
-    pub(crate) fn printable_id(&self) -> &str {
-        if self.unique { &self.id } else { &self.config.id }
     }
 }
 
@@ -359,9 +341,10 @@ impl World<'_> {
     /// Whether it is active: all of it, or any of it.
     pub(crate) fn is_active(&self, r: R, all: bool) -> bool {
         match self[r].variant {
-            Variant::Primitive => self[r].active.iter().any(|n| {
-                self[*n].unclean || self[*n].online || !self[r].managed
-            }),
+            Variant::Primitive => self[r]
+                .active
+                .iter()
+                .any(|n| self[*n].unclean || self[*n].online || !self[r].managed),
             Variant::Group => {
                 let mut states = self[r].children.iter().map(|c| self.is_active(*c, all));
                 if all { states.all(|a| a) } else { states.any(|a| a) }

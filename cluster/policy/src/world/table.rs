@@ -51,10 +51,6 @@ impl Table {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        !self.cells.iter().any(|c| c.present)
-    }
-
     /// The present cells, in the order nodes were made.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (N, &Cell)> {
         self.cells.iter().enumerate().filter(|(_, c)| c.present).map(|(i, c)| (index(i), c))

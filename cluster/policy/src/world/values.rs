@@ -121,7 +121,8 @@ pub(crate) fn compare_names(a: &str, b: &str) -> Ordering {
             let len = |s: &[u8]| s.iter().position(|c| !c.is_ascii_digit()).unwrap_or(s.len());
             let (la, lb) = (len(a), len(b));
             let number = |s: &[u8]| {
-                s.iter().fold(0_i64, |n, d| n.saturating_mul(10).saturating_add(i64::from(d - b'0')))
+                s.iter()
+                    .fold(0_i64, |n, d| n.saturating_mul(10).saturating_add(i64::from(d - b'0')))
             };
             let order = number(&a[..la]).cmp(&number(&b[..lb])).then(la.cmp(&lb));
             if order != Ordering::Equal {
