@@ -78,6 +78,27 @@ pub struct Placement {
 /// [`Decision::warnings`].
 #[must_use]
 pub fn schedule(cib: &Cib, status: &Status, now: WallTime, options: &Options) -> Decision {
+    let primitives: usize = cib.resources.iter().map(|r| r.primitives().len()).sum();
+    if primitives + cib.constraints.len() < SMALL {
+        return decide(cib, status, now, options);
+    }
+    // Long chains of constraints need a deep stack; only what is used of it takes memory.
+    std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .stack_size(DEEP_STACK)
+            .spawn_scoped(scope, || decide(cib, status, now, options))
+            .ok()
+            .and_then(|thread| thread.join().ok())
+    })
+    .unwrap_or_else(|| decide(cib, status, now, options))
+}
+
+/// Resources and constraints of a configuration for which any stack is deep enough.
+const SMALL: usize = 100;
+/// Bytes of stack for all others.
+const DEEP_STACK: usize = 256 << 20;
+
+fn decide(cib: &Cib, status: &Status, now: WallTime, options: &Options) -> Decision {
     let unpacked = unpack::unpack(cib, status, now.seconds, options);
     let constrained = constrain::constrain(unpacked, cib);
     let placed = place::place(constrained, &place::Greedy);

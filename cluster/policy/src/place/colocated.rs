@@ -314,10 +314,15 @@ impl World<'_> {
         factor: f32,
         flags: u32,
     ) {
-        if self[source].updating {
+        if self.spreading == 0 {
+            self.spread = 0;
+        }
+        self.spread += 1;
+        if self[source].updating || self.spread > self.spread_limit() {
             return;
         }
         self[source].updating = true;
+        self.spreading += 1;
         if self.is_group(source) {
             let children = &self[source].children;
             let member = if nodes.is_none() { children.last() } else { children.first() };
@@ -328,6 +333,13 @@ impl World<'_> {
             self.add_colocated_scores_of(source, target, nodes, c, factor, flags);
         }
         self[source].updating = false;
+        self.spreading -= 1;
+    }
+
+    /// How many resources scores may come from at a time. Paths through a net of colocations are
+    /// more than can be counted; what this leaves out are only its farthest ends.
+    fn spread_limit(&self) -> usize {
+        (3 * self.rscs.len()).max(10_000)
     }
 
     fn add_colocated_scores_of(

@@ -35,7 +35,7 @@ fn placements(w: &World<'_>) -> Vec<Placement> {
             resource: rsc.id.clone(),
             node: w[n].name.clone(),
             promoted: rsc.next_role == Role::Promoted
-                && !w.will(r, "promote", n).is_some_and(|runnable| !runnable),
+                && w.will(r, "promote", n).is_none_or(|runnable| runnable),
         });
     }
     list

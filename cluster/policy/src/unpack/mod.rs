@@ -73,6 +73,8 @@ pub(crate) fn unpack<'a>(
         scores: options.scores.then(Vec::new),
         utilization: options.utilization.then(Vec::new),
         warnings: Vec::new(),
+        spreading: 0,
+        spread: 0,
         depth: 0,
         deferred: Vec::new(),
     };

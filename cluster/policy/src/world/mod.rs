@@ -223,6 +223,10 @@ pub(crate) struct World<'a> {
     pub(crate) scores: Option<Vec<String>>,
     pub(crate) utilization: Option<Vec<String>>,
     pub(crate) warnings: Vec<String>,
+    /// How deep the spreading of scores along colocations is nested, and how often it has looked at
+    /// a resource since it began.
+    pub(crate) spreading: u32,
+    pub(crate) spread: usize,
     /// How deep the propagation of flags is nested, and what waits until it is not.
     pub(crate) depth: u32,
     pub(crate) deferred: Vec<A>,
