@@ -66,7 +66,8 @@ pub struct Action {
     pub node: Option<ActionNode>,
     /// The resource operated on.
     pub resource: Option<ActionResource>,
-    /// Instance parameters for the agent.
+    /// Instance parameters for the agent. Of `maintenance_nodes`, the ids of remote nodes with `1`
+    /// for those now in maintenance and `0` for those no longer in it.
     pub params: BTreeMap<String, String>,
     /// Meta attributes without `CRM_meta_` and with dashes turned to underscores: `timeout` and
     /// `interval` in milliseconds, `op_target_rc`, `on_fail`, `name`, …
@@ -144,18 +145,13 @@ impl Action {
     /// The interval of a recurring operation; zero for all others.
     #[must_use]
     pub fn interval(&self) -> Duration {
-        let ms = self
-            .meta("interval")
-            .and_then(|v| v.parse().ok())
-            .unwrap_or(0);
+        let ms = self.meta("interval").and_then(|v| v.parse().ok()).unwrap_or(0);
         Duration::from_millis(ms)
     }
 
     /// The result code that counts as success; 0 unless said otherwise.
     #[must_use]
     pub fn target_rc(&self) -> i32 {
-        self.meta("op_target_rc")
-            .and_then(|v| v.parse().ok())
-            .unwrap_or(0)
+        self.meta("op_target_rc").and_then(|v| v.parse().ok()).unwrap_or(0)
     }
 }
