@@ -155,6 +155,7 @@ impl Cluster {
             });
         }
         self.wait_say();
+        self.system.forget_failures(&self.bed)?;
         self.wait_served()
     }
 

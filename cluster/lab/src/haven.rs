@@ -215,6 +215,11 @@ impl System for Haven {
         Self::run(bed, node, &["node", "restart"]).map(drop)
     }
 
+    fn forget_failures(&self, bed: &Bed) -> Result<(), LabError> {
+        let Some(node) = self.speaker(bed) else { return Ok(()) };
+        Self::run_patiently(bed, &node, &["resource", "cleanup"]).map(drop)
+    }
+
     fn coordinator(&self, bed: &Bed) -> Option<String> {
         let status = Self::status(bed, &self.speaker(bed)?)?;
         status["coordinator"]["node"].as_str().map(str::to_owned)

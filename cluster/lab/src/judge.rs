@@ -18,8 +18,9 @@ use crate::sighting::{Sighting, Use};
 /// that was already on its way may overtake the announcement.
 const CLAIM_WITHIN: u64 = 20_000_000;
 
-/// A node that sends again sooner than this after its own last frame never gave the address up.
-const LEAST_ABSENCE: u64 = 50_000_000;
+/// A node that sends again sooner than this after its own last frame never gave the address up: two
+/// planned moves in a row, there and back, take longer.
+const LEAST_ABSENCE: u64 = 10_000_000;
 
 /// An uninterrupted row of frames from one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,8 +67,14 @@ pub fn judge(sightings: &[Sighting]) -> Ownership {
     let mut sorted = sightings.to_vec();
     sorted.sort_by_key(|s| s.at_nanos);
     let tenures = tenures(&sorted);
-    let overlaps: Vec<_> =
-        (0..tenures.len()).filter_map(|now| return_without_right(&tenures, now)).collect();
+    let mut overlaps = Vec::new();
+    let mut contested = false;
+    for now in (0..tenures.len()).rev() {
+        let overlap = return_without_right(&tenures, now, contested);
+        contested = overlap.is_some();
+        overlaps.extend(overlap);
+    }
+    overlaps.reverse();
     let two_owners = Duration::from_nanos(covered(&overlaps));
     Ownership { tenures, overlaps, two_owners }
 }
@@ -96,12 +103,12 @@ fn tenures(sorted: &[Sighting]) -> Vec<Tenure> {
 }
 
 /// The overlap that the row at `now` proves, if its node had left the address and has no right to
-/// be back.
-fn return_without_right(tenures: &[Tenure], now: usize) -> Option<Overlap> {
+/// be back. What the next row contests by a return without right was no ownership either.
+fn return_without_right(tenures: &[Tenure], now: usize, contested: bool) -> Option<Overlap> {
     let row = tenures[now];
     let left = tenures[..now].iter().rposition(|earlier| earlier.node == row.node)?;
     let absence = row.first_nanos - tenures[left].last_nanos;
-    if row.claimed && absence >= LEAST_ABSENCE {
+    if row.claimed && absence >= LEAST_ABSENCE && !contested {
         return None;
     }
     let later = tenures[left + 1];
@@ -194,9 +201,16 @@ mod tests {
 
     #[test]
     fn a_claim_does_not_excuse_a_return_at_once() {
-        let (a, b) = (answers(1, 0, 100), answers(2, 110, 112));
-        let back = [(115, 1, Use::Claim), (116, 1, Use::Source)];
+        let (a, b) = (answers(1, 0, 100), answers(2, 102, 104));
+        let back = [(107, 1, Use::Claim), (108, 1, Use::Source)];
         assert!(two_owners_ms(&[&a, &b, &back]) > 0);
+    }
+
+    #[test]
+    fn a_planned_move_there_and_back_is_no_double_ownership() {
+        let (a, b) = (answers(1, 0, 100), [(133, 2, Use::Claim), (134, 2, Use::Source)]);
+        let back = answers(1, 137, 200);
+        assert_eq!(two_owners_ms(&[&a, &b, &[(137, 1, Use::Claim)], &back]), 0);
     }
 
     #[test]

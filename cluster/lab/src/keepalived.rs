@@ -124,6 +124,10 @@ impl System for Keepalived {
         self.start(bed, node)
     }
 
+    fn forget_failures(&self, _: &Bed) -> Result<(), LabError> {
+        Ok(())
+    }
+
     fn coordinator(&self, _: &Bed) -> Option<String> {
         None
     }

@@ -86,6 +86,12 @@ pub trait System: Send + Sync {
     /// Those of the commands behind it.
     fn restart(&self, bed: &Bed, node: &str) -> Result<(), LabError>;
 
+    /// Makes the software forget failures of earlier experiments, as an operator does after a repair.
+    ///
+    /// # Errors
+    /// Those of the command behind it.
+    fn forget_failures(&self, bed: &Bed) -> Result<(), LabError>;
+
     /// The node that coordinates, where the software has such a thing.
     fn coordinator(&self, bed: &Bed) -> Option<String>;
 
