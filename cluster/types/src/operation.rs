@@ -52,12 +52,7 @@ impl Operation {
     /// The field's name of an operation: `vip_monitor_10000` (interval in milliseconds).
     #[must_use]
     pub fn key(&self) -> String {
-        format!(
-            "{}_{}_{}",
-            self.resource,
-            self.action,
-            self.interval.as_millis()
-        )
+        format!("{}_{}_{}", self.resource, self.action, self.interval.as_millis())
     }
 }
 
@@ -136,11 +131,7 @@ impl Outcome {
     /// An answer with this code and reason.
     #[must_use]
     pub fn done(code: OcfCode, reason: impl Into<String>) -> Self {
-        Self {
-            status: ExecutionStatus::Done,
-            code,
-            reason: reason.into(),
-        }
+        Self { status: ExecutionStatus::Done, code, reason: reason.into() }
     }
 }
 
