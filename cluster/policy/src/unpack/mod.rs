@@ -11,6 +11,7 @@ mod md5;
 mod migrate;
 mod nodes;
 mod resources;
+mod running;
 mod status;
 
 use std::collections::BTreeMap;
