@@ -1,6 +1,6 @@
 //! The coordinator's duties: plan when something changed, carry the plan out, grant leases.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use haven_api::EventSeverity;
@@ -20,6 +20,10 @@ use crate::picture::{self, Known};
 use crate::port::Clock;
 use crate::replicated::Grant;
 
+/// Plans made within [`PLANS_WITHIN`] at most.
+const MAX_PLANS: usize = 40;
+/// See [`MAX_PLANS`].
+const PLANS_WITHIN: Duration = Duration::from_secs(1);
 /// How long a new coordinator waits for the status of a node that is heard before it plans without.
 const STATUS_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -45,6 +49,8 @@ pub(crate) struct Coordinator {
     recheck: Option<Instant>,
     /// Planning waits until then for nodes that have not told their status.
     patience: Option<Instant>,
+    /// When the latest plans were made; at most [`MAX_PLANS`] within [`PLANS_WITHIN`].
+    plans: VecDeque<Instant>,
 }
 
 impl Coordinator {
@@ -62,7 +68,22 @@ impl Coordinator {
             proposed: BTreeMap::new(),
             recheck: None,
             patience: None,
+            plans: VecDeque::new(),
         }
+    }
+
+    /// Whether one plan more would be one too many just now; then it is made a little later. A
+    /// cluster whose every plan fails at once must not spin.
+    fn too_many_plans(&mut self, now: Instant) -> bool {
+        while self.plans.front().is_some_and(|at| now.since(*at) > PLANS_WITHIN) {
+            self.plans.pop_front();
+        }
+        if self.plans.len() >= MAX_PLANS {
+            self.recheck = Some(now + PLANS_WITHIN / 4);
+            return true;
+        }
+        self.plans.push_back(now);
+        false
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -94,7 +115,10 @@ impl Controller {
         if self.must_wait_for_status(clock) {
             return;
         }
-        self.plan(clock);
+        let spins = self.coordinator.as_mut().is_some_and(|c| c.too_many_plans(clock.now));
+        if !spins {
+            self.plan(clock);
+        }
     }
 
     /// Nodes in the view that have not told what they run are waited for a little: a plan without

@@ -75,14 +75,18 @@ impl NodeHistory {
     pub fn record(&mut self, record: OperationRecord) {
         let slots = self.resources.entry(record.operation.resource.clone()).or_default();
         let recurring = !record.operation.interval.is_zero();
+        let cancelled = record
+            .outcome
+            .as_ref()
+            .is_some_and(|outcome| outcome.status == ExecutionStatus::Cancelled);
+        // What never ran says nothing about the resource.
+        if cancelled && !recurring {
+            return;
+        }
         if failed(&record) {
             slots.insert(Slot::LastFailure, record.clone());
         }
         if recurring {
-            let cancelled = record
-                .outcome
-                .as_ref()
-                .is_some_and(|outcome| outcome.status == ExecutionStatus::Cancelled);
             let key = Slot::Recurring(record.operation.key());
             if cancelled {
                 slots.remove(&key);

@@ -583,20 +583,23 @@ impl Executor {
     }
 
     fn on_timeout(&mut self, clock: Clock, name: &str, stage: &Stage, out: &mut Vec<Output>) {
-        let reason = match stage {
+        let (status, reason) = match stage {
+            // No fault of the resource: it never came to be asked.
             Stage::AwaitLease(lease) => {
                 self.drop_user(name, lease.group, out);
-                "no majority of the voters promised the lease within the timeout".to_owned()
+                let reason = "no majority of the voters promised the lease within the timeout";
+                (ExecutionStatus::Cancelled, reason)
             }
             Stage::AwaitRelease(_) => {
-                "the kernel did not acknowledge the closed gate within the timeout".to_owned()
+                let reason = "the kernel did not acknowledge the closed gate within the timeout";
+                (ExecutionStatus::Timeout, reason)
             }
             Stage::Agent(run) => {
                 out.push(Output::AbortAgent(*run));
-                "the agent did not answer within the timeout".to_owned()
+                (ExecutionStatus::Timeout, "the agent did not answer within the timeout")
             }
         };
-        let outcome = Outcome { status: ExecutionStatus::Timeout, code: OcfCode::ERROR, reason };
+        let outcome = Outcome { status, code: OcfCode::ERROR, reason: reason.to_owned() };
         self.finish(clock, name, outcome, out);
     }
 

@@ -28,7 +28,7 @@ const BATCH: usize = 32;
 const UPKEEP: Duration = Duration::from_secs(1);
 /// The gate is compared with what it should be at every so many upkeeps; changes of devices are
 /// noticed at once by their events.
-const GATE_EVERY: u32 = 10;
+const GATE_EVERY: u32 = 30;
 
 /// What the thread starts with.
 #[derive(Debug)]

@@ -55,7 +55,10 @@ impl Daemon {
 
     fn held(&self, lease: Lease) -> HeldLease {
         let known = self.leases.get(&lease.group).filter(|(epoch, _)| *epoch == lease.epoch);
-        let until = known.map_or_else(|| boot_time() + LEAST_LEASE, |(_, until)| *until);
+        // Known ends are those of the gain; a lease that had not been renewed since would have been
+        // told as lost. The kernel's gate judges in any case.
+        let at_least = boot_time() + LEAST_LEASE;
+        let until = known.map_or(at_least, |(_, until)| (*until).max(at_least));
         HeldLease { lease, until }
     }
 

@@ -77,10 +77,6 @@ impl Daemon {
             self.step_express(express::Input::PeerGone { peer });
         }
         let others = || self.members.values().filter(|member| member.id != self.node);
-        let addresses: BTreeMap<(NodeId, LinkId), SocketAddr> = others()
-            .flat_map(|member| member.links.iter().map(|(link, at)| ((member.id, *link), *at)))
-            .collect();
-        let ids: BTreeSet<NodeId> = others().map(|member| member.id).collect();
         let peers = others()
             .map(|member| ChannelPeer {
                 name: member.name.clone(),
@@ -89,7 +85,7 @@ impl Daemon {
             })
             .collect();
         self.channel.set_peers(peers);
-        self.beat.send(beat::Order::Peers { members: ids, addresses });
+        self.beat.send(peers_order(&self.members, self.node));
     }
 
     pub(super) fn on_link(&mut self, peer: NodeId, link: LinkId, up: bool) {
@@ -101,6 +97,16 @@ impl Daemon {
             self.channel.kick(&member.name);
         }
     }
+}
+
+/// Who the other members are and where their links end, for the heartbeat thread.
+pub(super) fn peers_order(members: &BTreeMap<NodeId, Member>, own: NodeId) -> beat::Order {
+    let others = || members.values().filter(|member| member.id != own);
+    let addresses: BTreeMap<(NodeId, LinkId), SocketAddr> = others()
+        .flat_map(|member| member.links.iter().map(|(link, at)| ((member.id, *link), *at)))
+        .collect();
+    let members: BTreeSet<NodeId> = others().map(|member| member.id).collect();
+    beat::Order::Peers { members, addresses }
 }
 
 /// A verified joiner that waits for the cluster's decision.

@@ -147,6 +147,7 @@ pub(super) async fn start(
         gate,
         keep_gates,
     })?;
+    beat.send(peers::peers_order(&controller.state().members, identity.node));
     if let Err(error) = prefer_this_process() {
         tracing::debug!(%error, "the daemon runs at ordinary priority");
     }
