@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A [`Document`] is the configuration as a flat list of [`Object`]s in the order written: members of a
-//! group or clone stand by themselves and are named by their container. [`load`] is a transaction: it
+//! group or clone stand by themselves and are named by their container. [`load()`] is a transaction: it
 //! reports every error with line, column, object, what was found and what to do, and with any error the
 //! configuration stays as it was.
 //!
