@@ -159,7 +159,6 @@ pub const ROOMS: &[Room] = &[
         ],
     ),
     room("tests/netns", "haven-netns-tests", Kind::Bench, &[]),
-    room("tests/sim", "haven-sim", Kind::Bench, &[]),
     room("xtask", "xtask", Kind::Bench, &[]),
 ];
 

@@ -1,1 +1,0 @@
-//! Whole clusters in one process, driven by one seed.
