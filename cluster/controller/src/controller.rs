@@ -9,7 +9,7 @@ use haven_executor::Executor;
 use haven_heartbeat::View;
 use haven_policy::AgentFacts;
 use haven_types::operation::{Lease, Operation};
-use haven_types::{BootId, LogPosition, NodeId, Term};
+use haven_types::{BootId, LogIndex, LogPosition, NodeId, Term};
 
 use crate::command::Member;
 use crate::coordinate::Coordinator;
@@ -66,6 +66,10 @@ pub struct Controller {
     pub(crate) consensus: Consensus,
     pub(crate) executor: Executor,
     pub(crate) state: Replicated,
+    /// The last entry that `state` contains. A snapshot of it carries this index and no other.
+    pub(crate) applied: LogIndex,
+    /// An entry could not be read: nothing after it may be applied, or this copy would differ.
+    pub(crate) halted: bool,
     /// Every node's status as last received; this node's own among them.
     pub(crate) histories: BTreeMap<NodeId, NodeHistory>,
     pub(crate) view: View,
@@ -117,6 +121,7 @@ impl Controller {
         handed_over: Option<HandOver>,
         now: Instant,
     ) -> Result<Self, StartControllerError> {
+        let applied = recovered.snapshot.as_ref().map(|s| s.position.index).unwrap_or_default();
         let snapshot = recovered.snapshot.as_ref().map(|s| Replicated::decode(&s.bytes));
         let mut state = snapshot.transpose()?.unwrap_or_default();
         if state.members.is_empty() {
@@ -151,6 +156,8 @@ impl Controller {
             events: 0,
             inbox: VecDeque::new(),
             out: Vec::new(),
+            applied,
+            halted: false,
             config,
             consensus,
             executor,

@@ -29,6 +29,8 @@ mod history;
 mod leases;
 mod local;
 mod log;
+#[cfg(test)]
+mod log_tests;
 mod message;
 mod picture;
 #[cfg(test)]

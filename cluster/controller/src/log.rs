@@ -32,9 +32,9 @@ impl Controller {
             Log::ConfigurationCommitted { position, .. } => {
                 self.heartbeat(haven_heartbeat::Input::ConfigurationApplied(position));
             }
-            Log::Committed { bytes, proposal, .. } => {
+            Log::Committed { index, bytes, proposal, .. } => {
                 let purpose = proposal.and_then(|id| self.purposes.remove(&id));
-                self.on_committed(clock, &bytes, purpose);
+                self.on_committed(clock, index, &bytes, purpose);
             }
             Log::RoleChanged { leader, term, role } => self.on_role(clock, leader, term, role),
             Log::LeaderReady { .. } => self.on_leader_ready(),
@@ -43,10 +43,11 @@ impl Controller {
                     self.on_dropped(clock, purpose, &why);
                 }
             }
-            Log::RestoreSnapshot { bytes, .. } => self.on_snapshot(clock, &bytes),
+            Log::RestoreSnapshot { position, bytes } => {
+                self.on_snapshot(clock, position.index, &bytes);
+            }
             Log::SnapshotWanted => {
-                let index = self.consensus.status().applied;
-                let bytes = self.state.encode();
+                let (index, bytes) = (self.applied, self.state.encode());
                 let input = haven_consensus::Input::Snapshot { index, bytes };
                 self.inbox.push_back(Internal::Consensus(input));
             }
@@ -156,15 +157,26 @@ impl Controller {
         self.inbox.push_back(Internal::Consensus(input));
     }
 
-    fn on_committed(&mut self, clock: Clock, bytes: &[u8], purpose: Option<Purpose>) {
+    fn on_committed(
+        &mut self,
+        clock: Clock,
+        index: LogIndex,
+        bytes: &[u8],
+        purpose: Option<Purpose>,
+    ) {
+        if self.halted {
+            return;
+        }
         let command = match Command::decode(bytes) {
             Ok(command) => command,
             Err(error) => {
+                self.halted = true;
                 self.alarm(format!("{error}; until then this node follows without applying"));
                 return;
             }
         };
         let applied = self.state.apply(command);
+        self.applied = index;
         self.on_applied(clock, applied, purpose);
     }
 
@@ -245,10 +257,12 @@ impl Controller {
         }
     }
 
-    fn on_snapshot(&mut self, clock: Clock, bytes: &[u8]) {
+    fn on_snapshot(&mut self, clock: Clock, index: LogIndex, bytes: &[u8]) {
         match Replicated::decode(bytes) {
             Ok(state) => {
                 self.state = state;
+                self.applied = index;
+                self.halted = false;
                 let epochs: Vec<_> = self.state.grants.values().map(|g| g.lease()).collect();
                 for Lease { group, epoch } in epochs {
                     self.heartbeat(haven_heartbeat::Input::Epoch { group, epoch });
@@ -257,6 +271,7 @@ impl Controller {
                 self.replan();
             }
             Err(error) => {
+                self.halted = true;
                 self.alarm(format!("the coordinator's snapshot cannot be used: {error}"));
                 let subject = "cluster/log".to_owned();
                 self.event(clock, "HV1203", EventSeverity::Error, subject, error.to_string());

@@ -49,6 +49,8 @@ pub enum GateChoice {
     Bpf,
     /// BPF programs on `clsact`, also where `tcx` exists.
     BpfClsact,
+    /// nftables sets with timeouts.
+    Nft,
 }
 
 /// What `haven.toml` says, checked.

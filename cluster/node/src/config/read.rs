@@ -91,9 +91,11 @@ impl Reader<'_> {
             self.find(None, "[paths]", message);
         }
         let log_level = self.choice(root, "log", "level", LEVELS).unwrap_or("info");
-        let gate = match self.choice(root, "gate", "backend", &["auto", "bpf", "bpf-clsact"]) {
+        let gate = match self.choice(root, "gate", "backend", &["auto", "bpf", "bpf-clsact", "nft"])
+        {
             Some("bpf") => GateChoice::Bpf,
             Some("bpf-clsact") => GateChoice::BpfClsact,
+            Some("nft") => GateChoice::Nft,
             _ => GateChoice::Auto,
         };
         Some(NodeConfig {

@@ -120,6 +120,8 @@ struct Daemon {
     happenings: mpsc::UnboundedSender<Happening>,
     admissions: peers::Admissions,
     phase: Phase,
+    /// Long leases are held until then, but an operation is under way still.
+    restart_ready: Option<Option<Instant>>,
     next_extension: Instant,
 }
 

@@ -56,7 +56,8 @@ impl Daemon {
     pub(super) fn on_restart_ready(&mut self, until: Option<Instant>) {
         let Phase::Restarting(_, request) = self.phase else { return };
         if self.controller.busy() {
-            // Asked again with every tick until the operation has ended or patience has.
+            // Looked at again whenever something happens, until the operation or patience ends.
+            self.restart_ready = Some(until);
             return;
         }
         let left = until.map(|until| until.since(boot_time()));
@@ -73,6 +74,7 @@ impl Daemon {
         let order = Order::Machine(Box::new(haven_heartbeat::Input::Resume));
         self.beat.send(order);
         self.phase = Phase::Serving;
+        self.restart_ready = None;
         let error = ApiError::new(
             Code::Timeout,
             "the restart is called off: no majority answered for a long lease in time, or an \

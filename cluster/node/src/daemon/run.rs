@@ -100,6 +100,9 @@ impl Daemon {
         self.extend_lifetimes(now);
         self.serve_watchers(now);
         self.serve_deferred(now);
+        if let Some(until) = self.restart_ready.take() {
+            self.on_restart_ready(until);
+        }
         match self.phase {
             Phase::Leaving(until) if until <= now || self.controller.started().count() == 0 => {
                 self.phase = Phase::Ended(End::Stopped);

@@ -196,6 +196,7 @@ pub(super) async fn start(
         happenings,
         admissions,
         phase: Phase::Serving,
+        restart_ready: None,
         next_extension: Instant::ZERO,
         config,
     };
@@ -283,6 +284,7 @@ fn open_gate(config: &NodeConfig) -> Result<Gate, StartError> {
         GateChoice::Auto => Choice::Auto,
         GateChoice::Bpf => Choice::Bpf,
         GateChoice::BpfClsact => Choice::BpfClsact,
+        GateChoice::Nft => Choice::Nft,
     };
     let lock = config.run.join("gate.lock");
     Ok(Gate::open(&GateConfig { instance: config.name.clone(), lock, back_end })?)
