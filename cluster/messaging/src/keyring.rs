@@ -122,6 +122,19 @@ impl Keyring {
         self.keys.iter().find(|key| key.epoch == epoch)
     }
 
+    /// Epoch of the newest key accepted.
+    #[must_use]
+    pub fn newest(&self) -> u32 {
+        self.keys.last().map_or(self.sealing, |newest| newest.epoch)
+    }
+
+    /// The ring without keys newer than `epoch`; `None` when the sealing one is among them.
+    #[must_use]
+    pub fn up_to(&self, epoch: u32) -> Option<Self> {
+        let keys = self.keys.iter().filter(|key| key.epoch <= epoch).cloned().collect();
+        (self.sealing <= epoch).then_some(Self { sealing: self.sealing, keys })
+    }
+
     /// Whether a ring that was read from a file holds together: 1 to [`MAX_KEYS`] keys, rising epochs,
     /// the sealing one among them.
     #[must_use]
@@ -167,8 +180,9 @@ pub enum KeyChangeError {
 ///  install ──accept both, seal old──▶ +switch_after ──accept both, seal new──▶ +retire_after ──new only
 /// ```
 /// `switch_after` must exceed the time by which members apply the same entry apart from each other,
-/// otherwise a slow one refuses the frames of a fast one for a while. A node that was away longer is
-/// refused with [`Rejected::RetiredKey`](crate::Rejected::RetiredKey) and fetches the key over TLS.
+/// otherwise a slow one refuses the frames of a fast one for a while; whoever knows what the others hold
+/// leads the change by [`switch`](Self::switch) and [`retire`](Self::retire) instead. A node that was
+/// away longer is refused with [`Rejected::RetiredKey`](crate::Rejected::RetiredKey) and fetches the key over TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyChange {
     ring: Keyring,
@@ -187,15 +201,14 @@ impl KeyChange {
     /// Default time from acceptance to the refusal of the old key.
     pub const RETIRE_AFTER: Duration = Duration::from_secs(60);
 
-    /// No change under way. A ring of two keys (the process ended during a change) seals with the new
-    /// key at once and refuses the old one after [`RETIRE_AFTER`](Self::RETIRE_AFTER).
+    /// No change under way. A ring of two keys (the process ended during a change, or the ring was
+    /// fetched from a member in the midst of one) goes on with the change: it seals as it says until
+    /// [`SWITCH_AFTER`](Self::SWITCH_AFTER), because others may not hold the new key yet.
     #[must_use]
-    pub fn new(now: Instant, mut ring: Keyring) -> Self {
-        let running = (ring.keys.len() > 1).then(|| {
-            if let Some(newest) = ring.keys.last() {
-                ring.sealing = newest.epoch;
-            }
-            Running { switch_at: now, retire_at: now + Self::RETIRE_AFTER }
+    pub fn new(now: Instant, ring: Keyring) -> Self {
+        let running = (ring.keys.len() > 1).then(|| Running {
+            switch_at: now + Self::SWITCH_AFTER,
+            retire_at: now + Self::RETIRE_AFTER,
         });
         Self { ring, running }
     }
@@ -221,7 +234,7 @@ impl KeyChange {
         if self.ring.get(key.epoch) == Some(&key) {
             return Ok(());
         }
-        let newest = self.ring.keys.last().map_or(0, |newest| newest.epoch);
+        let newest = self.ring.newest();
         if let Some(running) = self.running {
             return Err(KeyChangeError::Running {
                 offered: key.epoch,
@@ -240,27 +253,32 @@ impl KeyChange {
         Ok(())
     }
 
-    /// Replaces the ring by a key fetched from a member after a missed change.
-    pub fn replace(&mut self, key: ClusterKey) {
-        self.ring = Keyring::new(key);
-        self.running = None;
+    /// Seals with the newest key from now on, whatever the time. True when the ring changed.
+    pub fn switch(&mut self) -> bool {
+        let newest = self.ring.newest();
+        let changed = self.ring.sealing != newest;
+        self.ring.sealing = newest;
+        changed
     }
 
-    /// Lets time pass. True when the ring changed: write it down, then use it.
+    /// Ends the change, whatever the time: only the newest key is left. True when the ring changed.
+    pub fn retire(&mut self) -> bool {
+        let newest = self.ring.newest();
+        let before = self.ring.keys.len();
+        self.ring.sealing = newest;
+        self.ring.keys.retain(|key| key.epoch == newest);
+        self.running = None;
+        self.ring.keys.len() != before
+    }
+
+    /// Lets time pass, for a node that knows nothing of the others' progress. True when the ring
+    /// changed: write it down, then use it.
     pub fn tick(&mut self, now: Instant) -> bool {
         let Some(running) = self.running else { return false };
-        let newest = self.ring.keys.last().map_or(self.ring.sealing, |newest| newest.epoch);
         if now >= running.retire_at {
-            self.ring.sealing = newest;
-            self.ring.keys.retain(|key| key.epoch == newest);
-            self.running = None;
-            return true;
+            return self.retire();
         }
-        if now >= running.switch_at && self.ring.sealing != newest {
-            self.ring.sealing = newest;
-            return true;
-        }
-        false
+        now >= running.switch_at && self.switch()
     }
 
     /// When the next [`tick`](Self::tick) is due.
@@ -322,9 +340,27 @@ mod tests {
         let mut before = KeyChange::new(at(0), Keyring::new(key(1)));
         before.install(at(0), key(2), SWITCH, RETIRE).unwrap();
         let mut after = KeyChange::new(at(5), before.ring().clone());
+        assert_eq!(after.ring().sealing().epoch, 1, "others may not hold the new one yet");
+        assert!(after.tick(at(15)));
         assert_eq!(after.ring().sealing().epoch, 2);
-        assert!(after.tick(at(65)));
-        assert_eq!(after.ring(), &Keyring::new(key(2)));
+        let mut later = KeyChange::new(at(20), after.ring().clone());
+        assert_eq!(later.ring().sealing().epoch, 2, "what has begun is not taken back");
+        assert!(later.tick(at(80)));
+        assert_eq!(later.ring(), &Keyring::new(key(2)));
+    }
+
+    #[test]
+    fn a_change_can_be_led_by_what_others_are_known_to_hold() {
+        let mut change = KeyChange::new(at(0), Keyring::new(key(1)));
+        assert!(!change.switch() && !change.retire(), "nothing to change");
+        change.install(at(0), key(2), SWITCH, RETIRE).unwrap();
+        assert_eq!(change.ring().up_to(1), Some(Keyring::new(key(1))));
+        assert!(change.switch());
+        assert!(!change.switch());
+        assert_eq!(change.ring().up_to(1), None, "it seals with a newer one");
+        assert_eq!(change.deadline(), Some(at(60)));
+        assert!(change.retire());
+        assert_eq!((change.ring(), change.deadline()), (&Keyring::new(key(2)), None));
     }
 
     #[test]

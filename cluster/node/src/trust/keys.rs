@@ -5,14 +5,24 @@
 //! snapshots and backups, nor datagrams sealed with a key that may have leaked ever contain the next one.
 //!
 //! ```text
-//!  propose ─▶ notice ─▶ log ─▶ Committed ─▶ own key? ──yes──▶ accept both ─10 s▶ seal new ─60 s▶ refuse old
-//!                                             └no▶ Wanted ─▶ peers ─▶ Key ─▶┘
-//!  a frame under an unknown, newer key (we were away) ─▶ Newest ─▶ its sender ─▶ Key ─▶ use it at once
+//!  propose ─▶ notice ─▶ log ─▶ Committed ─▶ own key? ──yes──▶ accept both ─all hold it─▶ seal new ─all do─▶ refuse old
+//!                                             └no▶ Wanted ─▶ peers ─▶ Key ─▶┘  (2 s at least)   (20 s at least)
+//!  a frame under an unknown, newer key, or a member that says it holds one (we were away)
+//!                                             ─▶ Newest ─▶ that member ─▶ Ring ─▶ use it at once
 //! ```
+//! No step of a change is taken on time alone: a member seals with the new key only when every member
+//! that is heard has said that it holds it, and refuses the old one only when all of them have said that
+//! they seal with the new. A member whose channel is broken delays a change and is named
+//! ([`Rotation::stage`]); it never becomes unreadable by it. Members that are not heard are not waited
+//! for: they fetch the keys when they return.
+//!
+//! A key is given to others only where the log has announced it: a member that was removed before the
+//! announcement gets it from nobody, not even from one that has not heard of the removal yet.
+//!
 //! [`Rotation`] is the pure machine of this; the shell commits notices, carries messages, and before it
 //! gives a ring to the heartbeat thread, writes it down ([`Identity::save_keys`](super::Identity::save_keys)).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use haven_base::Instant;
@@ -22,8 +32,14 @@ use serde::{Deserialize, Serialize};
 
 use super::message::{decode, encode};
 
-/// Time between questions for a key.
-const ASK_EVERY: Duration = Duration::from_secs(1);
+/// Time between questions for a key, and between what members say of theirs during a change.
+const SPEAK_EVERY: Duration = Duration::from_secs(1);
+/// Least time from acceptance of a key to sealing with it.
+const SWITCH_AFTER: Duration = Duration::from_secs(2);
+/// Least time from acceptance of a key to the refusal of the one before.
+const RETIRE_AFTER: Duration = Duration::from_secs(20);
+/// Keys drawn here that the log has not decided about.
+const MAX_DRAWN: usize = 4;
 
 /// A frame of the TLS channel about cluster keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,8 +48,19 @@ pub enum KeyMessage {
     Wanted(KeyNotice),
     /// "I lack the key you seal with."
     Newest,
-    /// "Here it is."
+    /// "Here it is", to [`Wanted`](Self::Wanted).
     Key(ClusterKey),
+    /// "These are all", to [`Newest`](Self::Newest).
+    Ring(Keyring),
+    /// "This is how far I am."
+    Holding {
+        /// The newest key that this member accepts.
+        newest: KeyNotice,
+        /// Epoch of the key that it seals with.
+        sealing: u32,
+        /// Its change has not ended: it wants to hear the same of others.
+        changing: bool,
+    },
 }
 
 impl KeyMessage {
@@ -55,6 +82,10 @@ impl KeyMessage {
 pub enum KeyInput {
     /// The other members.
     Peers(BTreeSet<NodeId>),
+    /// Those of them that are heard at present.
+    Present(BTreeSet<NodeId>),
+    /// Frames to this member get through from now on.
+    Connected(NodeId),
     /// The log announces this key. Repeating it changes nothing.
     Committed(KeyNotice),
     /// A message of a member, over the channel.
@@ -72,6 +103,8 @@ pub enum KeyInput {
         /// The key's epoch.
         epoch: u32,
     },
+    /// The ring of a [`KeyOutput::Use`] is in use. Every one is answered, in their order.
+    InUse(Keyring),
     /// The deadline has come. Harmless at any time.
     Tick,
 }
@@ -79,7 +112,7 @@ pub enum KeyInput {
 /// What the machine wants done, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeyOutput {
-    /// Write this ring down, then use it.
+    /// Write this ring down, use it, then answer [`KeyInput::InUse`].
     Use(Keyring),
     /// Send a message over the channel. It may get lost.
     Send {
@@ -90,20 +123,60 @@ pub enum KeyOutput {
     },
 }
 
+/// How far the latest change is, as seen from this member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyStage {
+    /// One key, and no other is announced.
+    Settled,
+    /// The log announces this key, and no member has given it to us yet.
+    Fetching {
+        /// Its epoch.
+        epoch: u32,
+    },
+    /// The key is accepted, and not yet sealed with.
+    Spreading {
+        /// Its epoch.
+        epoch: u32,
+        /// Members that are heard and have not said that they hold it.
+        lacking: BTreeSet<NodeId>,
+    },
+    /// The key is sealed with, and the one before still accepted.
+    Retiring {
+        /// Its epoch.
+        epoch: u32,
+        /// Members that are heard and have not said that they seal with it.
+        behind: BTreeSet<NodeId>,
+    },
+}
+
+/// What a member said of its keys last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Holding {
+    newest: KeyNotice,
+    sealing: u32,
+}
+
 /// The keys of a member and their change.
 #[derive(Debug)]
 pub struct Rotation {
     change: KeyChange,
+    /// What the heartbeats use, which may lag behind `change`.
+    in_use: Keyring,
     peers: BTreeSet<NodeId>,
+    present: BTreeSet<NodeId>,
+    held: BTreeMap<NodeId, Holding>,
     /// Drawn here, announced perhaps; given to nobody before the log announces it.
-    drawn: Option<ClusterKey>,
+    drawn: Vec<ClusterKey>,
+    /// Newest epoch that the log has announced as far as we know it.
+    announced: u32,
     /// Announced, and not in the ring yet.
     wanted: Option<KeyNotice>,
     /// The key of `wanted`, waiting for the change before it to end.
     arrived: Option<ClusterKey>,
-    ask_at: Instant,
+    speak_at: Instant,
     /// Whom we asked for its newest key, and when.
     newest_from: Option<(NodeId, Instant)>,
+    last_step: Instant,
 }
 
 impl Rotation {
@@ -111,76 +184,143 @@ impl Rotation {
     #[must_use]
     pub fn new(now: Instant, ring: Keyring) -> Self {
         Self {
+            in_use: ring.clone(),
             change: KeyChange::new(now, ring),
             peers: BTreeSet::new(),
-            drawn: None,
+            present: BTreeSet::new(),
+            held: BTreeMap::new(),
+            drawn: Vec::new(),
+            announced: 1,
             wanted: None,
             arrived: None,
-            ask_at: now,
+            speak_at: now,
             newest_from: None,
+            last_step: now,
         }
     }
 
-    /// The keys in use.
+    /// The keys in use, or about to be.
     #[must_use]
     pub fn ring(&self) -> &Keyring {
         self.change.ring()
     }
 
-    /// Makes the next key of fresh entropy; commit the notice. Only the last proposal counts. If this
-    /// process ends before another member has fetched the key, nobody ever gets it, the old key stays in
-    /// use, and the next proposal (of a higher epoch) takes its place.
+    /// How far the latest change is.
+    #[must_use]
+    pub fn stage(&self) -> KeyStage {
+        let ring = self.ring();
+        let epoch = ring.newest();
+        if let Some(wanted) = self.wanted {
+            KeyStage::Fetching { epoch: wanted.epoch }
+        } else if ring.sealing().epoch != epoch {
+            KeyStage::Spreading { epoch, lacking: self.lacking() }
+        } else if ring.accepted().len() > 1 {
+            KeyStage::Retiring { epoch, behind: self.behind() }
+        } else {
+            KeyStage::Settled
+        }
+    }
+
+    /// Makes the next key of fresh entropy; commit the notice. If this process ends before another
+    /// member has fetched the key, nobody ever gets it, the old key stays in use, and the next proposal
+    /// (of a higher epoch) takes its place.
     pub fn propose(&mut self, epoch: u32, secret: [u8; 32]) -> KeyNotice {
         let key = ClusterKey { epoch, secret };
         let notice = key.notice();
-        self.drawn = Some(key);
+        if self.drawn.len() == MAX_DRAWN {
+            self.drawn.remove(0);
+        }
+        self.drawn.push(key);
         notice
     }
 
     /// All other change happens here.
     pub fn step(&mut self, now: Instant, input: KeyInput) -> Vec<KeyOutput> {
         let mut out = Vec::new();
+        self.last_step = now;
         match input {
-            KeyInput::Peers(peers) => self.peers = peers,
+            KeyInput::Peers(peers) => {
+                self.held.retain(|peer, _| peers.contains(peer));
+                self.peers = peers;
+            }
+            KeyInput::Present(present) => self.present = present,
+            KeyInput::Connected(peer) => out.push(self.holding(peer)),
             KeyInput::Committed(notice) => self.on_committed(now, notice),
             KeyInput::Message { from, message } => self.on_message(now, from, message, &mut out),
-            KeyInput::Unreadable { from, epoch } => self.on_unreadable(now, from, epoch, &mut out),
+            KeyInput::Unreadable { from, epoch } => self.on_newer(now, from, epoch, &mut out),
+            KeyInput::InUse(ring) => {
+                self.in_use = ring;
+                out.extend(self.peers.iter().map(|peer| self.holding(*peer)));
+            }
             KeyInput::Tick => {}
         }
-        if self.change.tick(now) {
-            out.push(KeyOutput::Use(self.ring().clone()));
-        }
+        self.advance(now, &mut out);
         self.install(now, &mut out);
-        self.ask(now, &mut out);
+        self.speak(now, &mut out);
         out
     }
 
     /// When the next tick is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let ask = self.is_asking().then_some(self.ask_at);
-        match (self.change.deadline(), ask) {
-            (Some(change), Some(ask)) => Some(change.min(ask)),
-            (change, ask) => change.or(ask),
+        // What is due and was not done waits for others: looked at whenever it is time to speak.
+        let change = self.change.deadline().filter(|at| *at > self.last_step);
+        let speak = (self.is_asking() || self.is_changing()).then_some(self.speak_at);
+        match (change, speak) {
+            (Some(change), Some(speak)) => Some(change.min(speak)),
+            (change, speak) => change.or(speak),
         }
     }
 
     fn newest(&self) -> u32 {
-        self.ring().accepted().iter().map(|key| key.epoch).max().unwrap_or(0)
+        self.ring().newest()
     }
 
     fn is_asking(&self) -> bool {
         self.wanted.is_some() && self.arrived.is_none() && !self.peers.is_empty()
     }
 
+    fn is_changing(&self) -> bool {
+        self.ring().accepted().len() > 1
+    }
+
+    /// The notice of the newest key in a ring.
+    fn notice_of(ring: &Keyring) -> KeyNotice {
+        ring.accepted().last().unwrap_or_else(|| ring.sealing()).notice()
+    }
+
+    fn holding(&self, to: NodeId) -> KeyOutput {
+        let newest = Self::notice_of(&self.in_use);
+        let (sealing, changing) = (self.in_use.sealing().epoch, self.is_changing());
+        KeyOutput::Send { to, message: KeyMessage::Holding { newest, sealing, changing } }
+    }
+
+    fn lacking(&self) -> BTreeSet<NodeId> {
+        let newest = Self::notice_of(self.ring());
+        self.waited_for(|held| held.newest == newest || held.newest.epoch > newest.epoch)
+    }
+
+    fn behind(&self) -> BTreeSet<NodeId> {
+        let newest = self.newest();
+        self.waited_for(|held| held.sealing >= newest)
+    }
+
+    /// Members that are heard and have not said what `enough` asks for.
+    fn waited_for(&self, enough: impl Fn(&Holding) -> bool) -> BTreeSet<NodeId> {
+        let waited = self.present.intersection(&self.peers);
+        waited.filter(|peer| !self.held.get(peer).is_some_and(&enough)).copied().collect()
+    }
+
     fn on_committed(&mut self, now: Instant, notice: KeyNotice) {
+        self.announced = self.announced.max(notice.epoch);
         let older = self.wanted.is_some_and(|wanted| wanted.epoch >= notice.epoch);
         if notice.epoch <= self.newest() || older {
             return;
         }
         self.wanted = Some(notice);
-        self.arrived = self.drawn.take_if(|drawn| notice.matches(drawn));
-        self.ask_at = now;
+        self.arrived = self.drawn.iter().find(|drawn| notice.matches(drawn)).cloned();
+        self.drawn.retain(|drawn| drawn.epoch > notice.epoch);
+        self.speak_at = now;
     }
 
     fn on_message(
@@ -190,41 +330,58 @@ impl Rotation {
         message: KeyMessage,
         out: &mut Vec<KeyOutput>,
     ) {
+        if !self.peers.contains(&from) {
+            return;
+        }
         let answer = match message {
             KeyMessage::Wanted(notice) => {
                 let held = self.ring().accepted().iter().chain(&self.arrived);
-                held.into_iter().find(|key| notice.matches(key)).cloned()
+                let mut given = held.filter(|key| key.epoch <= self.announced);
+                given.find(|key| notice.matches(key)).cloned().map(KeyMessage::Key)
             }
-            KeyMessage::Newest => Some(self.ring().sealing().clone()),
+            KeyMessage::Newest => self.in_use.up_to(self.announced).map(KeyMessage::Ring),
             KeyMessage::Key(key) => {
-                self.on_key(now, from, key, out);
+                if self.wanted.is_some_and(|wanted| wanted.matches(&key)) {
+                    self.arrived = Some(key);
+                }
+                None
+            }
+            KeyMessage::Ring(ring) => {
+                self.on_ring(now, from, ring, out);
+                None
+            }
+            KeyMessage::Holding { newest, sealing, changing } => {
+                self.held.insert(from, Holding { newest, sealing });
+                if changing && !self.is_changing() {
+                    out.push(self.holding(from));
+                }
+                // The log may be on its way to us with the announcement; a key that is sealed with
+                // is one that we must have.
+                self.on_newer(now, from, sealing, out);
                 None
             }
         };
-        if let Some(key) = answer {
-            out.push(KeyOutput::Send { to: from, message: KeyMessage::Key(key) });
-        }
+        out.extend(answer.map(|message| KeyOutput::Send { to: from, message }));
     }
 
-    fn on_key(&mut self, now: Instant, from: NodeId, key: ClusterKey, out: &mut Vec<KeyOutput>) {
-        if self.wanted.is_some_and(|wanted| wanted.matches(&key)) {
-            self.arrived = Some(key);
+    fn on_ring(&mut self, now: Instant, from: NodeId, ring: Keyring, out: &mut Vec<KeyOutput>) {
+        let asked = self.newest_from.take_if(|(peer, _)| *peer == from).is_some();
+        if !asked || !ring.is_sound() || ring.newest() <= self.newest() {
             return;
         }
-        let asked = self.newest_from.take_if(|(peer, _)| *peer == from).is_some();
-        if asked && key.epoch > self.newest() {
-            // All others have changed while we were away: nobody needs the old key any more.
-            self.change.replace(key);
-            self.wanted =
-                self.wanted.take_if(|wanted| wanted.epoch > self.change.ring().sealing().epoch);
-            self.arrived = None;
-            self.ask_at = now;
-            out.push(KeyOutput::Use(self.ring().clone()));
+        // All others have changed while we were away: what they use is what counts.
+        let newest = ring.newest();
+        self.change = KeyChange::new(now, ring);
+        if self.wanted.is_some_and(|wanted| wanted.epoch <= newest) {
+            (self.wanted, self.arrived) = (None, None);
         }
+        self.speak_at = now;
+        out.push(KeyOutput::Use(self.ring().clone()));
     }
 
-    fn on_unreadable(&mut self, now: Instant, from: NodeId, epoch: u32, out: &mut Vec<KeyOutput>) {
-        let recent = self.newest_from.is_some_and(|(_, at)| now.since(at) < ASK_EVERY);
+    /// A member uses a key that is newer than all of ours.
+    fn on_newer(&mut self, now: Instant, from: NodeId, epoch: u32, out: &mut Vec<KeyOutput>) {
+        let recent = self.newest_from.is_some_and(|(_, at)| now.since(at) < SPEAK_EVERY);
         if epoch <= self.newest() || recent || !self.peers.contains(&from) {
             return;
         }
@@ -232,216 +389,52 @@ impl Rotation {
         out.push(KeyOutput::Send { to: from, message: KeyMessage::Newest });
     }
 
+    /// Takes the next step of a change under way once it hurts nobody who is heard.
+    fn advance(&mut self, now: Instant, out: &mut Vec<KeyOutput>) {
+        if !self.is_changing() || self.in_use != *self.ring() {
+            return;
+        }
+        let due = self.change.deadline().is_some_and(|at| at <= now);
+        let changed = if self.ring().sealing().epoch == self.newest() {
+            due && self.behind().is_empty() && self.change.retire()
+        } else {
+            // Who seals with it already knew that all whom it hears hold it.
+            let newest = Self::notice_of(self.ring());
+            let led = |held: &Holding| held.sealing == newest.epoch && held.newest == newest;
+            let led = self.held.values().any(led);
+            (led || (due && self.lacking().is_empty())) && self.change.switch()
+        };
+        if changed {
+            out.push(KeyOutput::Use(self.ring().clone()));
+        }
+    }
+
     /// Takes the announced key into the ring as soon as the change before it has ended.
     fn install(&mut self, now: Instant, out: &mut Vec<KeyOutput>) {
         let Some(key) = self.arrived.clone() else { return };
-        let (switch, retire) = (KeyChange::SWITCH_AFTER, KeyChange::RETIRE_AFTER);
-        if self.change.install(now, key, switch, retire).is_ok() {
+        if self.change.install(now, key, SWITCH_AFTER, RETIRE_AFTER).is_ok() {
             (self.arrived, self.wanted) = (None, None);
             out.push(KeyOutput::Use(self.ring().clone()));
         }
     }
 
-    /// Asks all peers: who has the key is not known.
-    fn ask(&mut self, now: Instant, out: &mut Vec<KeyOutput>) {
-        let Some(notice) = self.wanted.filter(|_| self.is_asking() && now >= self.ask_at) else {
+    /// Asks all peers for what is wanted, as who has it is not known, and tells them how far we are.
+    fn speak(&mut self, now: Instant, out: &mut Vec<KeyOutput>) {
+        if now < self.speak_at || !(self.is_asking() || self.is_changing()) {
             return;
-        };
-        self.ask_at = now + ASK_EVERY;
+        }
+        self.speak_at = now + SPEAK_EVERY;
+        let wanted = self.wanted.filter(|_| self.is_asking());
         for to in &self.peers {
-            out.push(KeyOutput::Send { to: *to, message: KeyMessage::Wanted(notice) });
+            let ask = |notice| KeyOutput::Send { to: *to, message: KeyMessage::Wanted(notice) };
+            out.extend(wanted.map(ask));
+            if self.is_changing() {
+                out.push(self.holding(*to));
+            }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use haven_base::Rng;
-
-    use super::*;
-
-    fn at(millis: u64) -> Instant {
-        Instant::from_nanos(millis * 1_000_000)
-    }
-
-    /// Members whose messages arrive after a while, or get lost.
-    struct Members {
-        rng: Rng,
-        now: u64,
-        nodes: BTreeMap<NodeId, Rotation>,
-        flying: BTreeMap<(u64, u64), (NodeId, NodeId, KeyMessage)>,
-        loss: u64,
-        away: BTreeSet<NodeId>,
-    }
-
-    impl Members {
-        fn new(seed: u64, count: u16) -> Self {
-            let ring = Keyring::new(ClusterKey { epoch: 1, secret: [1; 32] });
-            let ids: BTreeSet<NodeId> = (1..=count).map(NodeId).collect();
-            let node = |id: &NodeId| {
-                let mut rotation = Rotation::new(at(0), ring.clone());
-                let peers = ids.iter().filter(|peer| *peer != id).copied().collect();
-                assert!(rotation.step(at(0), KeyInput::Peers(peers)).is_empty());
-                (*id, rotation)
-            };
-            let nodes = ids.iter().map(node).collect();
-            let (flying, away) = (BTreeMap::new(), BTreeSet::new());
-            Self { rng: Rng::new(seed), now: 0, nodes, flying, loss: 0, away }
-        }
-
-        fn feed(&mut self, id: NodeId, input: KeyInput) {
-            let outputs = self.nodes.get_mut(&id).unwrap().step(at(self.now), input);
-            for output in outputs {
-                if let KeyOutput::Send { to, message } = output
-                    && !self.rng.chance(self.loss, 100)
-                {
-                    let arrival = (self.now + self.rng.below(50), self.rng.next_u64());
-                    self.flying.insert(arrival, (id, to, message));
-                }
-            }
-        }
-
-        fn run(&mut self, until: u64) {
-            while self.now < until {
-                self.now += 10;
-                while let Some(entry) = self.flying.first_entry() {
-                    if entry.key().0 > self.now {
-                        break;
-                    }
-                    let (from, to, message) = entry.remove();
-                    if !self.away.contains(&from) && !self.away.contains(&to) {
-                        self.feed(to, KeyInput::Message { from, message });
-                    }
-                }
-                let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
-                for id in &ids {
-                    if !self.away.contains(id) {
-                        self.feed(*id, KeyInput::Tick);
-                    }
-                }
-                self.check_readable();
-            }
-        }
-
-        /// Present members always understand each other.
-        fn check_readable(&self) {
-            let present = || self.nodes.iter().filter(|(id, _)| !self.away.contains(id));
-            for (from, sender) in present() {
-                for (to, receiver) in present() {
-                    let key = sender.ring().sealing();
-                    let held = receiver.ring().get(key.epoch) == Some(key);
-                    assert!(held, "{to} cannot read {from} at {} ms", self.now);
-                }
-            }
-        }
-
-        fn commit(&mut self, notice: KeyNotice) {
-            let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
-            for id in ids {
-                if !self.away.contains(&id) {
-                    let next = self.now + self.rng.below(20);
-                    self.run(next);
-                    self.feed(id, KeyInput::Committed(notice));
-                    self.feed(id, KeyInput::Committed(notice));
-                }
-            }
-        }
-
-        fn epochs(&self) -> Vec<Vec<u32>> {
-            let of = |node: &Rotation| node.ring().accepted().iter().map(|key| key.epoch).collect();
-            self.nodes.values().map(of).collect()
-        }
-    }
-
-    #[test]
-    fn all_members_change_without_a_moment_of_not_understanding_each_other() {
-        for seed in 0..20 {
-            let mut members = Members::new(seed, 5);
-            members.loss = 30;
-            let notice = members.nodes.get_mut(&NodeId(3)).unwrap().propose(2, [9; 32]);
-            members.commit(notice);
-            members.run(9_000);
-            assert_eq!(members.epochs(), vec![vec![1, 2]; 5], "seed {seed}");
-            members.run(90_000);
-            assert_eq!(members.epochs(), vec![vec![2]; 5], "seed {seed}");
-            assert!(members.nodes.values().all(|node| node.deadline().is_none()), "at rest");
-        }
-    }
-
-    #[test]
-    fn a_change_announced_during_another_follows_it() {
-        let mut members = Members::new(1, 3);
-        let first = members.nodes.get_mut(&NodeId(1)).unwrap().propose(2, [2; 32]);
-        members.commit(first);
-        members.run(5_000);
-        let second = members.nodes.get_mut(&NodeId(2)).unwrap().propose(3, [3; 32]);
-        members.commit(second);
-        members.run(50_000);
-        assert_eq!(members.epochs(), vec![vec![1, 2]; 3]);
-        members.run(200_000);
-        assert_eq!(members.epochs(), vec![vec![3]; 3]);
-    }
-
-    #[test]
-    fn a_key_that_nobody_holds_is_skipped_by_the_next() {
-        let mut members = Members::new(2, 3);
-        let lost = ClusterKey { epoch: 2, secret: [5; 32] }.notice();
-        members.commit(lost);
-        members.run(30_000);
-        assert_eq!(members.epochs(), vec![vec![1]; 3], "the old key stays");
-        let next = members.nodes.get_mut(&NodeId(2)).unwrap().propose(3, [6; 32]);
-        members.commit(next);
-        members.run(120_000);
-        assert_eq!(members.epochs(), vec![vec![3]; 3]);
-    }
-
-    #[test]
-    fn a_member_that_was_away_fetches_the_key_that_it_cannot_read() {
-        let mut members = Members::new(3, 3);
-        members.away.insert(NodeId(3));
-        let notice = members.nodes.get_mut(&NodeId(1)).unwrap().propose(2, [2; 32]);
-        members.commit(notice);
-        members.run(100_000);
-        assert_eq!(members.epochs(), [vec![2], vec![2], vec![1]]);
-        // It is back; beats of the others arrive, and it cannot read them.
-        members.away.clear();
-        for _ in 0..10 {
-            members.feed(NodeId(3), KeyInput::Unreadable { from: NodeId(1), epoch: 2 });
-        }
-        let asked = members.flying.len();
-        assert_eq!(asked, 1, "asked once, not with each beat");
-        for _ in 0..20 {
-            members.now += 10;
-            let arrived: Vec<_> = std::mem::take(&mut members.flying).into_values().collect();
-            for (from, to, message) in arrived {
-                members.feed(to, KeyInput::Message { from, message });
-            }
-        }
-        assert_eq!(members.epochs(), vec![vec![2]; 3]);
-        members.feed(NodeId(3), KeyInput::Committed(notice));
-        members.run(110_000);
-        assert_eq!(members.epochs(), vec![vec![2]; 3]);
-    }
-
-    #[test]
-    fn keys_nobody_asked_for_or_announced_are_ignored() {
-        let mut members = Members::new(4, 2);
-        let forged = ClusterKey { epoch: 2, secret: [7; 32] };
-        let message = KeyMessage::Key(forged.clone());
-        members.feed(NodeId(1), KeyInput::Message { from: NodeId(2), message: message.clone() });
-        let notice = members.nodes.get_mut(&NodeId(2)).unwrap().propose(2, [8; 32]);
-        members.feed(NodeId(1), KeyInput::Committed(notice));
-        members.feed(NodeId(1), KeyInput::Message { from: NodeId(2), message });
-        assert_eq!(members.epochs(), [vec![1], vec![1]]);
-        // A proposal is given to nobody before it is committed.
-        let before = members.flying.len();
-        let wanted = KeyMessage::Wanted(notice);
-        members.feed(NodeId(2), KeyInput::Message { from: NodeId(1), message: wanted });
-        assert_eq!(members.flying.len(), before);
-        // A stranger's frame makes nobody ask.
-        members.feed(NodeId(2), KeyInput::Unreadable { from: NodeId(9), epoch: 5 });
-        assert_eq!(members.flying.len(), before);
-    }
-}
+#[path = "keys_tests.rs"]
+mod tests;

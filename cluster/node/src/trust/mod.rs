@@ -45,7 +45,7 @@ pub use admission::{Admission, AdmissionRequest, Admitted, Refused};
 pub use authority::AuthorityError;
 pub use identity::{Cluster, Identity, IdentityError, InitError, check_name, initialise};
 pub use join::{Candidate, JoinError, join};
-pub use keys::{KeyInput, KeyMessage, KeyOutput, Rotation};
+pub use keys::{KeyInput, KeyMessage, KeyOutput, KeyStage, Rotation};
 pub use message::{Contact, Role};
 pub use server::JoinServer;
 pub use token::{JoinToken, LIFETIME, TokenError, TokenRecord};
