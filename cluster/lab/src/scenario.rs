@@ -147,21 +147,27 @@ pub fn run(
     rng: &mut Rng,
 ) -> Result<Outcome, LabError> {
     cluster.restore()?;
-    let owner = cluster.owner(vip, times.takeover_limit)?.ok_or_else(|| LabError::TimedOut {
-        what: format!("service at {vip} before the experiment"),
-        seconds: times.takeover_limit.as_secs(),
-        hint: "see `haven lab status`".to_owned(),
-    })?;
-    let coordinator = cluster.system.coordinator(&cluster.bed);
+    serving(cluster, vip, times)?;
     let measuring = Measuring::start(&cluster.bed, vip, MeasureOptions::default())?;
     let lead = Duration::from_millis(300) + rng.between(Duration::ZERO, Duration::from_millis(500));
     std::thread::sleep(lead);
+    // As late as can be: what befalls anybody but the owner is another experiment.
+    let owner = serving(cluster, vip, times)?;
+    let coordinator = cluster.system.coordinator(&cluster.bed);
     let done = perform(cluster, vip, scenario, times, rng, &owner);
     let recording = measuring.record()?;
     let marks = done?;
     let nodes = cluster.bed.topology().nodes.iter().map(|n| (n.index, n.name.clone())).collect();
     let coordinates = coordinator.map(|node| node == owner);
     Ok(outcome(scenario, &recording, &marks, coordinates, recording.report(vip, nodes)))
+}
+
+fn serving(cluster: &mut Cluster, vip: IpAddr, times: Times) -> Result<String, LabError> {
+    cluster.owner(vip, times.takeover_limit)?.ok_or_else(|| LabError::TimedOut {
+        what: format!("service at {vip} before the experiment"),
+        seconds: times.takeover_limit.as_secs(),
+        hint: "see `haven lab status`".to_owned(),
+    })
 }
 
 fn outcome(

@@ -20,9 +20,15 @@ const HOOKS: [Hook; 2] = [Hook::Ingress, Hook::Egress];
 /// A frame to try the clock program on; its content does not matter.
 const ANY_FRAME: [u8; 64] = [0; 64];
 
+/// The maps: what changes with every lease.
 #[derive(Debug)]
 pub(super) struct BpfGate {
     maps: Maps,
+}
+
+/// The programs on the devices, which read the maps.
+#[derive(Debug)]
+pub(super) struct BpfUpkeep {
     programs: Vec<Loaded>,
     hooks: Hooks,
     devices: Devices,
@@ -43,7 +49,7 @@ impl BpfGate {
         found().is_some()
     }
 
-    pub(super) fn open(config: &Config) -> Result<Self, GateError> {
+    pub(super) fn open(config: &Config) -> Result<(Self, BpfUpkeep), GateError> {
         check_clock()?;
         let identity = Identity::new(&config.instance, super::namespace()?);
         let means = match config.back_end {
@@ -60,11 +66,11 @@ impl BpfGate {
             None => (create(&hooks.identity)?, Vec::new()),
         };
         let programs = load(&hooks.identity, &maps, old)?;
-        let mut gate =
-            Self { maps, programs, hooks, devices, known: BTreeMap::new(), missing: Vec::new() };
-        gate.repair()?;
-        gate.leave_other_means(&listed);
-        Ok(gate)
+        let mut upkeep =
+            BpfUpkeep { programs, hooks, devices, known: BTreeMap::new(), missing: Vec::new() };
+        upkeep.repair()?;
+        upkeep.leave_other_means(&listed);
+        Ok((Self { maps }, upkeep))
     }
 
     pub(super) fn entries(&self) -> Result<Vec<Entry>, GateError> {
@@ -134,7 +140,9 @@ impl BpfGate {
         deadlines.sort_unstable();
         Ok(deadlines)
     }
+}
 
+impl BpfUpkeep {
     pub(super) fn remove_all(mut self) -> Result<(), GateError> {
         for device in list(&mut self.devices)? {
             for hook in HOOKS {
@@ -152,7 +160,7 @@ impl BpfGate {
         Ok(())
     }
 
-    pub(super) fn status(&self, entries: usize) -> Status {
+    pub(super) fn status(&self) -> Status {
         Status {
             back_end: match self.hooks.means {
                 Means::Tcx => BackEnd::Tcx,
@@ -160,7 +168,6 @@ impl BpfGate {
             },
             devices: self.known.values().cloned().collect(),
             missing: self.missing.clone(),
-            entries,
         }
     }
 

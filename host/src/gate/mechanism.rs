@@ -5,38 +5,53 @@ use std::os::fd::BorrowedFd;
 
 use haven_base::Instant;
 
-use super::bpf::BpfGate;
-use super::nft::NftGate;
+use super::bpf::{BpfGate, BpfUpkeep};
+use super::nft::{NftGate, NftUpkeep};
 use super::{Choice, Config, Deadline, Entry, GateError, Repair, Status, clock};
 
-/// The mechanism in use.
+/// The mechanism in use: what a lease changes.
 #[derive(Debug)]
 pub(super) enum Mechanism {
-    Bpf(Box<BpfGate>),
-    Nft(Box<NftGate>),
+    Bpf(BpfGate),
+    Nft(NftGate),
+}
+
+/// The mechanism in use: what keeps it in force.
+#[derive(Debug)]
+pub(super) enum MechanismUpkeep {
+    Bpf(Box<BpfUpkeep>),
+    Nft(Box<NftUpkeep>),
+}
+
+fn bpf(config: &Config) -> Result<(Mechanism, MechanismUpkeep), GateError> {
+    let (gate, upkeep) = BpfGate::open(config)?;
+    Ok((Mechanism::Bpf(gate), MechanismUpkeep::Bpf(Box::new(upkeep))))
+}
+
+fn nft(config: &Config) -> Result<(Mechanism, MechanismUpkeep), GateError> {
+    let (gate, upkeep) = NftGate::open(config)?;
+    Ok((Mechanism::Nft(gate), MechanismUpkeep::Nft(Box::new(upkeep))))
 }
 
 impl Mechanism {
     /// Puts the mechanism chosen in force, then takes the other kind out of force if an earlier process
     /// left it: what passes must pass both meanwhile, so no frame is lost and none passes wrongly.
-    pub(super) fn open(config: &Config) -> Result<Self, GateError> {
-        let bpf = || BpfGate::open(config).map(|gate| Self::Bpf(Box::new(gate)));
-        let nft = || NftGate::open(config).map(|gate| Self::Nft(Box::new(gate)));
-        let mut opened = match config.back_end {
-            Choice::Nft => nft()?,
-            Choice::Bpf | Choice::BpfClsact => bpf()?,
-            Choice::Auto => match bpf() {
+    pub(super) fn open(config: &Config) -> Result<(Self, MechanismUpkeep), GateError> {
+        let (mut opened, upkeep) = match config.back_end {
+            Choice::Nft => nft(config)?,
+            Choice::Bpf | Choice::BpfClsact => bpf(config)?,
+            Choice::Auto => match bpf(config) {
                 Err(error) if error.bpf_refused() => {
                     tracing::warn!(%error, "the gate falls back to nftables");
-                    nft()?
+                    nft(config)?
                 }
                 other => other?,
             },
         };
-        let old = match &opened {
-            Self::Bpf(_) if NftGate::left_behind(config) => nft()?,
-            Self::Nft(_) if BpfGate::left_behind(config) => bpf()?,
-            Self::Bpf(_) | Self::Nft(_) => return Ok(opened),
+        let (old, old_upkeep) = match &opened {
+            Self::Bpf(_) if NftGate::left_behind(config) => nft(config)?,
+            Self::Nft(_) if BpfGate::left_behind(config) => bpf(config)?,
+            Self::Bpf(_) | Self::Nft(_) => return Ok((opened, upkeep)),
         };
         for deadline in old.deadlines()? {
             if deadline.until > clock::boot_time() {
@@ -46,8 +61,8 @@ impl Mechanism {
         for entry in old.entries()? {
             opened.put_entry(&entry)?;
         }
-        old.remove_all()?;
-        Ok(opened)
+        old_upkeep.remove_all()?;
+        Ok((opened, upkeep))
     }
 
     pub(super) fn entries(&self) -> Result<Vec<Entry>, GateError> {
@@ -92,39 +107,41 @@ impl Mechanism {
             Self::Nft(gate) => gate.deadlines(),
         }
     }
+}
 
+impl MechanismUpkeep {
     pub(super) fn remove_all(self) -> Result<(), GateError> {
         match self {
-            Self::Bpf(gate) => gate.remove_all(),
-            Self::Nft(gate) => gate.remove_all(),
+            Self::Bpf(upkeep) => upkeep.remove_all(),
+            Self::Nft(upkeep) => upkeep.remove_all(),
         }
     }
 
-    pub(super) fn status(&self, entries: usize) -> Status {
+    pub(super) fn status(&self) -> Status {
         match self {
-            Self::Bpf(gate) => gate.status(entries),
-            Self::Nft(gate) => gate.status(entries),
+            Self::Bpf(upkeep) => upkeep.status(),
+            Self::Nft(upkeep) => upkeep.status(),
         }
     }
 
     pub(super) fn events(&self) -> Vec<BorrowedFd<'_>> {
         match self {
-            Self::Bpf(gate) => vec![gate.events()],
-            Self::Nft(gate) => gate.events(),
+            Self::Bpf(upkeep) => vec![upkeep.events()],
+            Self::Nft(upkeep) => upkeep.events(),
         }
     }
 
     pub(super) fn on_event(&mut self) -> Result<Repair, GateError> {
         match self {
-            Self::Bpf(gate) => gate.on_event(),
-            Self::Nft(gate) => gate.on_event(),
+            Self::Bpf(upkeep) => upkeep.on_event(),
+            Self::Nft(upkeep) => upkeep.on_event(),
         }
     }
 
     pub(super) fn repair(&mut self) -> Result<Repair, GateError> {
         match self {
-            Self::Bpf(gate) => gate.repair(),
-            Self::Nft(gate) => gate.repair(),
+            Self::Bpf(upkeep) => upkeep.repair(),
+            Self::Nft(upkeep) => upkeep.repair(),
         }
     }
 }

@@ -7,8 +7,11 @@
 //!
 //! ```text
 //! heartbeat thread ──set_entries, renew, close──▶ Gate ──▶ maps in the kernel ◀── programs on every device
-//!                  ◀─deadlines, status, repair──┘
+//!                  ◀─deadlines─────────────────┘                                        ▲
+//! a thread in no hurry ──on_event, repair, status──▶ Upkeep ──puts and finds again──────┘
 //! ```
+//! They are two because whatever looks at devices waits for the kernel's one lock over all devices of all
+//! network namespaces, which others hold for tens of milliseconds: longer than a lease may wait.
 //!
 //! Invariants:
 //! - no entry, no gate; an entry without a deadline in the future is closed;
@@ -44,7 +47,7 @@ use haven_base::Instant;
 pub use error::GateError;
 pub use status::{BackEnd, DeviceHooks, Missing, Repair, Status};
 
-use mechanism::Mechanism;
+use mechanism::{Mechanism, MechanismUpkeep};
 
 /// What an address is to this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -128,8 +131,8 @@ pub const MAX_GROUPS: u32 = 4_096;
 
 /// The gate of this network namespace; see the module.
 ///
-/// Every call is synchronous and takes microseconds, except [`Gate::open`] and [`Gate::repair`]
-/// (milliseconds, more with hundreds of devices).
+/// Every call but [`Gate::open`] (milliseconds, more with hundreds of devices) is synchronous and takes
+/// microseconds; none waits for the kernel's lock over devices.
 #[derive(Debug)]
 pub struct Gate {
     back_end: Mechanism,
@@ -142,18 +145,18 @@ impl Gate {
     /// deadlines stay as they are, no frame passes or drops because of the call.
     ///
     /// Devices that cannot be hooked do not fail the call; see [`Status::missing`] before an address is
-    /// added to one.
+    /// added to one. The [`Upkeep`] is to be served for as long as the gate is used.
     ///
     /// # Errors
     /// [`GateError::Held`] while another process (maybe a stopped one) has the gate; missing capabilities;
     /// a kernel without the mechanism chosen; a clock that is not the kernel's.
-    pub fn open(config: &Config) -> Result<Self, GateError> {
+    pub fn open(config: &Config) -> Result<(Self, Upkeep), GateError> {
         privilege::check(config.back_end)?;
         let lock = lock::Lock::take(&config.lock)?;
-        let back_end = Mechanism::open(config)?;
+        let (back_end, upkeep) = Mechanism::open(config)?;
         let entries = back_end.entries()?;
         let entries = entries.into_iter().map(|e| (e.address, (e.kind, e.group))).collect();
-        Ok(Self { back_end, entries, _lock: lock })
+        Ok((Self { back_end, entries, _lock: lock }, Upkeep { back_end: upkeep }))
     }
 
     /// Makes `entries` the whole set. Additions and changes come before removals.
@@ -235,25 +238,35 @@ impl Gate {
     /// Takes the gate out of force: the addresses must have left the host before.
     ///
     /// # Errors
-    /// Refusals of the kernel; calling again completes it.
-    pub fn remove_all(mut self) -> Result<(), GateError> {
+    /// Refusals of the kernel; opening the gate and calling again completes it.
+    pub fn remove_all(mut self, upkeep: Upkeep) -> Result<(), GateError> {
         self.set_entries(&[])?;
-        self.back_end.remove_all()
+        upkeep.back_end.remove_all()
     }
+}
 
-    /// What is in force, read from the kernel when it was last looked at ([`Gate::repair`]).
+/// Keeps a [`Gate`] in force on every device there is; see the module.
+///
+/// Calls wait for the kernel's lock over devices: not for a thread that renews leases.
+#[derive(Debug)]
+pub struct Upkeep {
+    back_end: MechanismUpkeep,
+}
+
+impl Upkeep {
+    /// What is in force, read from the kernel when it was last looked at ([`Upkeep::repair`]).
     #[must_use]
     pub fn status(&self) -> Status {
-        self.back_end.status(self.entries.len())
+        self.back_end.status()
     }
 
-    /// Descriptors that become readable when [`Gate::on_event`] has something to do.
+    /// Descriptors that become readable when [`Upkeep::on_event`] has something to do.
     #[must_use]
     pub fn events(&self) -> Vec<BorrowedFd<'_>> {
         self.back_end.events()
     }
 
-    /// Reads the events and puts the gate in force on new or changed devices. Never waits.
+    /// Reads the events and puts the gate in force on new or changed devices.
     ///
     /// # Errors
     /// Refusals of the kernel to tell; devices that cannot be hooked are in [`Status::missing`].
@@ -261,8 +274,8 @@ impl Gate {
         self.back_end.on_event()
     }
 
-    /// Compares what is in force with what should be, on every device, and mends it: for start, and
-    /// regularly against programs that take hooks away.
+    /// Compares what is in force with what should be, on every device, and mends it: regularly, against
+    /// programs that take hooks away.
     ///
     /// # Errors
     /// Refusals of the kernel to tell; devices that cannot be hooked are in [`Status::missing`].

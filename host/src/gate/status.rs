@@ -10,7 +10,7 @@ pub enum BackEnd {
     /// BPF programs on `clsact`.
     Clsact,
     /// A table of nftables: on kernels before 6.9 a flush of the ruleset by others opens it until
-    /// [`super::Gate::on_event`] hears of it; frames with VLAN tags in line are not judged.
+    /// [`super::Upkeep::on_event`] hears of it; frames with VLAN tags in line are not judged.
     Nftables,
 }
 
@@ -40,7 +40,7 @@ pub struct Missing {
     pub reason: String,
 }
 
-/// The gate's state; see [`super::Gate::status`].
+/// The gate's state; see [`super::Upkeep::status`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     /// The mechanism in use.
@@ -49,8 +49,6 @@ pub struct Status {
     pub devices: Vec<DeviceHooks>,
     /// What is not in force and why; an address on such a device is not protected.
     pub missing: Vec<Missing>,
-    /// How many addresses have an entry.
-    pub entries: usize,
 }
 
 /// What a look at the kernel changed.

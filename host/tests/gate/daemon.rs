@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use haven_host::gate::{Choice, EntryKind, Gate, Renewal};
+use haven_host::gate::{Choice, EntryKind, Gate, Renewal, Upkeep};
 
 use crate::bed::{Bed, GROUP, entries, from_now};
 
@@ -115,7 +115,7 @@ fn body() {
         lock: lock.into(),
         back_end: Choice::Auto,
     };
-    let mut gate: Option<Gate> = None;
+    let mut gate: Option<(Gate, Upkeep)> = None;
     for line in std::io::stdin().lines() {
         let line = line.unwrap();
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -139,7 +139,7 @@ fn body() {
                 }
                 Err(e) => format!("error {e}"),
             },
-            (["entries", kind], Some(gate)) => {
+            (["entries", kind], Some((gate, _))) => {
                 let kind = match *kind {
                     "real-server" => EntryKind::RealServer,
                     _ => EntryKind::Exclusive,
@@ -147,24 +147,24 @@ fn body() {
                 gate.set_entries(&entries(kind)).unwrap();
                 "ok".to_owned()
             }
-            (["renew", millis], Some(gate)) => {
+            (["renew", millis], Some((gate, _))) => {
                 let deadline = from_now(Duration::from_millis(millis.parse().unwrap()));
                 answer_to(gate.renew(GROUP, deadline))
             }
-            (["renew-at", nanos], Some(gate)) => {
+            (["renew-at", nanos], Some((gate, _))) => {
                 let deadline = haven_base::Instant::from_nanos(nanos.parse().unwrap());
                 answer_to(gate.renew(GROUP, deadline))
             }
             (["thread"], _) => rustix::thread::gettid().as_raw_nonzero().to_string(),
-            (["open-groups"], Some(gate)) => {
+            (["open-groups"], Some((gate, _))) => {
                 let now = from_now(Duration::ZERO);
                 gate.deadlines().unwrap().iter().filter(|d| d.until > now).count().to_string()
             }
-            (["close"], Some(gate)) => {
+            (["close"], Some((gate, _))) => {
                 gate.close(GROUP).unwrap();
                 "ok".to_owned()
             }
-            (["deadline"], Some(gate)) => {
+            (["deadline"], Some((gate, _))) => {
                 format!("{:?}", gate.deadlines().unwrap().first().map(|d| d.until.as_nanos()))
             }
             other => panic!("an order the daemon does not know: {other:?}"),

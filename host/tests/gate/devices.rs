@@ -8,39 +8,39 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use haven_host::bpf::Hook;
-use haven_host::gate::{BackEnd, Choice, EntryKind, Gate, Renewal};
+use haven_host::gate::{BackEnd, Choice, EntryKind, Gate, Renewal, Upkeep};
 
 use crate::bed::{
     Bed, GROUP, Namespace, PATIENCE, Port, SILENCE, entries, from_now, possible, run,
 };
 use crate::frames::{CLIENT4, NODE_MAC, NODE4, VIP4, arp, gratuitous, packet};
 
-fn closed(bed: &Bed, choice: Choice) -> Gate {
+fn closed(bed: &Bed, choice: Choice) -> (Gate, Upkeep) {
     let mut config = bed.config();
     config.back_end = choice;
-    let mut gate = Gate::open(&config).unwrap();
+    let (mut gate, upkeep) = Gate::open(&config).unwrap();
     gate.set_entries(&entries(EntryKind::Exclusive)).unwrap();
-    gate
+    (gate, upkeep)
 }
 
-/// Handles events, as the heartbeat thread does, until `done`.
-fn handle_events(gate: &mut Gate, mut done: impl FnMut(&Gate) -> bool) {
+/// Handles events, as the daemon does, until `done`.
+fn handle_events(upkeep: &mut Upkeep, mut done: impl FnMut(&Upkeep) -> bool) {
     let end = Instant::now() + PATIENCE;
-    while !done(gate) {
-        assert!(Instant::now() < end, "no event led there: {:?}", gate.status());
+    while !done(upkeep) {
+        assert!(Instant::now() < end, "no event led there: {:?}", upkeep.status());
         let limit = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
-        let events = gate.events();
+        let events = upkeep.events();
         let mut waits: Vec<_> = events
             .iter()
             .map(|fd| rustix::event::PollFd::new(fd, rustix::event::PollFlags::IN))
             .collect();
         rustix::event::poll(&mut waits, Some(&limit)).unwrap();
-        gate.on_event().unwrap();
+        upkeep.on_event().unwrap();
     }
 }
 
-fn hooked(gate: &Gate, name: &str) -> Vec<Hook> {
-    let status = gate.status();
+fn hooked(upkeep: &Upkeep, name: &str) -> Vec<Hook> {
+    let status = upkeep.status();
     status.devices.iter().find(|d| d.name == name).map_or_else(Vec::new, |d| d.hooks.clone())
 }
 
@@ -54,24 +54,24 @@ fn a_new_device_gets_the_gate_and_a_renamed_one_keeps_it() {
     for choice in [Choice::Auto, Choice::BpfClsact] {
         let bed = Bed::new();
         bed.node.within(|| {
-            let mut gate = closed(&bed, choice);
-            assert_eq!(hooked(&gate, "lan0"), BOTH);
+            let (gate, mut upkeep) = closed(&bed, choice);
+            assert_eq!(hooked(&upkeep, "lan0"), BOTH);
             Bed::link(&bed.node, &bed.client, "lan1");
-            handle_events(&mut gate, |gate| hooked(gate, "lan1") == BOTH);
+            handle_events(&mut upkeep, |upkeep| hooked(upkeep, "lan1") == BOTH);
             let second = Port::open(&bed.client, "lan1");
             assert!(bed.answers_on(&second).is_empty(), "the new device is silent");
 
             bed.node.run("ip link set lan1 down");
             bed.node.run("ip link set lan1 name lan9");
             bed.node.run("ip link set lan9 up");
-            handle_events(&mut gate, |gate| hooked(gate, "lan9") == BOTH);
-            assert_eq!(hooked(&gate, "lan1"), [], "the old name is forgotten");
+            handle_events(&mut upkeep, |upkeep| hooked(upkeep, "lan9") == BOTH);
+            assert_eq!(hooked(&upkeep, "lan1"), [], "the old name is forgotten");
             assert!(bed.answers_on(&second).is_empty(), "the renamed device is silent");
 
             bed.node.run("ip link del lan9");
-            handle_events(&mut gate, |gate| hooked(gate, "lan9").is_empty());
-            assert_eq!(gate.status().missing, []);
-            gate.remove_all().unwrap();
+            handle_events(&mut upkeep, |upkeep| hooked(upkeep, "lan9").is_empty());
+            assert_eq!(upkeep.status().missing, []);
+            gate.remove_all(upkeep).unwrap();
         });
     }
 }
@@ -83,15 +83,15 @@ fn loopback_is_left_alone() {
     }
     let bed = Bed::new();
     bed.node.within(|| {
-        let gate = closed(&bed, Choice::Auto);
-        assert!(gate.status().devices.iter().all(|d| d.name != "lo"));
+        let (gate, upkeep) = closed(&bed, Choice::Auto);
+        assert!(upkeep.status().devices.iter().all(|d| d.name != "lo"));
         // The service on this host stays reachable for this host's own processes.
         let server = std::net::UdpSocket::bind((VIP4, 7001)).unwrap();
         server.set_read_timeout(Some(PATIENCE)).unwrap();
         let client = std::net::UdpSocket::bind((NODE4, 0)).unwrap();
         client.send_to(b"local", (VIP4, 7001)).unwrap();
         assert_eq!(server.recv_from(&mut [0; 8]).unwrap().0, 5);
-        gate.remove_all().unwrap();
+        gate.remove_all(upkeep).unwrap();
     });
 }
 
@@ -102,27 +102,27 @@ fn hooks_taken_away_are_noticed_and_restored() {
     }
     let bed = Bed::new();
     bed.node.within(|| {
-        let mut gate = closed(&bed, Choice::BpfClsact);
-        assert_eq!(gate.status().back_end, BackEnd::Clsact);
-        assert_eq!(gate.repair().unwrap().restored, [], "nothing to mend");
+        let (gate, mut upkeep) = closed(&bed, Choice::BpfClsact);
+        assert_eq!(upkeep.status().back_end, BackEnd::Clsact);
+        assert_eq!(upkeep.repair().unwrap().restored, [], "nothing to mend");
         bed.node.run("tc qdisc del dev lan0 clsact");
         bed.assert_open("somebody took the gate away");
-        let restored = gate.repair().unwrap().restored;
+        let restored = upkeep.repair().unwrap().restored;
         assert_eq!(restored, BOTH.map(|hook| ("lan0".to_owned(), hook)));
         bed.assert_silent("mended");
-        gate.remove_all().unwrap();
+        gate.remove_all(upkeep).unwrap();
 
         // `tcx` hooks do not care for queueing disciplines.
-        let mut gate = closed(&bed, Choice::Auto);
-        if gate.status().back_end == BackEnd::Tcx {
+        let (gate, mut upkeep) = closed(&bed, Choice::Auto);
+        if upkeep.status().back_end == BackEnd::Tcx {
             bed.node.run("tc qdisc replace dev lan0 clsact");
             bed.node.run("tc qdisc del dev lan0 clsact");
             bed.assert_silent("tc cannot take tcx hooks away");
-            assert_eq!(gate.repair().unwrap().restored, []);
+            assert_eq!(upkeep.repair().unwrap().restored, []);
         } else {
             println!("skipped, because this kernel has no tcx");
         }
-        gate.remove_all().unwrap();
+        gate.remove_all(upkeep).unwrap();
     });
 }
 
@@ -164,9 +164,9 @@ fn a_bridge_is_silent_itself_but_carries_what_others_say() {
     let guest_port = Port::open(&guest, "lan0");
     bed.node.within(|| {
         bed.assert_open("no gate yet");
-        let mut gate = closed(&bed, Choice::Auto);
-        assert_eq!(hooked(&gate, "br0"), BOTH);
-        assert_eq!(hooked(&gate, "lan0"), [Hook::Egress], "a port");
+        let (gate, mut upkeep) = closed(&bed, Choice::Auto);
+        assert_eq!(hooked(&upkeep, "br0"), BOTH);
+        assert_eq!(hooked(&upkeep, "lan0"), [Hook::Egress], "a port");
         bed.assert_silent("the bridge device has the gate");
         let raw = Port::open(&bed.node, "lan0");
         let announcement = gratuitous(VIP4);
@@ -186,11 +186,11 @@ fn a_bridge_is_silent_itself_but_carries_what_others_say() {
 
         // The port leaves the bridge: it is judged whole again.
         bed.node.run("ip link set lan0 nomaster");
-        handle_events(&mut gate, |gate| hooked(gate, "lan0") == BOTH);
+        handle_events(&mut upkeep, |upkeep| hooked(upkeep, "lan0") == BOTH);
         bed.assert_silent("off the bridge");
         bed.node.run("ip link set lan0 master br0");
-        handle_events(&mut gate, |gate| hooked(gate, "lan0") == [Hook::Egress]);
-        gate.remove_all().unwrap();
+        handle_events(&mut upkeep, |upkeep| hooked(upkeep, "lan0") == [Hook::Egress]);
+        gate.remove_all(upkeep).unwrap();
     });
 }
 
@@ -216,7 +216,7 @@ fn gates_in_many_namespaces_do_not_meet() {
         return;
     }
     let beds: Vec<Bed> = (0..4).map(|_| Bed::new()).collect();
-    let gates: Vec<Gate> =
+    let gates: Vec<(Gate, Upkeep)> =
         beds.iter().map(|bed| bed.node.within(|| closed(bed, Choice::Auto))).collect();
     // One device moves to another namespace of the same host and back: its gate is not taken for another's.
     let (first, second) = (&beds[0], &beds[1]);
@@ -225,10 +225,10 @@ fn gates_in_many_namespaces_do_not_meet() {
     let mut seen = Vec::new();
     for bed in &beds[1..] {
         bed.node.within(|| {
-            let gate = Gate::open(&bed.config()).unwrap();
+            let (gate, upkeep) = Gate::open(&bed.config()).unwrap();
             seen.push(gate.entries().len());
             bed.assert_silent("each has its own");
-            gate.remove_all().unwrap();
+            gate.remove_all(upkeep).unwrap();
             bed.assert_open("and takes only its own away");
         });
     }
@@ -286,8 +286,8 @@ fn tunnels_without_ethernet_headers_are_gated() {
         let tunnel = tunnel("tun0");
         bed.node.run("ip link set tun0 up");
         bed.node.run(&format!("ip route add {peer}/32 dev tun0"));
-        let mut gate = closed(&bed, Choice::Auto);
-        assert_eq!(hooked(&gate, "tun0"), BOTH);
+        let (mut gate, upkeep) = closed(&bed, Choice::Auto);
+        assert_eq!(hooked(&upkeep, "tun0"), BOTH);
         // Both addresses send; and an echo request for each comes out of the tunnel.
         let exchange = || {
             for own in [VIP4, NODE4] {
@@ -306,7 +306,7 @@ fn tunnels_without_ethernet_headers_are_gated() {
         assert!(matches!(renewed, Ok(Renewal::Open { .. })));
         exchange();
         assert_eq!(sources(&tunnel, 4), [VIP4, VIP4, NODE4, NODE4]);
-        gate.remove_all().unwrap();
+        gate.remove_all(upkeep).unwrap();
     });
 }
 
@@ -327,7 +327,7 @@ fn thousands_of_entries_are_taken_and_taken_over() {
         }
     }
     bed.node.within(|| {
-        let mut gate = Gate::open(&bed.config()).unwrap();
+        let (mut gate, _upkeep) = Gate::open(&bed.config()).unwrap();
         let started = Instant::now();
         gate.set_entries(&many).unwrap();
         println!("{} entries set in {:?}", many.len(), started.elapsed());
@@ -338,13 +338,13 @@ fn thousands_of_entries_are_taken_and_taken_over() {
         }
         drop(gate);
         let started = Instant::now();
-        let mut gate = Gate::open(&bed.config()).unwrap();
+        let (mut gate, upkeep) = Gate::open(&bed.config()).unwrap();
         println!("taken over in {:?}", started.elapsed());
         assert_eq!(gate.entries().len(), many.len());
         assert_eq!(gate.deadlines().unwrap().len(), 1_000);
         gate.set_entries(&many[..2]).unwrap();
         assert_eq!(gate.entries().len(), 2);
         bed.assert_silent("the others are gone, these stay");
-        gate.remove_all().unwrap();
+        gate.remove_all(upkeep).unwrap();
     });
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use haven_host::gate::{BackEnd, Choice, Deadline, EntryKind, Gate, Renewal};
+use haven_host::gate::{BackEnd, Choice, Deadline, EntryKind, Gate, Renewal, Upkeep};
 
 use crate::bed::{Bed, GROUP, PATIENCE, Port, SILENCE, entries, from_now, possible};
 use crate::daemon::Daemon;
@@ -15,12 +15,12 @@ use crate::frames::{
 
 const LONG: Duration = Duration::from_secs(60);
 
-fn opened(bed: &Bed, choice: Choice) -> Gate {
+fn opened(bed: &Bed, choice: Choice) -> (Gate, Upkeep) {
     let mut config = bed.config();
     config.back_end = choice;
-    let mut gate = Gate::open(&config).unwrap();
+    let (mut gate, upkeep) = Gate::open(&config).unwrap();
     gate.set_entries(&entries(EntryKind::Exclusive)).unwrap();
-    gate
+    (gate, upkeep)
 }
 
 #[test]
@@ -32,9 +32,9 @@ fn the_node_answers_exactly_while_the_group_is_open() {
         let bed = Bed::new();
         bed.assert_open("no gate yet");
         bed.node.within(|| {
-            let mut gate = opened(&bed, choice);
+            let (mut gate, upkeep) = opened(&bed, choice);
             if choice == Choice::BpfClsact {
-                assert_eq!(gate.status().back_end, BackEnd::Clsact);
+                assert_eq!(upkeep.status().back_end, BackEnd::Clsact);
             }
             bed.assert_silent("an entry, no deadline");
             let until = from_now(LONG);
@@ -44,7 +44,7 @@ fn the_node_answers_exactly_while_the_group_is_open() {
             bed.assert_silent("closed");
             assert_eq!(gate.renew(GROUP + 1, until).unwrap(), Renewal::Open { until });
             bed.assert_silent("another group is open");
-            gate.remove_all().unwrap();
+            gate.remove_all(upkeep).unwrap();
             bed.assert_open("the gate is removed");
         });
     }
@@ -79,7 +79,7 @@ fn a_deadline_that_is_past_writes_nothing_and_closes() {
     }
     let bed = Bed::new();
     bed.node.within(|| {
-        let mut gate = opened(&bed, Choice::Auto);
+        let (mut gate, upkeep) = opened(&bed, Choice::Auto);
         let until = from_now(LONG);
         assert_eq!(gate.renew(GROUP, until).unwrap(), Renewal::Open { until });
         assert_eq!(gate.renew(GROUP, from_now(Duration::ZERO)).unwrap(), Renewal::Lapsed);
@@ -90,7 +90,7 @@ fn a_deadline_that_is_past_writes_nothing_and_closes() {
         assert_eq!(gate.renew(GROUP, until).unwrap(), Renewal::Open { until });
         assert_eq!(gate.renew(GROUP, sooner).unwrap(), Renewal::Open { until: sooner });
         assert_eq!(gate.deadlines().unwrap(), [Deadline { group: GROUP, until: sooner }]);
-        gate.remove_all().unwrap();
+        gate.remove_all(upkeep).unwrap();
     });
 }
 
@@ -101,7 +101,7 @@ fn a_real_server_answers_traffic_but_never_arp_or_nd() {
     }
     let bed = Bed::new();
     bed.node.within(|| {
-        let mut gate = opened(&bed, Choice::Auto);
+        let (mut gate, upkeep) = opened(&bed, Choice::Auto);
         gate.set_entries(&entries(EntryKind::RealServer)).unwrap();
         bed.wait_for(&Answer::TRAFFIC, "a real server without a lease");
         assert!(matches!(gate.renew(GROUP, from_now(LONG)), Ok(Renewal::Open { .. })));
@@ -113,7 +113,7 @@ fn a_real_server_answers_traffic_but_never_arp_or_nd() {
         bed.wait_for(&Answer::TRAFFIC, "anycast without a lease");
         gate.set_entries(&entries(EntryKind::BucketSet)).unwrap();
         bed.assert_silent("a bucket set without a lease");
-        gate.remove_all().unwrap();
+        gate.remove_all(upkeep).unwrap();
     });
 }
 
@@ -176,7 +176,7 @@ fn frames_from_raw_sockets_do_not_claim_the_address() {
         let bed = Bed::new();
         let raw = Port::open(&bed.node, "lan0");
         bed.node.within(|| {
-            let mut gate = opened(&bed, choice);
+            let (mut gate, upkeep) = opened(&bed, choice);
             let heard = |frame: &[u8]| heard_of(&bed, &raw, frame);
             for (what, frame) in forged() {
                 assert!(!heard(&frame), "{what} left a closed gate");
@@ -189,7 +189,7 @@ fn frames_from_raw_sockets_do_not_claim_the_address() {
                 let whole = !what.contains("within") && !what.contains("IPv6 cut");
                 assert_eq!(heard(&frame), whole, "{what} at an open gate");
             }
-            gate.remove_all().unwrap();
+            gate.remove_all(upkeep).unwrap();
         });
     }
 }
@@ -239,7 +239,7 @@ fn duplicate_address_detection_of_others_gets_no_answer_and_ours_makes_no_noise(
         }
     };
     bed.node.within(|| {
-        let mut gate = opened(&bed, Choice::Auto);
+        let (mut gate, upkeep) = opened(&bed, Choice::Auto);
         assert!(matches!(gate.renew(GROUP, from_now(LONG)), Ok(Renewal::Open { .. })));
         assert!(detected(), "an open owner defends its address");
         gate.close(GROUP).unwrap();
@@ -256,7 +256,7 @@ fn duplicate_address_detection_of_others_gets_no_answer_and_ours_makes_no_noise(
             let claimed = claim(&frame).map(|(address, _)| address);
             assert_ne!(claimed, Some(VIP6.into()), "{frame:02x?}");
         }
-        gate.remove_all().unwrap();
+        gate.remove_all(upkeep).unwrap();
     });
 }
 
@@ -273,7 +273,7 @@ fn a_node_without_the_lease_is_a_client_of_the_owner() {
         bed.client.run(&format!("ip addr add {vip}/{length} dev lan0 {nodad}"));
     }
     bed.node.within(|| {
-        let gate = opened(&bed, Choice::Auto);
+        let (gate, upkeep) = opened(&bed, Choice::Auto);
         for vip in [IpAddr::from(VIP4), IpAddr::from(VIP6)] {
             let owner = bed.client.within(|| UdpSocket::bind((vip, 7000)).unwrap());
             owner.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -299,6 +299,6 @@ fn a_node_without_the_lease_is_a_client_of_the_owner() {
             }
             assert!(Instant::now() < end, "the neighbour table did not learn: {shown}");
         }
-        gate.remove_all().unwrap();
+        gate.remove_all(upkeep).unwrap();
     });
 }

@@ -21,7 +21,7 @@ fn a_renewal_with_nftables_takes_less_than_a_tick() {
     let mut config = bed.config();
     config.back_end = Choice::Nft;
     bed.node.within(|| {
-        let mut gate = Gate::open(&config).unwrap();
+        let (mut gate, upkeep) = Gate::open(&config).unwrap();
         gate.set_entries(&entries(EntryKind::Exclusive)).unwrap();
         let mut times = Vec::new();
         for _ in 0..500 {
@@ -35,7 +35,7 @@ fn a_renewal_with_nftables_takes_less_than_a_tick() {
         let at = |percent| percentile(&times, percent);
         println!("nftables renew: p50 {:?}, p99 {:?}, worst {:?}", at(50), at(99), at(100));
         assert!(at(50) < Duration::from_millis(1));
-        gate.remove_all().unwrap();
+        gate.remove_all(upkeep).unwrap();
     });
 }
 
@@ -47,7 +47,7 @@ fn a_renewal_takes_microseconds() {
     let bed = Bed::new();
     bed.node.within(|| {
         let started = Instant::now();
-        let mut gate = Gate::open(&bed.config()).unwrap();
+        let (mut gate, mut upkeep) = Gate::open(&bed.config()).unwrap();
         println!("open: {:?}", started.elapsed());
         gate.set_entries(&entries(EntryKind::Exclusive)).unwrap();
         let mut renewals = Vec::with_capacity(RENEWALS);
@@ -67,7 +67,7 @@ fn a_renewal_takes_microseconds() {
             closings.push(started.elapsed());
         }
         let started = Instant::now();
-        gate.repair().unwrap();
+        upkeep.repair().unwrap();
         println!("repair: {:?}", started.elapsed());
         for (what, times) in [("renew", &mut renewals), ("close", &mut closings)] {
             times.sort_unstable();
@@ -79,6 +79,6 @@ fn a_renewal_takes_microseconds() {
             );
             assert!(percentile(times, 50) < Duration::from_micros(200), "{what}");
         }
-        gate.remove_all().unwrap();
+        gate.remove_all(upkeep).unwrap();
     });
 }

@@ -4,20 +4,20 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use haven_host::gate::{BackEnd, Choice, EntryKind, Gate, Renewal};
+use haven_host::gate::{BackEnd, Choice, EntryKind, Gate, Renewal, Upkeep};
 
 use crate::bed::{Bed, GROUP, PATIENCE, Port, SILENCE, entries, from_now, possible};
 use crate::daemon::Daemon;
 use crate::enforcement::{forged, heard_of};
 use crate::frames::Answer;
 
-fn opened(bed: &Bed) -> Gate {
+fn opened(bed: &Bed) -> (Gate, Upkeep) {
     let mut config = bed.config();
     config.back_end = Choice::Nft;
-    let mut gate = Gate::open(&config).unwrap();
-    assert_eq!(gate.status().back_end, BackEnd::Nftables);
+    let (mut gate, upkeep) = Gate::open(&config).unwrap();
+    assert_eq!(upkeep.status().back_end, BackEnd::Nftables);
     gate.set_entries(&entries(EntryKind::Exclusive)).unwrap();
-    gate
+    (gate, upkeep)
 }
 
 fn owner(bed: &Bed) -> Daemon {
@@ -39,8 +39,8 @@ fn kinds_differ_as_in_bpf() {
     }
     let bed = Bed::new();
     bed.node.within(|| {
-        let mut gate = opened(&bed);
-        assert_eq!(gate.status().missing, []);
+        let (mut gate, upkeep) = opened(&bed);
+        assert_eq!(upkeep.status().missing, []);
         for (kind, closed, open) in [
             (EntryKind::RealServer, &Answer::TRAFFIC[..], &Answer::TRAFFIC[..]),
             (EntryKind::Anycast, &Answer::TRAFFIC, &Answer::ALL),
@@ -53,7 +53,7 @@ fn kinds_differ_as_in_bpf() {
             bed.wait_for(open, &format!("{kind:?} with a lease"));
             gate.close(GROUP).unwrap();
         }
-        gate.remove_all().unwrap();
+        gate.remove_all(upkeep).unwrap();
         bed.assert_open("removed");
     });
 }
@@ -66,7 +66,7 @@ fn whole_frames_from_raw_sockets_do_not_claim_the_address() {
     let bed = Bed::new();
     let raw = Port::open(&bed.node, "lan0");
     bed.node.within(|| {
-        let mut gate = opened(&bed);
+        let (mut gate, upkeep) = opened(&bed);
         let whole = || {
             forged().into_iter().filter(|(what, _)| !what.contains("cut") && !what.contains("VLAN"))
         };
@@ -77,7 +77,7 @@ fn whole_frames_from_raw_sockets_do_not_claim_the_address() {
         for (what, frame) in whole() {
             assert!(heard_of(&bed, &raw, &frame), "{what} at an open gate");
         }
-        gate.remove_all().unwrap();
+        gate.remove_all(upkeep).unwrap();
     });
 }
 
@@ -121,21 +121,21 @@ fn a_deadline_shorter_than_a_tick_writes_nothing() {
     }
     let bed = Bed::new();
     bed.node.within(|| {
-        let mut gate = opened(&bed);
+        let (mut gate, upkeep) = opened(&bed);
         renewed(&mut gate, Duration::from_secs(60));
         let short = from_now(Duration::from_micros(900));
         assert_eq!(gate.renew(GROUP, short).unwrap(), Renewal::Lapsed);
         assert_eq!(gate.deadlines().unwrap(), []);
         bed.assert_silent("less than a tick is nothing");
-        gate.remove_all().unwrap();
+        gate.remove_all(upkeep).unwrap();
     });
 }
 
-/// Handles events, as the heartbeat thread does, until the node is silent; how long that took.
-fn until_silent(bed: &Bed, gate: &mut Gate) -> Duration {
+/// Handles events, as the daemon does, until the node is silent; how long that took.
+fn until_silent(bed: &Bed, upkeep: &mut Upkeep) -> Duration {
     let started = Instant::now();
     loop {
-        let repair = gate.on_event().unwrap();
+        let repair = upkeep.on_event().unwrap();
         if repair.restored.iter().any(|(name, _)| name == "lan0") {
             let took = started.elapsed();
             assert_eq!(bed.answers(), BTreeSet::new());
@@ -160,7 +160,7 @@ fn a_flush_by_others_is_refused_by_the_kernel_or_mended_within_fifty_millisecond
     }
     let bed = Bed::new();
     bed.node.within(|| {
-        let mut gate = opened(&bed);
+        let (mut gate, mut upkeep) = opened(&bed);
         bed.node.run("nft flush ruleset");
         if bed.answers().is_empty() {
             println!("this kernel keeps a table with an owner");
@@ -168,22 +168,22 @@ fn a_flush_by_others_is_refused_by_the_kernel_or_mended_within_fifty_millisecond
             println!("this kernel knows no owner that persists");
         }
         let name = table(&bed);
-        gate.remove_all().unwrap();
+        gate.remove_all(upkeep).unwrap();
 
         // A table that somebody made before has no owner, as on kernels before 6.9.
         bed.node.run(&format!("nft add table netdev {name}"));
-        gate = opened(&bed);
+        (gate, upkeep) = opened(&bed);
         renewed(&mut gate, Duration::from_secs(60));
         bed.assert_open("renewed");
         gate.close(GROUP).unwrap();
         bed.assert_silent("closed");
         bed.node.run("nft flush ruleset");
-        let took = until_silent(&bed, &mut gate);
+        let took = until_silent(&bed, &mut upkeep);
         println!("mended {took:?} after the flush was over");
         assert!(took < Duration::from_millis(50));
         renewed(&mut gate, Duration::from_secs(60));
         bed.assert_open("the group can be opened again");
-        gate.remove_all().unwrap();
+        gate.remove_all(upkeep).unwrap();
     });
 }
 
@@ -194,22 +194,22 @@ fn new_and_renamed_devices_get_the_gate() {
     }
     let bed = Bed::new();
     bed.node.within(|| {
-        let mut gate = opened(&bed);
+        let (gate, mut upkeep) = opened(&bed);
         Bed::link(&bed.node, &bed.client, "lan1");
-        gate.on_event().unwrap();
+        upkeep.on_event().unwrap();
         let second = Port::open(&bed.client, "lan1");
         assert!(bed.answers_on(&second).is_empty(), "the new device is silent");
         bed.node.run("ip link set lan1 down");
         bed.node.run("ip link set lan1 name lan9");
         bed.node.run("ip link set lan9 up");
-        gate.on_event().unwrap();
+        upkeep.on_event().unwrap();
         assert!(bed.answers_on(&second).is_empty(), "the renamed device is silent");
-        assert_eq!(gate.status().missing, []);
+        assert_eq!(upkeep.status().missing, []);
         bed.node.run("ip link del lan9");
-        gate.on_event().unwrap();
-        assert_eq!(gate.repair().unwrap(), haven_host::gate::Repair::default());
+        upkeep.on_event().unwrap();
+        assert_eq!(upkeep.repair().unwrap(), haven_host::gate::Repair::default());
         bed.port.receive(SILENCE);
         bed.assert_silent("the first device as before");
-        gate.remove_all().unwrap();
+        gate.remove_all(upkeep).unwrap();
     });
 }

@@ -232,11 +232,11 @@ fn without_bpf_nftables_does_it_unless_told_otherwise() {
         let bed = Bed::new();
         bed.node.within(|| {
             forbid(libc::SYS_bpf, 0, errno);
-            let mut gate = Gate::open(&bed.config()).unwrap();
-            assert_eq!(gate.status().back_end, BackEnd::Nftables);
+            let (mut gate, upkeep) = Gate::open(&bed.config()).unwrap();
+            assert_eq!(upkeep.status().back_end, BackEnd::Nftables);
             gate.set_entries(&entries(EntryKind::Exclusive)).unwrap();
             bed.assert_silent("gated by nftables");
-            gate.remove_all().unwrap();
+            gate.remove_all(upkeep).unwrap();
         });
     }
 }
@@ -290,7 +290,7 @@ fn a_nat_director_is_silent_in_both_directions() {
     client.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     let mut buffer = [0; 16];
     bed.node.within(|| {
-        let mut gate = Gate::open(&bed.config()).unwrap();
+        let (mut gate, upkeep) = Gate::open(&bed.config()).unwrap();
         gate.set_entries(&entries(EntryKind::Exclusive)).unwrap();
         client.send_to(b"1", (VIP4, 7000)).unwrap();
         assert!(server.recv_from(&mut buffer).is_err(), "a closed gate is before DNAT");
@@ -309,6 +309,6 @@ fn a_nat_director_is_silent_in_both_directions() {
         client.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         server.send_to(b"late", from).unwrap();
         assert!(client.recv_from(&mut buffer).is_err(), "a reply left as the VIP");
-        gate.remove_all().unwrap();
+        gate.remove_all(upkeep).unwrap();
     });
 }

@@ -19,14 +19,6 @@ impl Gatekeeper {
         Self { gate, tick, writes: 0, failures: 0 }
     }
 
-    pub(super) fn gate(&self) -> &Gate {
-        &self.gate
-    }
-
-    pub(super) fn gate_mut(&mut self) -> &mut Gate {
-        &mut self.gate
-    }
-
     /// Makes these the addresses under the gate. What could not be done is told in words.
     pub(super) fn set_entries(&mut self, entries: &[Entry]) -> Option<String> {
         self.gate

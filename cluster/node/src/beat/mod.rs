@@ -1,9 +1,11 @@
 //! The heartbeat thread: an OS thread that owns the links' sockets, the frames' keys, the heartbeat
 //! machine and the kernel's gate, and shares nothing with anybody. It never waits for a disk or a
-//! lock: orders come by a channel and an event descriptor, reports leave by an unbounded channel.
+//! lock: orders come by a channel and an event descriptor, reports leave by an unbounded channel. A second
+//! thread, in no hurry, keeps the gate in force on devices that come and change.
 
 mod gatekeeper;
 mod thread;
+mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -74,6 +76,8 @@ pub enum News {
         /// Which life.
         boot: BootId,
     },
+    /// What the gate lacks from now on, a line each.
+    GateMissing(Vec<String>),
     /// Something an operator should read.
     Line(String),
     /// Something that stays wrong until somebody acts.
@@ -89,8 +93,6 @@ pub struct Report {
     pub rejected: BTreeMap<&'static str, u64>,
     /// What stands in the way of each link, none for a working one.
     pub links: BTreeMap<LinkId, Option<String>>,
-    /// What the gate lacks.
-    pub gate_missing: Vec<String>,
     /// Gate writes since the start, and those that failed.
     pub gate_writes: (u64, u64),
     /// Whether the thread runs under realtime scheduling.

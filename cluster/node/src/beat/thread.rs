@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use haven_base::Instant;
 use haven_heartbeat::{Heartbeat, Input, Message, Output};
 use haven_host::drive::{boot_time, realtime_thread};
-use haven_host::gate::Gate;
-use haven_host::socket::{Batch, LinkSpec, LinkState, UdpLink, Waker, wait};
+use haven_host::gate::{Gate, Upkeep};
+use haven_host::socket::{Batch, LinkSpec, LinkState, Ready, UdpLink, Waker, wait};
 use haven_messaging::{Frames, Kind, Local, Opened, Rejections};
 use haven_types::{BootId, LinkId, NodeId};
 use tokio::sync::mpsc as tokio_mpsc;
@@ -26,9 +26,6 @@ const FLOOR_WITHOUT_REALTIME: Duration = Duration::from_millis(250);
 const BATCH: usize = 32;
 /// How often links that wait for their address are tried.
 const UPKEEP: Duration = Duration::from_secs(1);
-/// The gate is compared with what it should be at every so many upkeeps; changes of devices are
-/// noticed at once by their events.
-const GATE_EVERY: u32 = 30;
 
 /// What the thread starts with.
 #[derive(Debug)]
@@ -45,6 +42,8 @@ pub struct Settings {
     pub links: BTreeMap<LinkId, SocketAddr>,
     /// The gate.
     pub gate: Gate,
+    /// What keeps it in force.
+    pub upkeep: Upkeep,
     /// Whether gates left by an earlier process stay open: only after a planned restart.
     pub keep_gates: bool,
 }
@@ -67,6 +66,8 @@ pub fn spawn(settings: Settings) -> Result<(Handle, NewsReceiver), StartBeatErro
         .iter()
         .map(|(id, local)| (*id, UdpLink::new(LinkSpec { local: *local, device: None })))
         .collect();
+    let alive = Arc::new(());
+    super::upkeep::spawn(settings.upkeep, news.clone(), Arc::downgrade(&alive))?;
     let frames = Frames::new(settings.local, settings.keys);
     let (machine, first) = (settings.machine, settings.first);
     std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
@@ -93,7 +94,7 @@ pub fn spawn(settings: Settings) -> Result<(Handle, NewsReceiver), StartBeatErro
             pending: VecDeque::new(),
             sealed: Vec::new(),
             next_upkeep: boot_time() + UPKEEP,
-            upkeeps: 0,
+            _alive: alive,
             realtime: granted.scheduled,
         };
         for input in first {
@@ -125,7 +126,8 @@ struct Thread {
     pending: VecDeque<Input>,
     sealed: Vec<u8>,
     next_upkeep: Instant,
-    upkeeps: u32,
+    /// The gate's upkeep ends with this thread.
+    _alive: Arc<()>,
     realtime: bool,
 }
 
@@ -141,15 +143,13 @@ impl Thread {
         let mut batch = Batch::new(BATCH, haven_messaging::frame::MAX_DATAGRAM);
         self.step(Input::Tick);
         loop {
-            if self.take_orders() == Go::End {
+            let Some(ready) = self.sleep() else { return };
+            if ready.at(0) && self.take_orders() == Go::End {
                 return;
             }
-            self.receive_all(&mut batch);
+            self.receive_ready(ready, &mut batch);
             self.tick_if_due();
             self.upkeep_if_due();
-            if !self.sleep() {
-                return;
-            }
         }
     }
 
@@ -249,8 +249,10 @@ impl Thread {
         let _sent = socket.send(*address, &self.sealed);
     }
 
-    fn receive_all(&mut self, batch: &mut Batch) {
-        let links: Vec<LinkId> = self.links.keys().copied().collect();
+    fn receive_ready(&mut self, ready: Ready, batch: &mut Batch) {
+        let links = self.links.keys().copied().enumerate();
+        let links: Vec<LinkId> =
+            links.filter(|(place, _)| ready.at(1 + place)).map(|(_, link)| link).collect();
         for link in links {
             self.receive(link, batch);
         }
@@ -309,65 +311,30 @@ impl Thread {
                 tell(&self.news, News::Line(format!("link {id}: {word}")));
             }
         }
-        self.upkeeps = self.upkeeps.wrapping_add(1);
-        if self.upkeeps.is_multiple_of(GATE_EVERY) {
-            self.look_at_gate();
-        }
     }
 
-    fn look_at_gate(&mut self) {
-        match self.keeper.gate_mut().repair() {
-            Ok(repair) if repair.restored.is_empty() => {}
-            Ok(repair) => {
-                let devices: Vec<&str> = repair.restored.iter().map(|(name, _)| &**name).collect();
-                let line = format!(
-                    "somebody took the gate away from {}; it is in force again",
-                    devices.join(", ")
-                );
-                tell(&self.news, News::Alarm(line));
-            }
-            Err(error) => tell(&self.news, News::Line(format!("cannot look at the gate: {error}"))),
-        }
-    }
-
-    /// Sleeps until something arrives or is due; false when sleeping itself fails.
-    fn sleep(&mut self) -> bool {
+    /// Sleeps until something arrives or is due, and says what arrived: orders at place 0, datagrams at
+    /// the places after, in the order of the links. None when sleeping itself fails.
+    fn sleep(&self) -> Option<Ready> {
         let now = boot_time();
         let due = self.machine.as_ref().and_then(Heartbeat::deadline);
         let until = due.map_or(self.next_upkeep, |at| at.min(self.next_upkeep));
-        let ready = {
-            let mut fds: Vec<Option<BorrowedFd<'_>>> = vec![Some(self.waker.fd())];
-            fds.extend(self.keeper.gate().events().into_iter().map(Some));
-            fds.extend(self.links.values().map(UdpLink::fd));
-            wait(&fds, Some(until.since(now)))
-        };
-        match ready {
-            Ok(ready) => {
-                if ready.at(1)
-                    && let Err(error) = self.keeper.gate_mut().on_event()
-                {
-                    tell(&self.news, News::Line(format!("cannot look at the gate: {error}")));
-                }
-                true
-            }
+        let mut fds: Vec<Option<BorrowedFd<'_>>> = vec![Some(self.waker.fd())];
+        fds.extend(self.links.values().map(UdpLink::fd));
+        match wait(&fds, Some(until.since(now))) {
+            Ok(ready) => Some(ready),
             Err(error) => {
                 tell(&self.news, News::Alarm(format!("the heartbeat thread cannot wait: {error}")));
-                false
+                None
             }
         }
     }
 
     fn report(&self) -> Report {
-        let gate = self.keeper.gate().status();
         Report {
             machine: self.machine.as_ref().map(|m| m.status(boot_time())).unwrap_or_default(),
             rejected: self.rejections.totals().collect(),
             links: self.links.keys().map(|id| (*id, self.link_trouble.get(id).cloned())).collect(),
-            gate_missing: gate
-                .missing
-                .iter()
-                .map(|missing| format!("{} {:?}: {}", missing.name, missing.hook, missing.reason))
-                .collect(),
             gate_writes: (self.keeper.writes, self.keeper.failures),
             realtime: self.realtime,
         }

@@ -113,6 +113,8 @@ struct Daemon {
     entries_made_of: Option<(haven_cib::Version, usize, usize)>,
     /// Latest knowledge of the heartbeat thread.
     report: beat::Report,
+    /// What the gate lacks, a line each.
+    gate_missing: Vec<String>,
     watchers: BTreeMap<u64, Watcher>,
     /// Changes that wait for a coordinator, each with the end of its patience.
     deferred: Vec<(Instant, Asked)>,

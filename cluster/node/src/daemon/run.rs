@@ -122,6 +122,12 @@ impl Daemon {
             Some(News::Heard { from, boot }) => {
                 self.step_express(haven_messaging::express::Input::Heard { from, boot });
             }
+            Some(News::GateMissing(missing)) => {
+                for line in &missing {
+                    tracing::error!("{line}");
+                }
+                self.gate_missing = missing;
+            }
             Some(News::Line(line)) => tracing::warn!("{line}"),
             Some(News::Alarm(text)) => {
                 tracing::error!("{text}");

@@ -12,7 +12,7 @@ use haven_controller::{
 use haven_executor::AgentRegistry;
 use haven_heartbeat as heartbeat;
 use haven_host::drive::{boot_time, kernel_tick, prefer_this_process};
-use haven_host::gate::{Choice, Config as GateConfig, Gate, GateError};
+use haven_host::gate::{Choice, Config as GateConfig, Gate, GateError, Upkeep};
 use haven_host::identity::{BootIdError, EntropyError, next_boot_id, random_u64};
 use haven_host::socket::channel::{Channel, ChannelConfig, ChannelEvent};
 use haven_host::socket::tls::TlsError;
@@ -123,7 +123,7 @@ pub(super) async fn start(
     let bootstrap = membership::bootstrap(&config)?;
     let mut controller = Controller::new(settings, recovered, bootstrap, handed_over, now)?;
     let (first, rest) = first_outputs(&mut controller);
-    let gate = open_gate(&config)?;
+    let (gate, upkeep) = open_gate(&config)?;
     let keep_gates = promises.is_some();
     let machine = heartbeat::Config {
         role: role_of(&controller, &identity),
@@ -145,6 +145,7 @@ pub(super) async fn start(
         keys: identity.keys.clone(),
         links: config.links.iter().map(|link| (link.number, link.address())).collect(),
         gate,
+        upkeep,
         keep_gates,
     })?;
     beat.send(peers::peers_order(&controller.state().members, identity.node));
@@ -190,6 +191,7 @@ pub(super) async fn start(
         entries: Vec::new(),
         entries_made_of: None,
         report: beat::Report::default(),
+        gate_missing: Vec::new(),
         watchers: BTreeMap::new(),
         deferred: Vec::new(),
         events: VecDeque::new(),
@@ -278,7 +280,7 @@ fn role_of(controller: &Controller, identity: &Identity) -> heartbeat::Role {
     if witness { heartbeat::Role::Witness } else { heartbeat::Role::Full }
 }
 
-fn open_gate(config: &NodeConfig) -> Result<Gate, StartError> {
+fn open_gate(config: &NodeConfig) -> Result<(Gate, Upkeep), StartError> {
     std::fs::create_dir_all(&config.run).map_err(StartError::System)?;
     let back_end = match config.gate {
         GateChoice::Auto => Choice::Auto,

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use super::super::{Entry, EntryKind};
 use super::message::{Batch, Element, Step, Verdict};
-use super::{Side, read};
+use super::read;
+use super::table::Side;
 
 /// The one key of a timed set.
 pub(super) const OPEN: [u8; 4] = [0, 0, 0, 1];

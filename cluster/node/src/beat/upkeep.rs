@@ -1,0 +1,124 @@
+//! Keeps the gate in force on every device, on a thread of its own: whatever looks at devices waits for a
+//! lock of the kernel that others may hold for longer than a lease lasts.
+
+use std::os::fd::BorrowedFd;
+use std::sync::Weak;
+use std::time::Duration;
+
+use haven_base::Instant;
+use haven_host::drive::boot_time;
+use haven_host::gate::{GateError, Repair, Upkeep};
+use haven_host::socket::wait;
+use tokio::sync::mpsc as tokio_mpsc;
+
+use super::News;
+
+/// Events tell of changes at once; all devices are looked at every so often, for programs that take hooks
+/// away without an event.
+const LOOK: Duration = Duration::from_secs(30);
+/// The thread sees at least this often whether the heartbeat thread has ended.
+const CHECK: Duration = Duration::from_secs(1);
+
+/// Starts the thread. It ends when nobody holds `alive` any more.
+///
+/// # Errors
+/// When the system refuses a thread.
+pub(super) fn spawn(
+    upkeep: Upkeep,
+    news: tokio_mpsc::UnboundedSender<News>,
+    alive: Weak<()>,
+) -> std::io::Result<()> {
+    let mut thread = Thread { upkeep, news, told: Vec::new(), trouble: None };
+    thread.tell_missing();
+    std::thread::Builder::new()
+        .name("gate-upkeep".to_owned())
+        .spawn(move || thread.run(&alive))
+        .map(drop)
+}
+
+struct Thread {
+    upkeep: Upkeep,
+    news: tokio_mpsc::UnboundedSender<News>,
+    /// What was last said to be missing.
+    told: Vec<String>,
+    /// Why the last look failed, so that it is said once.
+    trouble: Option<String>,
+}
+
+impl Thread {
+    fn run(&mut self, alive: &Weak<()>) {
+        let mut next_look = boot_time() + LOOK;
+        while alive.strong_count() > 0 {
+            let looked = match self.wait(next_look) {
+                Ok(true) => Some(self.upkeep.on_event()),
+                Ok(false) if boot_time() >= next_look => {
+                    next_look = boot_time() + LOOK;
+                    Some(self.upkeep.repair())
+                }
+                Ok(false) => None,
+                Err(error) => {
+                    let line = format!("nobody watches the gate any more, poll failed: {error}");
+                    return self.tell(News::Alarm(line));
+                }
+            };
+            if let Some(looked) = looked {
+                self.report(looked);
+            }
+        }
+    }
+
+    /// Whether there is an event before `until`, or before it is time to see whether to end.
+    fn wait(&self, until: Instant) -> std::io::Result<bool> {
+        let fds: Vec<Option<BorrowedFd<'_>>> = self.upkeep.events().into_iter().map(Some).collect();
+        let ready = wait(&fds, Some(until.since(boot_time()).min(CHECK)))?;
+        Ok((0..fds.len()).any(|place| ready.at(place)))
+    }
+
+    fn report(&mut self, looked: Result<Repair, GateError>) {
+        match looked {
+            Ok(repair) => {
+                self.trouble = None;
+                if !repair.restored.is_empty() {
+                    let names: Vec<&str> =
+                        repair.restored.iter().map(|(name, _)| &**name).collect();
+                    self.tell(News::Alarm(format!(
+                        "somebody took the gate away from {}; it is in force again",
+                        names.join(", ")
+                    )));
+                }
+            }
+            Err(error) => {
+                let line = format!("cannot look at the gate: {error}");
+                if self.trouble.as_ref() != Some(&line) {
+                    self.tell(News::Line(line.clone()));
+                }
+                self.trouble = Some(line);
+            }
+        }
+        self.tell_missing();
+    }
+
+    fn tell_missing(&mut self) {
+        let missing: Vec<String> = self
+            .upkeep
+            .status()
+            .missing
+            .iter()
+            .map(|missing| {
+                format!(
+                    "the gate is not in force on {} ({}): {}; an address there is not protected",
+                    missing.name, missing.hook, missing.reason
+                )
+            })
+            .collect();
+        if missing != self.told {
+            self.told.clone_from(&missing);
+            self.tell(News::GateMissing(missing));
+        }
+    }
+
+    fn tell(&self, item: News) {
+        // The receiver is gone only when the daemon ends.
+        let _sent = self.news.send(item);
+    }
+}
