@@ -54,6 +54,18 @@ impl Session<'_, '_> {
         self.connect()?.call(body)
     }
 
+    /// One request with one reply; shows progress until it comes.
+    fn ask_showing_progress(&mut self, body: RequestBody) -> Result<ReplyBody, ApiError> {
+        let mut client = self.connect()?;
+        let output = &mut *self.output;
+        client.call_with(body, Some(Duration::from_secs(15)), &mut |reply| {
+            if let ReplyBody::Progress(notice) = &reply {
+                output.progress(notice);
+            }
+            Ok(())
+        })
+    }
+
     /// A change: shows progress while it is carried out, and the outcome.
     fn change(&mut self, body: RequestBody, waiting: Option<&Waiting>) -> Result<u8, ApiError> {
         // The daemon keeps the time limit and reports on it; this one only ends a wait for a hung daemon.

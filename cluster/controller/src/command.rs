@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use haven_base::WallTime;
 use haven_cib::Cib;
+use haven_messaging::KeyNotice;
 use haven_types::{Epoch, LinkId, NodeId};
 use serde::{Deserialize, Serialize};
 
@@ -114,10 +115,12 @@ pub enum Command {
         /// Where the answer is awaited, and for which request.
         answer: (NodeId, u64),
     },
-    /// The heartbeats use a new key from now on.
+    /// The heartbeats' next key is this one. Members give its secret to each other over TLS.
     RotateKey {
-        /// Its generation, one above the last.
-        generation: u32,
+        /// Which; its epoch is one above the last, or the entry is out of date and does nothing.
+        notice: KeyNotice,
+        /// Where the answer is awaited, and for which request.
+        answer: (NodeId, u64),
     },
 }
 

@@ -165,6 +165,7 @@ impl Controller {
         };
         controller.view.members.insert(controller.config.node);
         controller.tell_members();
+        controller.tell_key();
         let known: Vec<Lease> = controller.state.grants.values().map(|g| g.lease()).collect();
         for Lease { group, epoch } in known {
             controller.heartbeat(haven_heartbeat::Input::Epoch { group, epoch });
@@ -218,6 +219,15 @@ impl Controller {
         self.leader
     }
 
+    /// The other members that are heard at present.
+    #[must_use]
+    pub fn present(&self) -> BTreeSet<NodeId> {
+        let others = self.others().into_iter();
+        others
+            .filter(|node| self.alive.contains_key(node) && !self.dead.contains_key(node))
+            .collect()
+    }
+
     /// The starts that this node's resources run by, with their leases.
     pub fn started(&self) -> impl Iterator<Item = (&Operation, Option<Lease>)> {
         self.executor.started()
@@ -262,6 +272,7 @@ impl Controller {
             Input::MintToken { request, token, expires } => {
                 self.on_mint_token(request, token, expires);
             }
+            Input::RotateKey { request, notice } => self.on_rotate_key(request, notice),
             Input::Shutdown => self.on_shutdown(clock),
             Input::Alarm(text) => self.alarm(text),
             Input::Tick => {

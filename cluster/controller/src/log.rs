@@ -148,6 +148,16 @@ impl Controller {
             coordinator.replan = true;
         }
         self.want_members();
+        self.want_new_key();
+    }
+
+    /// A member that was removed must not understand the others for ever. Whoever coordinates next
+    /// asks again where this is lost.
+    fn want_new_key(&mut self) {
+        let ready = self.coordinator.as_ref().is_some_and(|coordinator| coordinator.ready);
+        if ready && self.state.key_outdated {
+            self.out.push(Output::KeyOutdated);
+        }
     }
 
     /// Every member votes; the consensus core brings it about step by step.
@@ -210,9 +220,12 @@ impl Controller {
                 let node = *node;
                 self.histories.remove(&node);
                 self.dead.remove(&node);
+                self.alive.remove(&node);
                 self.members_changed();
                 if node == self.config.node {
                     self.out.push(Output::Removed);
+                } else {
+                    self.want_new_key();
                 }
             }
             Applied::TokenMinted(answer) => self.answer_token(*answer, Ok(())),
@@ -221,8 +234,13 @@ impl Controller {
                 let reason = format!("{most} tokens are outstanding already; use one of them");
                 self.answer_token(*answer, Err(reason));
             }
-            Applied::KeyRotated(generation) => {
-                self.out.push(Output::NewKey { generation: *generation });
+            Applied::KeyAnnounced { notice, answer } => {
+                self.out.push(Output::NewKey(*notice));
+                self.answer_rotation(*answer, Ok(()));
+            }
+            Applied::KeyRefused(answer) => {
+                let reason = "another change of the key was committed first".to_owned();
+                self.answer_rotation(*answer, Err(reason));
             }
             Applied::Stale { .. } | Applied::Nothing => {}
         }
@@ -257,6 +275,17 @@ impl Controller {
         }
     }
 
+    fn answer_rotation(&mut self, (node, request): (NodeId, u64), result: Result<(), String>) {
+        if node == self.config.node {
+            self.out.push(Output::KeyAnnounced { request, result });
+        }
+    }
+
+    /// The shell's part of what the log says, also where it was applied before this process began.
+    pub(crate) fn tell_key(&mut self) {
+        self.out.extend(self.state.key.map(Output::NewKey));
+    }
+
     fn on_snapshot(&mut self, clock: Clock, index: LogIndex, bytes: &[u8]) {
         match Replicated::decode(bytes) {
             Ok(state) => {
@@ -268,6 +297,7 @@ impl Controller {
                     self.heartbeat(haven_heartbeat::Input::Epoch { group, epoch });
                 }
                 self.tell_members();
+                self.tell_key();
                 self.replan();
             }
             Err(error) => {

@@ -6,6 +6,7 @@ use haven_api::{Event, ReplyBody, RequestBody};
 use haven_base::WallTime;
 use haven_consensus::{Batch, PersistToken};
 use haven_executor::RunId;
+use haven_messaging::KeyNotice;
 use haven_types::operation::{Lease, Operation, Outcome};
 use haven_types::{BootId, NodeId};
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,13 @@ pub enum Input {
         /// When it is void.
         expires: WallTime,
     },
+    /// A new heartbeat key was drawn here: announce it.
+    RotateKey {
+        /// Names the request.
+        request: u64,
+        /// Which key; its epoch is one above [`Replicated::key_epoch`](crate::Replicated::key_epoch).
+        notice: KeyNotice,
+    },
     /// This daemon is to end: ask the coordinator to move away what runs here.
     Shutdown,
     /// Something stays wrong on this node until somebody acts.
@@ -152,11 +160,17 @@ pub enum Output {
         /// Nothing, or why not.
         result: Result<(), String>,
     },
-    /// The heartbeats' next key is in force.
-    NewKey {
-        /// Its generation.
-        generation: u32,
+    /// The log announces the heartbeats' next key. May be told again.
+    NewKey(KeyNotice),
+    /// Answer [`Input::RotateKey`].
+    KeyAnnounced {
+        /// Which.
+        request: u64,
+        /// Nothing, or why not.
+        result: Result<(), String>,
     },
+    /// A member that was removed still holds the heartbeats' key: draw a new one.
+    KeyOutdated,
     /// Something an operator may want to know; also a log line.
     Event(Event),
     /// This node was removed from the cluster: end.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use haven_base::WallTime;
 use haven_cib::Cib;
+use haven_messaging::KeyNotice;
 use haven_types::operation::Lease;
 use haven_types::{Epoch, GroupId, NodeId};
 use serde::{Deserialize, Serialize};
@@ -62,8 +63,11 @@ pub struct Replicated {
     pub tokens: BTreeMap<[u8; 32], WallTime>,
     /// Hashes of tokens that were used lately.
     pub used_tokens: Vec<[u8; 32]>,
-    /// Generation of the heartbeat key. The key itself travels between members over TLS.
-    pub key: u32,
+    /// The latest heartbeat key announced; none while the cluster's first is in use. The key itself
+    /// travels between members over TLS.
+    pub key: Option<KeyNotice>,
+    /// A member was removed since, and knows the key.
+    pub key_outdated: bool,
     next_node: u16,
     next_group: u32,
 }
@@ -106,7 +110,14 @@ pub enum Applied {
     /// Too many tokens are outstanding. Who waits for the answer.
     TokenRefused((NodeId, u64)),
     /// The heartbeat key changes.
-    KeyRotated(u32),
+    KeyAnnounced {
+        /// The next key.
+        notice: KeyNotice,
+        /// Who waits for the answer.
+        answer: (NodeId, u64),
+    },
+    /// Another key was announced first. Who waits for the answer.
+    KeyRefused((NodeId, u64)),
     /// Nothing: the command was out of date.
     Nothing,
 }
@@ -118,7 +129,7 @@ impl Replicated {
     #[must_use]
     pub fn founded(first: Member, cib: Cib) -> Self {
         let next_node = first.id.0 + 1;
-        let mut state = Self { cib, next_node, next_group: 1, key: 1, ..Self::default() };
+        let mut state = Self { cib, next_node, next_group: 1, ..Self::default() };
         state.put_node(&first);
         state.members.insert(first.id, first);
         state
@@ -140,12 +151,13 @@ impl Replicated {
                 self.tokens.insert(token, expires);
                 Applied::TokenMinted(answer)
             }
-            Command::RotateKey { generation } => {
-                if generation != self.key + 1 {
-                    return Applied::Nothing;
+            Command::RotateKey { notice, answer } => {
+                if notice.epoch != self.key_epoch() + 1 {
+                    return Applied::KeyRefused(answer);
                 }
-                self.key = generation;
-                Applied::KeyRotated(generation)
+                self.key = Some(notice);
+                self.key_outdated = false;
+                Applied::KeyAnnounced { notice, answer }
             }
         }
     }
@@ -226,6 +238,7 @@ impl Replicated {
 
     fn remove(&mut self, node: NodeId) -> Applied {
         let Some(member) = self.members.remove(&node) else { return Applied::Nothing };
+        self.key_outdated = true;
         self.cib.nodes.retain(|n| n.uname != member.name);
         for grant in self.grants.values_mut().filter(|grant| grant.holder == Some(node)) {
             grant.epoch = Epoch(grant.epoch.0 + 1);
@@ -243,6 +256,12 @@ impl Replicated {
                 ..haven_cib::Node::default()
             });
         }
+    }
+
+    /// Epoch of the latest heartbeat key announced; the cluster's first is 1.
+    #[must_use]
+    pub fn key_epoch(&self) -> u32 {
+        self.key.map_or(1, |notice| notice.epoch)
     }
 
     /// The member of that name.

@@ -48,6 +48,11 @@ impl Controller {
             pending: self.pending_actions(clock.now),
             alarms: self.alarms.iter().cloned().collect(),
         };
+        if self.state.key_outdated {
+            status.alarms.push(
+                "a removed member still knows the heartbeats' key: haven cluster rotate-key".into(),
+            );
+        }
         if let Some(coordinator) = &self.coordinator {
             status.alarms.extend(coordinator.warnings.iter().cloned());
         }

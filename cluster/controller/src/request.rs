@@ -6,6 +6,7 @@ use haven_api::{ApiError, Code, Notice, PendingAction, ReplyBody, RequestBody};
 use haven_base::{Instant, WallTime};
 use haven_cib::{Cib, CibError};
 use haven_consensus::DropReason;
+use haven_messaging::KeyNotice;
 use haven_types::NodeId;
 
 use crate::command::{Command, JoinRefusal, Member};
@@ -141,6 +142,7 @@ impl Controller {
             | RequestBody::Watch { .. }
             | RequestBody::Counters
             | RequestBody::PlanRestart
+            | RequestBody::KeyRotate
             | RequestBody::ClusterToken { .. } => {
                 Some(Err(ApiError::new(Code::Internal, "this request is the shell's to answer")))
             }
@@ -153,8 +155,7 @@ impl Controller {
             | RequestBody::ResourceCleanup { .. }
             | RequestBody::ClusterLeave { .. }
             | RequestBody::ClusterRemoveNode { .. }
-            | RequestBody::Handover { .. }
-            | RequestBody::KeyRotate => None,
+            | RequestBody::Handover { .. } => None,
         }
     }
 
@@ -603,6 +604,16 @@ impl Controller {
         self.propose_anywhere(Command::MintToken { token, expires, answer });
     }
 
+    pub(crate) fn on_rotate_key(&mut self, request: u64, notice: KeyNotice) {
+        if self.leader.is_none() {
+            let reason = "no coordinator is known here: nothing can be committed".to_owned();
+            self.out.push(Output::KeyAnnounced { request, result: Err(reason) });
+            return;
+        }
+        let answer = (self.config.node, request);
+        self.propose_anywhere(Command::RotateKey { notice, answer });
+    }
+
     fn propose_anywhere(&mut self, command: Command) {
         match self.leader {
             Some(leader) if leader == self.config.node => self.propose(&command, Purpose::Other),
@@ -613,7 +624,10 @@ impl Controller {
 
     /// A command made on another node. Only those that are made elsewhere are taken.
     pub(crate) fn on_proposed(&mut self, command: Command) {
-        let foreign = matches!(command, Command::AddMember { .. } | Command::MintToken { .. });
+        let foreign = matches!(
+            command,
+            Command::AddMember { .. } | Command::MintToken { .. } | Command::RotateKey { .. }
+        );
         if foreign && self.coordinator.is_some() {
             self.propose(&command, Purpose::Other);
         }

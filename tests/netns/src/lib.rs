@@ -3,15 +3,23 @@
 //! A test builds a lab of its own under its own name and removes it, whatever happens. Without root
 //! it says *skipped, because …* and leaves a line in the file that `HAVEN_SKIPPED` names, which
 //! `./dev test` counts.
-#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "tests fail by panicking"
+)]
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::process::Command;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use haven_lab::scenario::{self, Outcome, Scenario, Times};
 use haven_lab::system::SystemKind;
-use haven_lab::{Bed, BedOptions, Cluster, Family, Topology};
+use haven_lab::{Bed, BedOptions, Cluster, Family, LabError, Place, Topology, namespace, wait};
+use serde_json::Value;
 
 /// A cluster of haven nodes that removes itself.
 #[derive(Debug)]
@@ -81,6 +89,56 @@ impl Lab {
         let times = Times { after_heal, noise: Duration::from_secs(8), ..Times::default() };
         let mut rng = haven_base::Rng::new(1);
         scenario::run(&mut self.cluster, vip, scenario, times, &mut rng).unwrap()
+    }
+
+    /// Runs `haven ARGS` on `node` as an operator would; what it printed.
+    ///
+    /// # Errors
+    /// When it ends with another code than 0; with all that it printed.
+    pub fn haven(&self, node: &str, args: &[&str]) -> Result<String, LabError> {
+        self.cluster.bed.run(&Place::Node(node.to_owned()), &mut self.command(node, args))
+    }
+
+    /// Begins what [`Self::haven`] does, while the test goes on.
+    pub fn begin(&self, node: &str, args: &[&str]) -> JoinHandle<Result<String, LabError>> {
+        let mut command = self.command(node, args);
+        let name = self.cluster.bed.topology().namespace(&Place::Node(node.to_owned()));
+        std::thread::spawn(move || {
+            namespace::within(&name, || namespace::run(&mut command, "", &name))
+        })
+    }
+
+    fn command(&self, node: &str, args: &[&str]) -> Command {
+        let bed = &self.cluster.bed;
+        let mut command = Command::new(bed.haven());
+        command.args(args).arg("--config").arg(haven_lab::haven::config_file(bed, node));
+        command
+    }
+
+    /// What `haven ARGS --json` says on `node`, below its outermost name; nothing when it fails.
+    #[must_use]
+    pub fn json(&self, node: &str, args: &[&str]) -> Value {
+        let text = self.haven(node, &[args, &["--json"]].concat()).unwrap_or_default();
+        let parsed: Value = serde_json::from_str(&text).unwrap_or_default();
+        parsed.as_object().and_then(|all| all.values().next().cloned()).unwrap_or_default()
+    }
+
+    /// Waits until `done`, or panics with the status of every node.
+    pub fn wait(&self, what: &str, limit: Duration, mut done: impl FnMut(&Self) -> bool) {
+        if wait::until(limit, Duration::from_millis(50), || done(self)) {
+            return;
+        }
+        let nodes = &self.cluster.bed.topology().nodes;
+        let seen = |node: &str| self.haven(node, &["status"]).unwrap_or_else(|e| e.to_string());
+        let all: Vec<String> = nodes.iter().map(|n| seen(&n.name)).collect();
+        panic!("{what}: not within {limit:?}\n{}", all.join("\n"));
+    }
+
+    /// The log of a node's daemon.
+    #[must_use]
+    pub fn log(&self, node: &str) -> String {
+        let path = self.cluster.system.log(&self.cluster.bed, node);
+        std::fs::read_to_string(path).unwrap_or_default()
     }
 
     /// Prints the end of each node's log.

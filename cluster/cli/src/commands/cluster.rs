@@ -63,7 +63,7 @@ pub(super) fn run(command: Cluster, session: &mut Session<'_, '_>) -> Result<u8,
         }
         Cluster::Handover { node } => session.change(RequestBody::Handover { to: node }, None),
         Cluster::RotateKey => {
-            let reply = session.ask(RequestBody::KeyRotate)?;
+            let reply = session.ask_showing_progress(RequestBody::KeyRotate)?;
             let ReplyBody::KeyRotated { generation } = &reply else {
                 return Err(unexpected(&reply));
             };

@@ -4,6 +4,7 @@
 
 mod agents;
 mod entries;
+mod keys;
 mod peers;
 mod requests;
 mod restart;
@@ -60,6 +61,8 @@ enum Happening {
     Store(store::Done),
     /// A request whose answer needs the heartbeat thread's knowledge, with that knowledge.
     Informed(Asked, Box<beat::Report>),
+    /// A ring was written down, or why not.
+    KeysSaved(haven_messaging::Keyring, Option<String>),
     /// A joiner was verified.
     Admit(Box<peers::Admit>),
 }
@@ -121,6 +124,7 @@ struct Daemon {
     events: VecDeque<Event>,
     happenings: mpsc::UnboundedSender<Happening>,
     admissions: peers::Admissions,
+    keys: keys::Keys,
     phase: Phase,
     /// Long leases are held until then, but an operation is under way still.
     restart_ready: Option<Option<Instant>>,
@@ -159,8 +163,11 @@ impl Daemon {
             Output::Members(members) => self.set_members(members),
             Output::Admitted { request, result } => self.admitted(request, result),
             Output::TokenMinted { request, result } => self.token_minted(request, result),
-            Output::NewKey { generation } => {
-                tracing::warn!("key {generation} was announced; this version keeps its key");
+            Output::NewKey(notice) => self.on_key_announced(notice),
+            Output::KeyAnnounced { request, result } => self.key_decided(request, result),
+            Output::KeyOutdated => {
+                tracing::info!("a member was removed: the heartbeats get a new key");
+                self.rotate_key(None);
             }
             Output::Event(event) => self.note_event(event),
             Output::Removed => {

@@ -22,18 +22,23 @@ use super::{Daemon, Happening};
 use crate::beat;
 use crate::config::NodeConfig;
 use crate::trust::{
-    Admission, AdmissionRequest, Admitted, Contact, Identity, JoinServer, JoinToken, Refused,
+    Admission, AdmissionRequest, Admitted, Contact, Identity, JoinServer, JoinToken, KeyMessage,
+    Refused,
 };
 
 /// The express stream of everything whose order matters.
 const ORDERED: Class = Class::Ordered(1);
+/// First byte of a frame of the channel: a controller's message follows.
+const CONTROLLER: u8 = 1;
+/// A message about keys follows.
+const KEYS: u8 = 2;
 /// A consensus message that could not leave for so long is replaced by a newer one anyway.
 const STALE: Duration = Duration::from_secs(1);
 
 impl Daemon {
     pub(super) fn send(&mut self, to: NodeId, bytes: Vec<u8>, ordered: bool) {
         if bytes.len() > MAX_MESSAGE {
-            self.send_large(to, bytes);
+            self.send_tagged(to, CONTROLLER, &bytes);
             return;
         }
         let class = if ordered { ORDERED } else { Class::Unordered };
@@ -41,11 +46,37 @@ impl Daemon {
         self.step_express(express::Input::Send { to, class, bytes, expires });
     }
 
-    fn send_large(&self, to: NodeId, bytes: Vec<u8>) {
+    pub(super) fn send_keys(&self, to: NodeId, message: &KeyMessage) {
+        self.send_tagged(to, KEYS, &message.encode());
+    }
+
+    fn send_tagged(&self, to: NodeId, tag: u8, bytes: &[u8]) {
         let Some(member) = self.members.get(&to) else { return };
-        if let Err(error) = self.channel.send(&member.name, Bytes::from(bytes)) {
-            tracing::debug!("a large message to {} is lost: {error}", member.name);
+        let frame = Bytes::from([&[tag], bytes].concat());
+        if let Err(error) = self.channel.send(&member.name, frame) {
+            tracing::debug!("a message to {} by the channel is lost: {error}", member.name);
         }
+    }
+
+    /// A frame of a member, by the channel. One with another tag is of a newer version.
+    pub(super) fn on_frame(&mut self, peer: &str, boot: u64, frame: &[u8]) {
+        let Some(from) = self.member_named(peer) else { return };
+        match frame.split_first() {
+            Some((&CONTROLLER, bytes)) => {
+                let boot = haven_types::BootId(boot);
+                self.step(Input::Peer { from, boot, bytes: bytes.to_vec() });
+            }
+            Some((&KEYS, bytes)) => self.on_key_message(from, bytes),
+            Some((tag, _)) => tracing::warn!(
+                "{peer} sent a message of kind {tag}, which this version does not know; run the \
+                 same version of haven on all nodes"
+            ),
+            None => {}
+        }
+    }
+
+    pub(super) fn member_named(&self, name: &str) -> Option<NodeId> {
+        self.members.values().find(|member| member.name == name).map(|member| member.id)
     }
 
     pub(super) fn step_express(&mut self, input: express::Input) {
@@ -86,6 +117,8 @@ impl Daemon {
             .collect();
         self.channel.set_peers(peers);
         self.beat.send(peers_order(&self.members, self.node));
+        let others = others().map(|member| member.id).collect();
+        self.step_keys(crate::trust::KeyInput::Peers(others));
     }
 
     pub(super) fn on_link(&mut self, peer: NodeId, link: LinkId, up: bool) {
@@ -140,8 +173,8 @@ pub(super) struct Admissions {
     waiting: BTreeMap<u64, oneshot::Sender<Result<Admitted, Refused>>>,
     minting: BTreeMap<u64, JoinToken>,
     next: u64,
-    /// Keeps the ring that joiners are given; dropping it would end the server.
-    _keys: watch::Sender<Keyring>,
+    /// The ring that joiners are given; dropping it would end the server.
+    keys: watch::Sender<Keyring>,
 }
 
 impl Admissions {
@@ -157,7 +190,12 @@ impl Admissions {
         let server = JoinServer::new(Arc::new(identity), ring, AskCluster { happenings });
         tokio::spawn(server.run(strangers, || (boot_time(), wall_time())));
         let (waiting, minting) = (BTreeMap::new(), BTreeMap::new());
-        Self { authority, listen: config.channel, waiting, minting, next: 1, _keys: keys }
+        Self { authority, listen: config.channel, waiting, minting, next: 1, keys }
+    }
+
+    /// Joiners are given this ring from now on.
+    pub(super) fn give_keys(&self, ring: Keyring) {
+        self.keys.send_replace(ring);
     }
 }
 

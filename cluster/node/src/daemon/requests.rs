@@ -57,6 +57,10 @@ impl Daemon {
                 self.watch(&asked, after, interval_ms);
             }
             RequestBody::PlanRestart => self.plan_restart(&asked),
+            RequestBody::KeyRotate => {
+                let id = self.desk.enter(&asked);
+                self.rotate_key(Some(id));
+            }
             RequestBody::ClusterToken { lifetime_ms } => {
                 let lifetime = lifetime_ms.map(Duration::from_millis);
                 let id = self.desk.enter(&asked);
@@ -103,7 +107,12 @@ impl Daemon {
             ReplyBody::Status(mut status) => {
                 self.add_links(&mut status);
                 self.add_lease_ends(&mut status);
+<<<<<<< ours
                 status.alarms.extend(self.gate_missing.iter().cloned());
+=======
+                status.alarms.extend(self.report.gate_missing.iter().cloned());
+                status.alarms.extend(self.keys.trouble(&self.members));
+>>>>>>> theirs
                 if !self.report.realtime {
                     status.alarms.push(
                         "the heartbeat thread has no realtime scheduling: leases last 250 ms"
@@ -177,6 +186,7 @@ impl Daemon {
             .iter()
             .map(|(reason, count)| (format!("datagrams_refused_{reason}"), *count))
             .collect();
+        counters.insert("key_epoch".to_owned(), u64::from(self.keys.epoch()));
         let (writes, failures) = self.report.gate_writes;
         counters.insert("gate_writes".to_owned(), writes);
         counters.insert("gate_failures".to_owned(), failures);

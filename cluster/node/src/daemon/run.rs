@@ -15,6 +15,7 @@ use super::start::{Inlets, StartError, start};
 use super::{BuiltIn, Daemon, End, Happening, Phase};
 use crate::beat::News;
 use crate::config::NodeConfig;
+use crate::trust::KeyInput;
 
 /// How long a daemon that was told to end waits for its resources to move away.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(20);
@@ -73,6 +74,7 @@ impl Daemon {
         [
             self.controller.deadline(),
             self.express.deadline(),
+            self.keys.deadline(),
             self.watchers_due(),
             phase,
             Some(self.next_extension),
@@ -97,6 +99,7 @@ impl Daemon {
         if self.controller.deadline().is_some_and(|at| at <= now) {
             self.step(Input::Tick);
         }
+        self.keys_due(now);
         self.extend_lifetimes(now);
         self.serve_watchers(now);
         self.serve_deferred(now);
@@ -122,11 +125,16 @@ impl Daemon {
             Some(News::Heard { from, boot }) => {
                 self.step_express(haven_messaging::express::Input::Heard { from, boot });
             }
+<<<<<<< ours
             Some(News::GateMissing(missing)) => {
                 for line in &missing {
                     tracing::error!("{line}");
                 }
                 self.gate_missing = missing;
+=======
+            Some(News::Unreadable { from, epoch }) => {
+                self.step_keys(KeyInput::Unreadable { from, epoch });
+>>>>>>> theirs
             }
             Some(News::Line(line)) => tracing::warn!("{line}"),
             Some(News::Alarm(text)) => {
@@ -180,24 +188,23 @@ impl Daemon {
                 self.step(Input::PersistFailed { reason });
             }
             Happening::Informed(asked, report) => self.on_informed(asked, *report),
+            Happening::KeysSaved(ring, trouble) => self.on_keys_saved(ring, trouble),
             Happening::Admit(admit) => self.admit(*admit),
         }
     }
 
     fn on_channel(&mut self, event: ChannelEvent) {
         match event {
-            ChannelEvent::Frame { peer, boot, bytes } => {
-                let from = self.members.values().find(|member| member.name == peer).map(|m| m.id);
-                if let Some(from) = from {
-                    let boot = haven_types::BootId(boot);
-                    self.step(Input::Peer { from, boot, bytes: bytes.to_vec() });
+            ChannelEvent::Frame { peer, boot, bytes } => self.on_frame(&peer, boot, &bytes),
+            ChannelEvent::Connected { peer } => {
+                tracing::info!("channel to {peer} is up");
+                if let Some(node) = self.member_named(&peer) {
+                    self.step_keys(KeyInput::Connected(node));
                 }
             }
-            ChannelEvent::Connected { peer } => tracing::info!("channel to {peer} is up"),
             ChannelEvent::Disconnected { peer, reason } => {
                 tracing::info!("channel to {peer} is down: {reason}");
-                let lost = self.members.values().find(|member| member.name == peer).map(|m| m.id);
-                if let Some(node) = lost {
+                if let Some(node) = self.member_named(&peer) {
                     self.step(Input::PeerReset(node));
                 }
             }

@@ -22,6 +22,7 @@ use haven_policy::AgentFacts;
 use haven_types::BootId;
 use tokio::sync::mpsc;
 
+use super::keys::Keys;
 use super::restart::Legacy;
 use super::run::Requests;
 use super::{BuiltIn, Daemon, Happening, Phase, clock, peers};
@@ -174,6 +175,7 @@ pub(super) async fn start(
     }
     let links = config.links.iter().map(|link| link.number).collect();
     let node = identity.node;
+    let keys = Keys::new(identity.keys.clone(), config.state.clone(), happenings.clone());
     let admissions = peers::Admissions::new(identity, &config, strangers, happenings.clone());
     let mut daemon = Daemon {
         node,
@@ -197,6 +199,7 @@ pub(super) async fn start(
         events: VecDeque::new(),
         happenings,
         admissions,
+        keys,
         phase: Phase::Serving,
         restart_ready: None,
         next_extension: Instant::ZERO,
