@@ -76,10 +76,8 @@ pub enum News {
         /// Which life.
         boot: BootId,
     },
-<<<<<<< ours
     /// What the gate lacks from now on, a line each.
     GateMissing(Vec<String>),
-=======
     /// A frame under this name is sealed with a key that is not held here. Told as seldom as its line.
     Unreadable {
         /// The name on it.
@@ -87,7 +85,6 @@ pub enum News {
         /// The key's epoch.
         epoch: u32,
     },
->>>>>>> theirs
     /// Something an operator should read.
     Line(String),
     /// Something that stays wrong until somebody acts.

@@ -9,15 +9,9 @@ use std::time::Duration;
 use haven_base::Instant;
 use haven_heartbeat::{Heartbeat, Input, Message, Output};
 use haven_host::drive::{boot_time, realtime_thread};
-<<<<<<< ours
 use haven_host::gate::{Gate, Upkeep};
 use haven_host::socket::{Batch, LinkSpec, LinkState, Ready, UdpLink, Waker, wait};
-use haven_messaging::{Frames, Kind, Local, Opened, Rejections};
-=======
-use haven_host::gate::Gate;
-use haven_host::socket::{Batch, LinkSpec, LinkState, UdpLink, Waker, wait};
 use haven_messaging::{Frames, Kind, Local, Opened, Rejected, Rejections};
->>>>>>> theirs
 use haven_types::{BootId, LinkId, NodeId};
 use tokio::sync::mpsc as tokio_mpsc;
 

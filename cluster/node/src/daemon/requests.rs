@@ -107,12 +107,8 @@ impl Daemon {
             ReplyBody::Status(mut status) => {
                 self.add_links(&mut status);
                 self.add_lease_ends(&mut status);
-<<<<<<< ours
                 status.alarms.extend(self.gate_missing.iter().cloned());
-=======
-                status.alarms.extend(self.report.gate_missing.iter().cloned());
                 status.alarms.extend(self.keys.trouble(&self.members));
->>>>>>> theirs
                 if !self.report.realtime {
                     status.alarms.push(
                         "the heartbeat thread has no realtime scheduling: leases last 250 ms"

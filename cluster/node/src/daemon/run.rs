@@ -125,16 +125,14 @@ impl Daemon {
             Some(News::Heard { from, boot }) => {
                 self.step_express(haven_messaging::express::Input::Heard { from, boot });
             }
-<<<<<<< ours
             Some(News::GateMissing(missing)) => {
                 for line in &missing {
                     tracing::error!("{line}");
                 }
                 self.gate_missing = missing;
-=======
+            }
             Some(News::Unreadable { from, epoch }) => {
                 self.step_keys(KeyInput::Unreadable { from, epoch });
->>>>>>> theirs
             }
             Some(News::Line(line)) => tracing::warn!("{line}"),
             Some(News::Alarm(text)) => {
