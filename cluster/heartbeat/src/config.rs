@@ -8,6 +8,8 @@ use haven_lease::{Configuration, PromiseTable, Terms};
 use haven_types::{BootId, Epoch, GroupId, LinkId, LogPosition, NodeId};
 use serde::{Deserialize, Serialize};
 
+use crate::Input;
+
 /// What a member may do.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum Role {
@@ -114,5 +116,24 @@ impl Config {
             epochs: BTreeMap::new(),
             seed: 0,
         }
+    }
+
+    /// Takes in what the log at hand tells before the first frame, and gives back what is not about it.
+    /// A node that has voted all along must be known as a voter from the start: one that learns it
+    /// as an input waits as if it had just become one (L4).
+    #[must_use]
+    pub fn learn(&mut self, input: Input) -> Option<Input> {
+        match input {
+            Input::Members(members) => self.members = members,
+            Input::Configurations(configurations) => self.configurations = configurations,
+            Input::ConfigurationApplied(position) => self.applied = self.applied.max(position),
+            Input::Log(position) => self.log = position,
+            Input::Epoch { group, epoch } => {
+                let known = self.epochs.entry(group).or_default();
+                *known = epoch.max(*known);
+            }
+            other => return Some(other),
+        }
+        None
     }
 }

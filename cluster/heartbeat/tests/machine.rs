@@ -298,3 +298,29 @@ fn no_bytes_hurt() {
     assert!(decoded > 1_000, "{decoded}");
     assert!(machine.status(at(9_999)).promises.len() <= 4_096);
 }
+
+/// What a process finds in its log makes it a voter at once; the same told later makes it a new one.
+// spec: L4
+#[test]
+fn a_voter_that_starts_anew_is_no_new_voter() {
+    let alone = Configuration {
+        position: LogPosition { term: Term(1), index: LogIndex(1) },
+        voters: BTreeSet::from([NodeId(1)]),
+        outgoing: None,
+    };
+    let told =
+        [Input::ConfigurationApplied(alone.position), Input::Configurations(vec![alone.clone()])];
+    let gate = |config: Config, rest: Vec<Input>| {
+        let mut machine = Heartbeat::new(config, at(0));
+        let claim = Input::Claim { group: G, epoch: Epoch(1) };
+        let inputs = rest.into_iter().chain([Input::Tick, claim]);
+        let mut said: Vec<Output> = inputs.flat_map(|input| machine.step(at(0), input)).collect();
+        said.extend(machine.step(at(1), Input::Tick));
+        said.iter().any(|output| matches!(output, Output::Gate(GateOrder::Renew { .. })))
+    };
+    let fresh = || Config { start: Start::First, ..Config::new(NodeId(1), BootId(7)) };
+    let mut knowing = fresh();
+    let rest = told.iter().cloned().filter_map(|input| knowing.learn(input)).collect();
+    assert!(gate(knowing, rest), "a cluster of one serves at once");
+    assert!(!gate(fresh(), told.to_vec()), "who learns it as an input waits");
+}

@@ -62,6 +62,10 @@ pub struct Voter {
     node: NodeId,
     terms: Terms,
     standing: Standing,
+    /// The newest configuration entry known to be applied, and since when. Which comes first, the word
+    /// that an entry is applied or the word that it is in the log, is not the voter's to know: a
+    /// snapshot brings both at once.
+    applied: Option<(LogPosition, Instant)>,
     /// True while the newest configuration entry is joint and only its incoming half names us.
     incoming: bool,
     silent_until: Instant,
@@ -100,6 +104,7 @@ impl Voter {
             node,
             terms,
             standing,
+            applied: None,
             incoming: is_incoming(node, log.last()),
             silent_until: silent_until.max(table.silent_until),
             promises: table.promises,
@@ -116,7 +121,9 @@ impl Voter {
         self.standing = match (self.standing, newest.filter(|c| c.has_voter(self.node))) {
             (_, None) => Standing::NotVoter,
             (Standing::NotVoter, Some(newest)) => {
-                Standing::New { entry: newest.position, applied: None }
+                let entry = newest.position;
+                let known = self.applied.filter(|(position, _)| *position >= entry);
+                Standing::New { entry, applied: known.map(|(_, at)| at) }
             }
             (standing, Some(_)) => standing,
         };
@@ -124,6 +131,9 @@ impl Voter {
 
     /// The configuration entry at `position` is committed and applied here.
     pub fn configuration_applied(&mut self, now: Instant, position: LogPosition) {
+        if self.applied.is_none_or(|(known, _)| known < position) {
+            self.applied = Some((position, now));
+        }
         if let Standing::New { entry, applied: applied @ None } = &mut self.standing
             && position >= *entry
         {

@@ -254,3 +254,19 @@ fn groups_beyond_the_bound_are_refused() {
     asking.seq = Seq(2);
     assert_eq!(voter.answer(at(10_000), asking, &mut Vec::new()), []);
 }
+
+/// A snapshot tells what is applied and what the log holds in one go, in whichever order.
+// spec: L4
+#[test]
+fn an_entry_applied_before_it_is_known_counts_from_then() {
+    let terms = Terms { d_max: ms(60), ..Terms::default() };
+    let stranger = entry(1, &[1, 2], None);
+    let log = std::slice::from_ref(&stranger);
+    let table = PromiseTable::default();
+    let mut voter = Voter::new(ME, terms, at(0), table, log, stranger.position);
+    let with_me = entry(4, &[1, 2, 9], None);
+    voter.configuration_applied(at(1_000), with_me.position);
+    voter.set_configuration(Some(&with_me));
+    assert_eq!(ask(&mut voter, 1_073, CLAIM), Some(RefusalCause::TooNew));
+    assert_eq!(ask(&mut voter, 1_074, CLAIM), None);
+}

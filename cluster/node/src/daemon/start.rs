@@ -126,7 +126,7 @@ pub(super) async fn start(
     let (first, rest) = first_outputs(&mut controller);
     let (gate, upkeep) = open_gate(&config)?;
     let keep_gates = promises.is_some();
-    let machine = heartbeat::Config {
+    let mut machine = heartbeat::Config {
         role: role_of(&controller, &identity),
         links: config.links.iter().map(|link| link.number).collect(),
         terms,
@@ -139,6 +139,7 @@ pub(super) async fn start(
         },
         ..heartbeat::Config::new(identity.node, boot)
     };
+    let first = first.into_iter().filter_map(|input| machine.learn(input)).collect();
     let (beat, beats) = beat::spawn(beat::Settings {
         machine,
         first,
