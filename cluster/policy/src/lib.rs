@@ -4,6 +4,7 @@
 //! file or the environment; the same arguments give the same bytes everywhere.
 
 mod constrain;
+mod explain;
 mod facts;
 mod graph;
 mod order;
@@ -19,6 +20,10 @@ use haven_types::graph::TransitionGraph;
 use haven_types::status::Status;
 use serde::{Deserialize, Serialize};
 
+pub use explain::{
+    ActionTerms, Counterfactual, Deciding, ExplainError, Explanation, Instance, Kind, MAX_CHANGES,
+    Question, Row, Rule, Term, Verdict, explain,
+};
 pub use facts::{AgentFacts, AgentId};
 pub use graph::xml;
 pub use unpack::digest::operation_digest;
@@ -78,19 +83,24 @@ pub struct Placement {
 /// [`Decision::warnings`].
 #[must_use]
 pub fn schedule(cib: &Cib, status: &Status, now: WallTime, options: &Options) -> Decision {
+    deep(cib, &|| decide(cib, status, now, options))
+}
+
+/// Does something with a stack that is deep enough for a configuration: long chains of constraints need one. Only what
+/// is used of it takes memory.
+fn deep<T: Send>(cib: &Cib, work: &(dyn Fn() -> T + Sync)) -> T {
     let primitives: usize = cib.resources.iter().map(|r| r.primitives().len()).sum();
     if primitives + cib.constraints.len() < SMALL {
-        return decide(cib, status, now, options);
+        return work();
     }
-    // Long chains of constraints need a deep stack; only what is used of it takes memory.
     std::thread::scope(|scope| {
         std::thread::Builder::new()
             .stack_size(DEEP_STACK)
-            .spawn_scoped(scope, || decide(cib, status, now, options))
+            .spawn_scoped(scope, work)
             .ok()
             .and_then(|thread| thread.join().ok())
     })
-    .unwrap_or_else(|| decide(cib, status, now, options))
+    .unwrap_or_else(work)
 }
 
 /// Resources and constraints of a configuration for which any stack is deep enough.
@@ -99,11 +109,21 @@ const SMALL: usize = 100;
 const DEEP_STACK: usize = 256 << 20;
 
 fn decide(cib: &Cib, status: &Status, now: WallTime, options: &Options) -> Decision {
-    let unpacked = unpack::unpack(cib, status, now.seconds, options);
+    report::decision(run(cib, status, now, options, None), options)
+}
+
+/// All phases. Terms are written down if there is something to write them in.
+fn run<'a>(
+    cib: &Cib,
+    status: &'a Status,
+    now: WallTime,
+    options: &'a Options,
+    terms: Option<Box<world::terms::Terms>>,
+) -> graph::Graphed<'a> {
+    let unpacked = unpack::unpack(cib, status, now.seconds, options, terms);
     let constrained = constrain::constrain(unpacked, cib);
     let placed = place::place(constrained, &place::Greedy);
-    let graphed = graph::graph(order::order(placed));
-    report::decision(graphed, options)
+    graph::graph(order::order(placed))
 }
 
 /// Reads an ISO 8601 time; what it leaves out is taken from midnight, without a zone it is UTC.

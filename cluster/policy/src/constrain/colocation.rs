@@ -177,6 +177,7 @@ impl World<'_> {
         if score == 0 {
             return;
         }
+        self.note_colocation();
         let index = self.colocations.len();
         self.colocations.push(Colocation {
             dependent: pair.dependent,

@@ -1,7 +1,7 @@
 //! Orderings and colocations that resources imply by what they are.
 
 use super::colocation::Pair;
-use crate::world::{N, R, Role, Side, Strategy, Variant, World, ar, values};
+use crate::world::{N, R, Role, Side, Strategy, Variant, Why, World, ar, values};
 
 /// What members of a group must know of those before them.
 struct Member {
@@ -64,7 +64,8 @@ impl World<'_> {
             if self[n].remote.is_some()
                 && let Some(c) = self[r].allowed.get_mut(n)
             {
-                c.score = -values::INFINITY;
+                let before = std::mem::replace(&mut c.score, -values::INFINITY);
+                self.note_score(r, n, Why::Kind, before, -values::INFINITY);
             }
         }
     }
@@ -92,7 +93,8 @@ impl World<'_> {
                 if self[*n].remote != Some(c)
                     && let Some(cell) = self[r].allowed.get_mut(*n)
                 {
-                    cell.score = -values::INFINITY;
+                    let before = std::mem::replace(&mut cell.score, -values::INFINITY);
+                    self.note_score(r, *n, Why::Kind, before, -values::INFINITY);
                 }
             }
             return;

@@ -4,7 +4,7 @@ use haven_cib::{Condition, Location as CibLocation, ResourceSet, Rule};
 
 use super::sets::Named;
 use crate::rules::{self, nvpair::Rules};
-use crate::world::{Location, N, Probe, R, Role, Variant, World, values};
+use crate::world::{Location, N, Probe, R, Role, Variant, Why, World, values};
 
 impl World<'_> {
     pub(super) fn apply_node_health(&mut self) {
@@ -181,6 +181,7 @@ impl World<'_> {
     }
 
     fn new_location(&mut self, rsc: R, role: Role, probe: Probe, nodes: Vec<(N, i32)>) {
+        self.note_location();
         let index = self.locations.len();
         self[rsc].locations.push(index);
         self.locations.push(Location { rsc, role, probe, nodes });
@@ -189,13 +190,13 @@ impl World<'_> {
     pub(super) fn apply_locations(&mut self) {
         for i in (0..self.locations.len()).rev() {
             let l = self.locations[i].clone();
-            self.apply_location(l.rsc, &l, Some(i));
+            self.apply_location(l.rsc, &l, Some(i), Why::Location(i));
         }
     }
 
     /// Adds the scores of a location constraint to a resource and its parts.
-    pub(crate) fn apply_location(&mut self, r: R, l: &Location, index: Option<usize>) {
-        self.apply_location_here(r, l);
+    pub(crate) fn apply_location(&mut self, r: R, l: &Location, index: Option<usize>, why: Why) {
+        self.noting(r, why, |w| w.apply_location_here(r, l));
         match self[r].variant {
             Variant::Primitive => {}
             Variant::Group => {
@@ -204,23 +205,23 @@ impl World<'_> {
                 let rest = Location { nodes: zero, ..l.clone() };
                 for (i, c) in self[r].children.clone().into_iter().enumerate() {
                     let use_rest = i > 0 && self[r].group_colocated;
-                    self.apply_location(c, if use_rest { &rest } else { l }, None);
+                    self.apply_location(c, if use_rest { &rest } else { l }, None, why);
                 }
             }
             Variant::Clone => {
                 for c in self[r].children.clone() {
-                    self.apply_location(c, l, None);
+                    self.apply_location(c, l, None, why);
                 }
             }
             Variant::Bundle => {
                 let Some(b) = self[r].bundle.clone() else { return };
                 for p in &b.replicas {
                     for part in [p.container, p.ip].into_iter().flatten() {
-                        self.apply_location(part, l, None);
+                        self.apply_location(part, l, None, why);
                     }
                 }
                 if let (Some(child), Role::Unpromoted | Role::Promoted) = (b.child, l.role) {
-                    self.apply_location(child, l, None);
+                    self.apply_location(child, l, None, why);
                     if let Some(i) = index {
                         self[child].locations.push(i);
                     }

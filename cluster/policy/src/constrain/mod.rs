@@ -14,7 +14,7 @@ mod ticket;
 use haven_cib::{Cib, Constraint};
 
 use crate::unpack::Unpacked;
-use crate::world::{N, R, World, values};
+use crate::world::{N, R, Why, World, values};
 
 /// The world with all its constraints.
 pub(crate) struct Constrained<'a>(pub(crate) World<'a>);
@@ -25,6 +25,7 @@ pub(crate) fn constrain<'a>(unpacked: Unpacked<'a>, cib: &Cib) -> Constrained<'a
     w.rank_nodes();
     w.apply_node_health();
     for c in &cib.constraints {
+        w.reading(Some(c.id()));
         match c {
             Constraint::Location(l) => w.unpack_location(l),
             Constraint::Colocation(l) => w.unpack_colocation(l),
@@ -32,6 +33,7 @@ pub(crate) fn constrain<'a>(unpacked: Unpacked<'a>, cib: &Cib) -> Constrained<'a
             Constraint::Ticket(t) => w.unpack_ticket(t),
         }
     }
+    w.reading(None);
     w.apply_shutdown_locks();
     w.apply_locations();
     for r in w.top.clone() {
@@ -47,12 +49,12 @@ pub(crate) fn constrain<'a>(unpacked: Unpacked<'a>, cib: &Cib) -> Constrained<'a
 
 impl World<'_> {
     /// Adds a score for a resource and all its parts, on one node or on all.
-    pub(crate) fn resource_location(&mut self, r: R, node: Option<N>, score: i32) {
+    pub(crate) fn resource_location(&mut self, r: R, node: Option<N>, score: i32, why: Why) {
         match node {
-            Some(n) => self.node_score(r, n, score),
+            Some(n) => self.node_score(r, n, score, why),
             None => {
                 for n in self.node_order.clone() {
-                    self.node_score(r, n, score);
+                    self.node_score(r, n, score, why);
                 }
                 if score == -values::INFINITY {
                     self[r].assigned = None;
@@ -61,9 +63,10 @@ impl World<'_> {
         }
     }
 
-    fn node_score(&mut self, r: R, n: N, score: i32) {
-        for c in self[r].children.clone() {
-            self.node_score(c, n, score);
+    fn node_score(&mut self, r: R, n: N, score: i32, why: Why) {
+        for i in 0..self[r].children.len() {
+            let c = self[r].children[i];
+            self.node_score(c, n, score, why);
         }
         let base = self[n].base;
         let table = &mut self[r].allowed;
@@ -71,7 +74,10 @@ impl World<'_> {
             Some(c) => c,
             None => table.insert(n, base),
         };
-        cell.score = values::add(cell.score, score);
+        let before = cell.score;
+        let after = values::add(before, score);
+        cell.score = after;
+        self.note_score(r, n, why, before, after);
     }
 
     fn apply_shutdown_locks(&mut self) {
@@ -112,7 +118,7 @@ impl World<'_> {
         }
         for n in self.node_order.clone() {
             if n != lock {
-                self.resource_location(r, Some(n), -values::INFINITY);
+                self.resource_location(r, Some(n), -values::INFINITY, Why::ShutdownLock);
             }
         }
     }
@@ -129,7 +135,7 @@ impl World<'_> {
             return;
         }
         if self.set.symmetric || self[r].allowed.get(n).is_some() {
-            self.resource_location(r, Some(n), self[r].stickiness);
+            self.resource_location(r, Some(n), self[r].stickiness, Why::Stickiness);
         }
     }
 
@@ -162,7 +168,7 @@ impl World<'_> {
             return;
         }
         if let Some(failed) = self.threshold_reached(r, n) {
-            self.resource_location(failed, Some(n), -values::INFINITY);
+            self.resource_location(failed, Some(n), -values::INFINITY, Why::Threshold);
         }
     }
 
@@ -176,7 +182,8 @@ impl World<'_> {
         if let Some(cell) = self[r].allowed.get_mut(n)
             && cell.probe != crate::world::Probe::Exclusive
         {
-            cell.score = -values::INFINITY;
+            let before = std::mem::replace(&mut cell.score, -values::INFINITY);
+            self.note_score(r, n, Why::Discovery, before, -values::INFINITY);
         }
     }
 }

@@ -265,6 +265,7 @@ impl World<'_> {
     }
 
     pub(crate) fn new_ordering(&mut self, first: Side, then: Side, flags: u32) {
+        self.note_ordering();
         self.orderings.push(Ordering { flags, first: first.clone(), then: then.clone() });
         self.order_migration_equivalents(&first, &then);
     }

@@ -3,7 +3,7 @@
 use haven_cib::{ResourceSet, TicketConstraint};
 
 use super::sets::Named;
-use crate::world::{R, Role, TicketRule, World, values};
+use crate::world::{R, Role, TicketRule, Why, World, values};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Loss {
@@ -60,34 +60,35 @@ impl World<'_> {
         self[r].tickets.push(TicketRule { ticket: ticket.to_owned(), role });
         let state = self.tickets.get(ticket).cloned().unwrap_or_default();
         if !state.granted || state.standby {
-            self.apply_ticket(r, state.granted, role, loss);
+            let why = self.ticket_why(ticket);
+            self.apply_ticket(r, state.granted, role, loss, why);
         }
     }
 
-    fn apply_ticket(&mut self, r: R, granted: bool, role: Role, loss: Loss) {
+    fn apply_ticket(&mut self, r: R, granted: bool, role: Role, loss: Loss, why: Why) {
         if !self[r].children.is_empty() {
             for c in self[r].children.clone() {
-                self.apply_ticket(c, granted, role, loss);
+                self.apply_ticket(c, granted, role, loss, why);
             }
             return;
         }
         let matches = role == Role::Unknown || role == self[r].role;
         if granted || self[r].active.is_empty() {
             if role != Role::Promoted || loss == Loss::Stop {
-                self.resource_location(r, None, -values::INFINITY);
+                self.resource_location(r, None, -values::INFINITY, why);
             }
             return;
         }
         match loss {
-            Loss::Stop => self.resource_location(r, None, -values::INFINITY),
+            Loss::Stop => self.resource_location(r, None, -values::INFINITY, why),
             Loss::Demote => {
                 if role != Role::Promoted {
-                    self.resource_location(r, None, -values::INFINITY);
+                    self.resource_location(r, None, -values::INFINITY, why);
                 }
             }
             Loss::Fence => {
                 if matches {
-                    self.resource_location(r, None, -values::INFINITY);
+                    self.resource_location(r, None, -values::INFINITY, why);
                     for n in self[r].active.clone() {
                         self.fence_node(n, "deadman ticket was lost", false);
                     }
@@ -107,7 +108,8 @@ impl World<'_> {
         for rule in self[r].tickets.clone() {
             let state = self.tickets.get(&rule.ticket).cloned().unwrap_or_default();
             if rule.role == Role::Promoted && (!state.granted || state.standby) {
-                self.resource_location(r, None, -values::INFINITY);
+                let why = self.ticket_why(&rule.ticket);
+                self.resource_location(r, None, -values::INFINITY, why);
             }
         }
     }

@@ -509,6 +509,7 @@ impl World<'_> {
         let rel = |action: A| Rel { action, flags, made_with: flags, graphed: false };
         self[first].after.push(rel(then));
         self[then].before.push(rel(first));
+        self.note_relation(first, then);
         true
     }
 

@@ -6,9 +6,11 @@ use crate::world::{A, Ordering, R, Role, Side, World, ar};
 impl World<'_> {
     pub(super) fn apply_orderings(&mut self) {
         let orderings = std::mem::take(&mut self.orderings);
-        for o in &orderings {
+        for (i, o) in orderings.iter().enumerate() {
+            self.relating(i);
             self.apply_ordering(o);
         }
+        self.reading(None);
         self.orderings = orderings;
         for i in (0..self.actions.len()).rev() {
             self.block_colocation_dependents(index(i));

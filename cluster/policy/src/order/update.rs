@@ -424,6 +424,7 @@ impl World<'_> {
             return;
         }
         self[a].clear(flag);
+        self.note_cause(a, flag, reason);
         if self[a].rsc == self[reason].rsc || self[a].reason.is_some() {
             return;
         }
@@ -630,18 +631,19 @@ impl World<'_> {
         changed
     }
 
-    fn mark_blocked(&mut self, r: R, task: &str, reason: R) {
+    fn mark_blocked(&mut self, r: R, task: &str, reason: R, by: A) {
         let text = format!("colocation with {}", self[reason].id);
         for a in self[r].actions.clone().into_iter().rev() {
             if self[a].is(af::RUNNABLE) && self[a].task == task {
                 self[a].clear(af::RUNNABLE);
                 self[a].set_reason(&text, false);
+                self.note_cause(a, af::RUNNABLE, by);
                 self.block_colocation_dependents(a);
                 self.update_action(a);
             }
         }
         for c in self[r].children.clone() {
-            self.mark_blocked(c, task, reason);
+            self.mark_blocked(c, task, reason, by);
         }
     }
 
@@ -673,7 +675,7 @@ impl World<'_> {
             }
             let dependent = coloc.dependent;
             let task = if coloc.dependent_role == Role::Promoted { "promote" } else { "start" };
-            self.mark_blocked(dependent, task, own);
+            self.mark_blocked(dependent, task, own, a);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Assigning bundles.
 
 use crate::world::resource::Place;
-use crate::world::{N, R, Role, Variant, World, merge_sort, values};
+use crate::world::{N, R, Role, Variant, Why, World, merge_sort, values};
 
 impl World<'_> {
     pub(super) fn assign_bundle(&mut self, r: R, prefer: Option<N>, stop: bool) {
@@ -33,9 +33,8 @@ impl World<'_> {
         if let Some(inner) = b.child {
             for n in self[inner].allowed.nodes() {
                 let ours = b.replicas.iter().any(|p| p.node == Some(n));
-                if let Some(c) = self[inner].allowed.get_mut(n) {
-                    c.score = if ours { 0 } else { -values::INFINITY };
-                }
+                let score = if ours { 0 } else { -values::INFINITY };
+                self.set_kind_score(inner, n, score);
             }
             self.assign(inner, prefer, stop);
         }
@@ -53,14 +52,19 @@ impl World<'_> {
             } else {
                 continue;
             };
-            if let Some(c) = self[child].allowed.get_mut(n) {
-                c.score = score;
-            }
+            self.set_kind_score(child, n, score);
         }
         let Some(parent) = self[child].parent else { return };
         self[parent].assigning = true;
         self.assign(child, node, stop);
         self[parent].assigning = false;
+    }
+
+    fn set_kind_score(&mut self, r: R, n: N, score: i32) {
+        if let Some(c) = self[r].allowed.get_mut(n) {
+            let before = std::mem::replace(&mut c.score, score);
+            self.note_score(r, n, Why::Kind, before, score);
+        }
     }
 
     /// The host of the inside of a bundle; any other node itself.
@@ -124,7 +128,7 @@ impl World<'_> {
             hosts.push((n, self[container].assigned_score));
         }
         if mandatory {
-            self.intersect_nodes(dependent, &hosts, false);
+            self.intersect_nodes(dependent, c, &hosts, false);
         }
         delta
     }

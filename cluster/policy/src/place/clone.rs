@@ -76,7 +76,7 @@ impl World<'_> {
                     nodes.push((n, self[i].assigned_score));
                 }
             }
-            self.intersect_nodes(dependent, &nodes, false);
+            self.intersect_nodes(dependent, c, &nodes, false);
             return 0;
         }
         children

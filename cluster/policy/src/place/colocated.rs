@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::world::{Cell, N, R, Role, Table, Variant, World, values};
+use crate::world::{Cell, N, R, Role, Table, Variant, Why, World, values};
 
 /// Scores must not go from positive to negative.
 pub(crate) const NONNEGATIVE: u32 = 1;
@@ -404,7 +404,9 @@ impl World<'_> {
         let flags = ACTIVE | if self.is_clone(primary) { NONNEGATIVE } else { 0 };
         let mut nodes = Some(self[primary].allowed.clone());
         self.add_colocated_scores(dependent, Some(primary), &mut nodes, Some(c), factor, flags);
-        self[primary].allowed = nodes.unwrap_or_default();
+        self.noting(primary, Why::Followed(c), |w| {
+            w[primary].allowed = nodes.unwrap_or_default();
+        });
     }
 
     /// The part of a bundle that has the role: what runs in a container.
@@ -457,7 +459,7 @@ impl World<'_> {
             }
         }
         if score.abs() >= values::INFINITY || self.any_available(&work) {
-            self[dependent].allowed = work;
+            self.noting(dependent, Why::Follows(c), |w| w[dependent].allowed = work);
         }
     }
 
@@ -515,14 +517,22 @@ impl World<'_> {
     }
 
     /// Bans a dependent from nodes that are not in the list.
-    pub(crate) fn intersect_nodes(&mut self, dependent: R, list: &[(N, i32)], merge: bool) {
-        for (n, cell) in self[dependent].allowed.iter_mut() {
-            match list.iter().rev().find(|(m, _)| *m == n) {
-                None => cell.score = -values::INFINITY,
-                Some((_, score)) if merge => cell.score = values::add(cell.score, *score),
-                Some(_) => {}
+    pub(crate) fn intersect_nodes(
+        &mut self,
+        dependent: R,
+        c: usize,
+        list: &[(N, i32)],
+        merge: bool,
+    ) {
+        self.noting(dependent, Why::Follows(c), |w| {
+            for (n, cell) in w[dependent].allowed.iter_mut() {
+                match list.iter().rev().find(|(m, _)| *m == n) {
+                    None => cell.score = -values::INFINITY,
+                    Some((_, score)) if merge => cell.score = values::add(cell.score, *score),
+                    Some(_) => {}
+                }
             }
-        }
+        });
     }
 }
 

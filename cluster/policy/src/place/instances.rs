@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::colocated::{self, factor};
 use crate::world::resource::Place;
-use crate::world::{N, R, Role, Table, World, merge_sort, values};
+use crate::world::{N, R, Role, Table, Why, World, merge_sort, values};
 
 impl World<'_> {
     fn can_run_instance(&self, r: R, n: N, max_per_node: i32) -> bool {
@@ -20,15 +20,18 @@ impl World<'_> {
             if self.can_run_instance(r, n, max_per_node) {
                 continue;
             }
-            if let Some(c) = self[r].allowed.get_mut(n) {
-                c.score = -values::INFINITY;
-            }
+            self.ban_instance(r, n);
             for i in 0..self[r].children.len() {
                 let child = self[r].children[i];
-                if let Some(c) = self[child].allowed.get_mut(n) {
-                    c.score = -values::INFINITY;
-                }
+                self.ban_instance(child, n);
             }
+        }
+    }
+
+    fn ban_instance(&mut self, r: R, n: N) {
+        if let Some(c) = self[r].allowed.get_mut(n) {
+            let before = std::mem::replace(&mut c.score, -values::INFINITY);
+            self.note_score(r, n, Why::Instances, before, -values::INFINITY);
         }
     }
 
@@ -148,8 +151,8 @@ impl World<'_> {
         chosen
     }
 
-    fn tables(&self, r: R, list: &mut Vec<(R, Table)>) {
-        list.push((r, self[r].allowed.clone()));
+    fn tables(&self, r: R, list: &mut Vec<(R, Table, usize)>) {
+        list.push((r, self[r].allowed.clone(), self.noted(r)));
         for c in &self[r].children {
             self.tables(*c, list);
         }
@@ -172,8 +175,9 @@ impl World<'_> {
             if chosen == Some(here) {
                 break;
             }
-            for (x, table) in &saved {
+            for (x, table, noted) in &saved {
                 self[*x].allowed = table.clone();
+                self.strike_out(*x, *noted);
             }
             if chosen.is_none() {
                 self[r].unassigned = true;
@@ -232,7 +236,7 @@ impl World<'_> {
                 continue;
             }
             if assigned >= total {
-                self.resource_location(*i, None, -values::INFINITY);
+                self.resource_location(*i, None, -values::INFINITY, Why::Instances);
             } else if self.assign_instance(*i, None, per_node).is_some() {
                 assigned += 1;
             }

@@ -1,7 +1,8 @@
 //! Assigning one primitive.
 
 use crate::world::action::af;
-use crate::world::{N, QuorumPolicy, R, Role, World, values};
+use crate::world::terms::By;
+use crate::world::{N, QuorumPolicy, R, Role, Why, World, values};
 
 impl World<'_> {
     pub(super) fn assign_primitive(&mut self, r: R, prefer: Option<N>, stop: bool) -> Option<N> {
@@ -19,7 +20,7 @@ impl World<'_> {
         self[r].assigning = true;
         self.weigh_colocations(r);
         if self[r].next_role == Role::Stopped {
-            self.resource_location(r, None, -values::INFINITY);
+            self.resource_location(r, None, -values::INFINITY, Why::Role);
         } else if self[r].next_role > self[r].role
             && !self.set.quorate
             && self.set.policy == QuorumPolicy::Freeze
@@ -36,8 +37,10 @@ impl World<'_> {
             self.set_next_role(r, role);
             let here = self.current(r);
             let score = here.map_or(0, |n| self[n].base.score);
+            self.note_choice(r, By::Unmanaged);
             self.assign_to(r, here.map(|n| (n, score)), true, stop);
         } else if self.set.stop_all {
+            self.note_choice(r, By::StopAll);
             self.assign_to(r, None, true, stop);
         } else {
             self.assign_best(r, prefer, stop);
@@ -75,15 +78,16 @@ impl World<'_> {
             (coloc.dependent_role, coloc.score, coloc.primary)
         };
         let revocable = role >= Role::Promoted || (score < 0 && score > -values::INFINITY);
-        let archive = revocable.then(|| self[r].allowed.clone());
+        let archive = revocable.then(|| (self[r].allowed.clone(), self.noted(r)));
         if self[other].unassigned {
             self.assign(other, None, true);
         }
         self.apply_colocation(r, other, c, true);
-        if let Some(a) = archive
+        if let Some((table, noted)) = archive
             && !self.any_available(&self[r].allowed)
         {
-            self[r].allowed = a;
+            self[r].allowed = table;
+            self.strike_out(r, noted);
         }
     }
 
@@ -94,13 +98,13 @@ impl World<'_> {
             return;
         }
         let best = self.best_node(r);
-        let mut chosen = None;
+        let (mut chosen, mut by) = (None, By::Best);
         if let (Some(p), Some((_, best_score))) = (prefer, best)
             && let Some(cell) = self[r].allowed.get(p)
             && cell.score >= best_score
             && self.can_run_at(p, cell.score)
         {
-            chosen = Some((p, cell.score));
+            (chosen, by) = (Some((p, cell.score)), By::Preferred);
         }
         if chosen.is_none()
             && let Some((n, score)) = best
@@ -114,9 +118,10 @@ impl World<'_> {
                 && self.can_run_at(running, self[running].base.score)
                 && self[r].allowed.get(running).is_some_and(|c| c.score == score)
             {
-                chosen = Some((running, score));
+                (chosen, by) = (Some((running, score)), By::Stays);
             }
         }
+        self.note_choice(r, by);
         self.assign_to(r, chosen, false, stop);
     }
 

@@ -2,7 +2,7 @@
 
 use super::colocated::{self, factor};
 use crate::world::resource::Place;
-use crate::world::{N, QuorumPolicy, R, Role, World, merge_sort, values};
+use crate::world::{N, QuorumPolicy, R, Role, Why, World, merge_sort, values};
 
 impl World<'_> {
     /// The instance of an anonymous clone that is active on a node.
@@ -77,7 +77,10 @@ impl World<'_> {
                 if score > 0
                     && let Some(cell) = self[c].allowed.get_mut(n)
                 {
-                    cell.score = values::add(cell.score, score);
+                    let before = cell.score;
+                    let after = values::add(before, score);
+                    cell.score = after;
+                    self.note_score(c, n, Why::Promotion, before, after);
                 }
                 if score > self[c].priority {
                     self[c].priority = score;
@@ -287,7 +290,10 @@ impl World<'_> {
                     if self.values_agree((n, primary), (m, dependent), attribute)
                         && let Some(cell) = self[dependent].allowed.get_mut(m)
                     {
-                        cell.score = values::add(cell.score, coloc.score);
+                        let before = cell.score;
+                        let after = values::add(before, coloc.score);
+                        cell.score = after;
+                        self.note_score(dependent, m, Why::Follows(c), before, after);
                     }
                 }
             }
@@ -297,7 +303,7 @@ impl World<'_> {
         if coloc.score >= values::INFINITY
             && (coloc.dependent_role != Role::Promoted || coloc.primary_role != Role::Promoted)
         {
-            self.intersect_nodes(dependent, &nodes, true);
+            self.intersect_nodes(dependent, c, &nodes, true);
         }
     }
 

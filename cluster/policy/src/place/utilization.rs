@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::colocated::Affects;
-use crate::world::{N, R, Strategy, Variant, World, values};
+use crate::world::{N, R, Strategy, Variant, Why, World, values};
 
 type Amounts = BTreeMap<String, i64>;
 
@@ -157,7 +157,7 @@ impl World<'_> {
         let needs = if any { needs } else { self[r].utilization.clone() };
         for n in open {
             if !self.fits(n, &needs) {
-                self.resource_location(r, Some(n), -values::INFINITY);
+                self.resource_location(r, Some(n), -values::INFINITY, Why::Capacity);
             }
         }
         roomiest.filter(|_| !any)

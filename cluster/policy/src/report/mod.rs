@@ -43,10 +43,16 @@ fn placements(w: &World<'_>) -> Vec<Placement> {
 
 impl World<'_> {
     /// Whether an action is needed, and if so, whether it can be done.
-    fn will(&self, r: R, task: &str, n: N) -> Option<bool> {
+    pub(crate) fn will(&self, r: R, task: &str, n: N) -> Option<bool> {
         let all = self.actions_exactly(r, task, n);
         let needed = all.into_iter().find(|a| !self[*a].is(af::OPTIONAL))?;
         Some(self[needed].is(af::RUNNABLE))
+    }
+
+    /// Where the resource is once all is done.
+    pub(crate) fn ends_on_any(&self, r: R) -> Option<N> {
+        let left = self[r].active.iter().copied().filter(|_| !self[r].managed);
+        self[r].assigned.into_iter().chain(left).find(|n| self.ends_on(r, *n))
     }
 
     /// Whether the resource is on its node once all is done.

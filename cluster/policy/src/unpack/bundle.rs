@@ -8,7 +8,7 @@ use haven_cib::{Bundle as CibBundle, NvPair, NvSet, Operation, Primitive};
 use super::nodes::{Connection, remote_primitive};
 use super::resources::{Source, config_of};
 use crate::world::resource::CloneChild;
-use crate::world::{Bundle, Cell, Config, N, Probe, R, Replica, World, values};
+use crate::world::{Bundle, Cell, Config, N, Probe, R, Replica, Why, World, values};
 
 /// Where the key of connections is found, outside and inside.
 const KEY_FILE: &str = "/etc/pacemaker/authkey";
@@ -232,7 +232,8 @@ impl World<'_> {
             if self[m].is_remote_kind
                 && let Some(cell) = self[remote].allowed.get_mut(m)
             {
-                cell.score = -values::INFINITY;
+                let before = std::mem::replace(&mut cell.score, -values::INFINITY);
+                self.note_score(remote, m, Why::Kind, before, -values::INFINITY);
             }
         }
         self[n].remote = Some(remote);
@@ -245,8 +246,9 @@ impl World<'_> {
 
     fn disallow(&mut self, r: R, n: N) {
         if let Some(cell) = self[r].allowed.get_mut(n) {
-            cell.score = -values::INFINITY;
+            let before = std::mem::replace(&mut cell.score, -values::INFINITY);
             cell.probe = Probe::Never;
+            self.note_score(r, n, Why::Kind, before, -values::INFINITY);
         }
         for c in self[r].children.clone() {
             self.disallow(c, n);

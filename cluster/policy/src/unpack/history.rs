@@ -6,7 +6,9 @@ use super::digest::Verdict;
 use super::resources::Source;
 use crate::world::action::OnFail;
 use crate::world::resource::Place;
-use crate::world::{Config, FailedOp, N, OpRef, ParamCheck, R, Role, World, merge_sort, values};
+use crate::world::{
+    Config, FailedOp, N, OpRef, ParamCheck, R, Role, Why, World, merge_sort, values,
+};
 
 /// Results as agents give them.
 mod rc {
@@ -247,7 +249,7 @@ impl World<'_> {
         self[r].removed = true;
         self.top.push(r);
         if self.set.stop_removed {
-            self.resource_location(r, None, -values::INFINITY);
+            self.resource_location(r, None, -values::INFINITY, Why::Removed);
         } else {
             self[r].managed = false;
         }
@@ -300,7 +302,7 @@ impl World<'_> {
                     reading.on_fail = OnFail::Ban;
                 }
                 let parent = if self[r].unique { r } else { self.top_of(r) };
-                self.resource_location(parent, Some(n), -values::INFINITY);
+                self.resource_location(parent, Some(n), -values::INFINITY, Why::Failure);
                 self.process_failure(&e, strategy, role, reading);
                 return;
             }
@@ -333,9 +335,9 @@ impl World<'_> {
         self.process_failure(e, strategy, role, reading);
         let parent = if self[r].unique { r } else { self.top_of(r) };
         if e.exec == exec::ERROR_HARD {
-            self.resource_location(parent, Some(e.n), -values::INFINITY);
+            self.resource_location(parent, Some(e.n), -values::INFINITY, Why::Failure);
         } else if e.exec == exec::ERROR_FATAL {
-            self.resource_location(parent, None, -values::INFINITY);
+            self.resource_location(parent, None, -values::INFINITY, Why::Failure);
         }
     }
 
@@ -518,7 +520,7 @@ impl World<'_> {
         let ban = if self[e.r].unique { e.r } else { self.top_of(e.r) };
         self.update_state(e, e.expected, reading);
         self.record_failed(e);
-        self.resource_location(ban, Some(e.n), -values::INFINITY);
+        self.resource_location(ban, Some(e.n), -values::INFINITY, Why::Failure);
     }
 
     pub(crate) fn history_key(&self, op: OpRef) -> &str {
@@ -653,7 +655,7 @@ impl World<'_> {
         }
         reading.on_fail = reading.on_fail.max(strategy);
         match e.task.as_str() {
-            "stop" => self.resource_location(r, Some(e.n), -values::INFINITY),
+            "stop" => self.resource_location(r, Some(e.n), -values::INFINITY, Why::Failure),
             "migrate_to" => self.migrate_to_failure(e),
             "migrate_from" => self.migrate_from_failure(e),
             "promote" => self[r].role = Role::Promoted,

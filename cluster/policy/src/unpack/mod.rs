@@ -21,6 +21,7 @@ use haven_types::status::Status;
 
 use crate::Options;
 use crate::rules::nvpair::{self, Rules};
+use crate::world::terms::Terms;
 use crate::world::{QuorumPolicy, Settings, Strategy, World, values};
 
 /// The world as it is.
@@ -32,6 +33,7 @@ pub(crate) fn unpack<'a>(
     status: &'a Status,
     now: i64,
     options: &'a Options,
+    terms: Option<Box<Terms>>,
 ) -> Unpacked<'a> {
     let mut map = BTreeMap::new();
     let input = Rules { now, ..Rules::default() };
@@ -74,6 +76,7 @@ pub(crate) fn unpack<'a>(
         scores: options.scores.then(Vec::new),
         utilization: options.utilization.then(Vec::new),
         warnings: Vec::new(),
+        terms,
         spreading: 0,
         spread: 0,
         depth: 0,

@@ -3,7 +3,7 @@
 
 use crate::world::action::OnFail;
 use crate::world::resource::MultiplyActive;
-use crate::world::{N, R, Role, World, values};
+use crate::world::{N, R, Role, Why, World, values};
 
 impl World<'_> {
     pub(super) fn process_state(&mut self, r: R, n: N, on_fail: OnFail) {
@@ -105,7 +105,9 @@ impl World<'_> {
                 self[r].managed = false;
                 self[r].blocked = true;
             }
-            OnFail::Ban => self.resource_location(r, Some(n), -values::INFINITY),
+            OnFail::Ban => {
+                self.resource_location(r, Some(n), -values::INFINITY, Why::Failure);
+            }
             OnFail::Stop => self.set_next_role(r, Role::Stopped),
             OnFail::Restart => {
                 if known_active {
@@ -160,7 +162,7 @@ impl World<'_> {
         }
         let parent = self[r].parent;
         if !self[r].managed {
-            self.resource_location(r, Some(n), values::INFINITY);
+            self.resource_location(r, Some(n), values::INFINITY, Why::Unmanaged);
             let mut at = parent;
             while let Some(p) = at {
                 self[p].active.push(n);
@@ -170,7 +172,7 @@ impl World<'_> {
         }
         if self.is_primitive(r) && self.active_count(r) > 1 {
             match self[r].multiply_active {
-                MultiplyActive::Stop => self.reset_table(r),
+                MultiplyActive::Stop => self.noting(r, Why::MultiplyActive, |w| w.reset_table(r)),
                 MultiplyActive::Block => self.block_multiply_active(r),
                 MultiplyActive::Restart | MultiplyActive::Unexpected => {}
             }

@@ -7,6 +7,7 @@ pub(crate) mod action;
 pub(crate) mod node;
 pub(crate) mod resource;
 pub(crate) mod table;
+pub(crate) mod terms;
 pub(crate) mod values;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ pub(crate) use action::{Action, Rel, ar};
 pub(crate) use node::Node;
 pub(crate) use resource::{Bundle, Config, Replica, Resource, Role, Variant};
 pub(crate) use table::{Cell, Probe, Table};
+pub(crate) use terms::Why;
 
 /// A resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -223,6 +225,8 @@ pub(crate) struct World<'a> {
     pub(crate) scores: Option<Vec<String>>,
     pub(crate) utilization: Option<Vec<String>>,
     pub(crate) warnings: Vec<String>,
+    /// What led to the decision, where somebody asks.
+    pub(crate) terms: Option<Box<terms::Terms>>,
     /// How deep the spreading of scores along colocations is nested, and how often it has looked at
     /// a resource since it began.
     pub(crate) spreading: u32,
