@@ -26,6 +26,11 @@ pub use explain::{
 };
 pub use facts::{AgentFacts, AgentId};
 pub use graph::xml;
+pub use report::considered::{Considered, ConsideredAction, ConsideredInput};
+pub use report::state::{
+    ClusterState, FailedOperation, Health, NodeKind, NodeView, ReplicaView, ResourceKind,
+    ResourceView, TicketView,
+};
 pub use unpack::digest::operation_digest;
 
 /// The version of Pacemaker's feature set whose behaviour this is.
@@ -43,6 +48,8 @@ pub struct Options {
     pub utilization: bool,
     /// Fill [`Decision::summary`].
     pub summary: bool,
+    /// Fill [`Decision::considered`].
+    pub considered: bool,
     /// The configuration is a saved one whose passwords may have been masked: a change of nothing
     /// but private parameters counts as none.
     pub sanitized: bool,
@@ -62,6 +69,9 @@ pub struct Decision {
     pub summary: Vec<String>,
     /// Lines of capacity and use; only when asked for.
     pub utilization: Vec<String>,
+    /// All actions thought of; only when asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub considered: Option<Considered>,
     /// What the operator should know about the input: unknown values, missing devices.
     pub warnings: Vec<String>,
 }
@@ -124,6 +134,12 @@ fn run<'a>(
     let constrained = constrain::constrain(unpacked, cib);
     let placed = place::place(constrained, &place::Greedy);
     graph::graph(order::order(placed))
+}
+
+/// Reads what the cluster is like, without deciding anything.
+#[must_use]
+pub fn cluster_state(cib: &Cib, status: &Status, now: WallTime, options: &Options) -> ClusterState {
+    unpack::unpack(cib, status, now.seconds, options).0.state(cib)
 }
 
 /// Reads an ISO 8601 time; what it leaves out is taken from midnight, without a zone it is UTC.

@@ -224,15 +224,20 @@ impl World<'_> {
         let Some(known) = action.rsc.and_then(|r| self[r].history_id.as_deref()) else {
             return (full, None);
         };
-        let key = if action.task == "notify" {
-            let of = |name: &str| action.meta(name).unwrap_or_default();
-            format!("{known}_{}_notify_{}_0", of("notify_type"), of("notify_operation"))
-        } else {
-            let task = action.cancel_task.as_ref().unwrap_or(&action.task);
-            let interval: u64 = action.meta("interval").and_then(|v| v.parse().ok()).unwrap_or(0);
-            format!("{known}_{task}_{interval}")
-        };
+        let key = self.key_with(a, known);
         (key, Some(full))
+    }
+
+    /// The key of an action of a resource that is known by this id.
+    pub(crate) fn key_with(&self, a: A, known: &str) -> String {
+        let action = &self[a];
+        if action.task == "notify" {
+            let of = |name: &str| action.meta(name).unwrap_or_default();
+            return format!("{known}_{}_notify_{}_0", of("notify_type"), of("notify_operation"));
+        }
+        let task = action.cancel_task.as_ref().unwrap_or(&action.task);
+        let interval: u64 = action.meta("interval").and_then(|v| v.parse().ok()).unwrap_or(0);
+        format!("{known}_{task}_{interval}")
     }
 
     /// Ids of the nodes that are gone once the action has succeeded.

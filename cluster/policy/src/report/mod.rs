@@ -1,5 +1,7 @@
 //! What is told besides the graph.
 
+pub(crate) mod considered;
+pub(crate) mod state;
 mod summary;
 
 use crate::graph::Graphed;
@@ -12,6 +14,7 @@ pub(crate) fn decision(graphed: Graphed<'_>, options: &Options) -> Decision {
     let mut w = graphed.world;
     let summary = if options.summary { w.summary() } else { Vec::new() };
     Decision {
+        considered: options.considered.then(|| w.considered()),
         summary,
         placements: placements(&w),
         scores: w.scores.take().unwrap_or_default(),

@@ -4,6 +4,9 @@
 use crate::world::action::af;
 use crate::world::{A, N, R, Role, World};
 
+/// Characters of a column at least.
+const LEAST_WIDTH: usize = 5;
+
 /// A line about an instance, before columns are aligned.
 struct Item {
     change: &'static str,
@@ -35,8 +38,13 @@ impl World<'_> {
         for r in self.top.clone() {
             self.summarize(r, &mut items);
         }
-        let width = |f: &dyn Fn(&Item) -> usize| items.iter().map(f).max().unwrap_or(0);
-        let (wide, details) = (width(&|i| i.rsc.len()), width(&|i| i.details.len()));
+        let mut wide = LEAST_WIDTH;
+        for item in &items {
+            if item.rsc.len() > wide {
+                wide = item.rsc.len() + 2;
+            }
+        }
+        let details = items.iter().map(|i| i.details.len()).fold(LEAST_WIDTH, usize::max);
         lines.extend(items.iter().map(|i| {
             let line = format!(
                 "{:<8}   {:<wide$}   ( {:>details$} )  {}",
