@@ -139,7 +139,7 @@ fn run<'a>(
 /// Reads what the cluster is like, without deciding anything.
 #[must_use]
 pub fn cluster_state(cib: &Cib, status: &Status, now: WallTime, options: &Options) -> ClusterState {
-    unpack::unpack(cib, status, now.seconds, options).0.state(cib)
+    unpack::unpack(cib, status, now.seconds, options, None).0.state(cib)
 }
 
 /// Reads an ISO 8601 time; what it leaves out is taken from midnight, without a zone it is UTC.
