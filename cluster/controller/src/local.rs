@@ -292,6 +292,11 @@ impl Controller {
             return;
         }
         let name = self.name_of(node);
+        if !known {
+            // Orders to its earlier life will not be answered, whether a verdict fell in between or the
+            // daemon was back before anybody missed it.
+            self.on_node_lost(&name);
+        }
         let text = format!("{name} is heard");
         self.event(clock, "HV1104", EventSeverity::Info, format!("node/{name}"), text);
         self.send_whole_status(node);
