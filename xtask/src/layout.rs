@@ -159,6 +159,7 @@ pub const ROOMS: &[Room] = &[
         ],
     ),
     room("tests/netns", "haven-netns-tests", Kind::Bench, &[]),
+    room("tests/sim", "haven-sim-tests", Kind::Bench, &[]),
     room("xtask", "xtask", Kind::Bench, &[]),
 ];
 

@@ -1,0 +1,232 @@
+//! One host: its clock, kernel and disk, which outlive processes, and the process it runs.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use haven_base::WallTime;
+use haven_cib::crm::Facts;
+use haven_consensus::Recovered;
+use haven_controller::{Clock, Config, Controller, HandOver, Input, Member, Output, Role};
+use haven_executor::RunId;
+use haven_heartbeat as heartbeat;
+use haven_messaging::{ClusterKey, Frames, Keyring, Local};
+use haven_types::operation::{Lease, Operation};
+use haven_types::{BootId, GroupId, NodeId};
+
+use crate::beat::{BeatThread, News};
+use crate::clock::SECOND;
+use crate::disk::Disk;
+use crate::kernel::Kernel;
+use crate::main_thread::{MainThread, address};
+use crate::settings::Settings;
+
+/// What a process leaves to the next one on the same boot of the host.
+#[derive(Clone, Debug)]
+pub(crate) struct Legacy {
+    pub(crate) heartbeat: heartbeat::HandOver,
+    pub(crate) controller: HandOver,
+}
+
+/// An agent's operation under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) operation: Operation,
+    pub(crate) lease: Option<Lease>,
+    /// It will say that it failed.
+    pub(crate) fails: bool,
+    /// Its effect has taken place.
+    pub(crate) acted: bool,
+}
+
+/// The daemon.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) boot: BootId,
+    pub(crate) beat: BeatThread,
+    /// None until the agents have cleaned up.
+    pub(crate) main: Option<MainThread>,
+    pub(crate) rest: Vec<Output>,
+    pub(crate) starting: Option<Controller>,
+    pub(crate) calls: BTreeMap<RunId, Call>,
+    /// What the heartbeat thread told before the main thread listened.
+    pub(crate) early: VecDeque<News>,
+}
+
+/// One machine of the cluster.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) node: NodeId,
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    pub(crate) clock: crate::clock::Clock,
+    pub(crate) kernel: Kernel,
+    pub(crate) disk: Disk,
+    /// Lives of the daemon so far; kept durably.
+    pub(crate) boots: u64,
+    /// The hand-over file; gone with the host's power.
+    pub(crate) legacy: Option<Legacy>,
+    pub(crate) bootstrap: Vec<Member>,
+    pub(crate) process: Option<Process>,
+    /// Counts processes: what an earlier one left in the queue is void.
+    pub(crate) life: u64,
+    /// It was removed from the cluster and will not start again.
+    pub(crate) removed: bool,
+}
+
+/// What every process of one simulated cluster starts with.
+pub(crate) struct Start<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) seed: u64,
+    pub(crate) salt: u64,
+}
+
+impl Host {
+    pub(crate) fn new(member: &Member, clock: crate::clock::Clock, recovered: Recovered) -> Self {
+        Self {
+            node: member.id,
+            name: member.name.clone(),
+            role: member.role,
+            clock,
+            kernel: Kernel::default(),
+            disk: Disk::new(recovered),
+            boots: 0,
+            legacy: None,
+            bootstrap: Vec::new(),
+            process: None,
+            life: 0,
+            removed: false,
+        }
+    }
+
+    pub(crate) fn clock(&self, now: u64) -> Clock {
+        Clock { now: self.clock.at(now), wall: wall(now) }
+    }
+
+    pub(crate) fn main(&self) -> Option<&MainThread> {
+        self.process.as_ref()?.main.as_ref()
+    }
+
+    /// Starts the daemon, in the daemon's own order: who am I, what did I promise, what does the kernel
+    /// hold, and only then the first frame. The main thread follows once the agents have cleaned up.
+    pub(crate) fn start(&mut self, now: u64, start: &Start<'_>) -> Result<(), String> {
+        let first_life = self.boots == 0;
+        self.boots += 1;
+        self.life += 1;
+        let boot = BootId(self.boots);
+        let clock = self.clock(now);
+        let recovered = self.disk.recover().map_err(|error| error.to_string())?;
+        let (promises, handed_over) = match self.legacy.take() {
+            Some(legacy) => (Some(legacy.heartbeat), Some(legacy.controller)),
+            None => (None, None),
+        };
+        let config = self.controller_config(boot, start);
+        let bootstrap = self.bootstrap.clone();
+        let mut controller = Controller::new(config, recovered, bootstrap, handed_over, clock.now)
+            .map_err(|error| error.to_string())?;
+        let (first, rest) = first_outputs(&mut controller, clock);
+        let held = self.held(&controller, promises.as_ref());
+        if promises.is_none() {
+            self.kernel.close_all();
+        }
+        let mut machine = heartbeat::Config {
+            role: self.heartbeat_role(&controller),
+            links: start.settings.links(),
+            terms: start.settings.terms,
+            floor: start.settings.floor,
+            seed: start.seed,
+            held,
+            start: match promises {
+                Some(legacy) => heartbeat::Start::HandedOver(legacy.promises),
+                None if first_life => heartbeat::Start::First,
+                None => heartbeat::Start::Unknown,
+            },
+            ..heartbeat::Config::new(self.node, boot)
+        };
+        let first = first.into_iter().filter_map(|input| machine.learn(input)).collect();
+        let local = Local { node: self.node, boot, salt: start.salt };
+        let frames = Frames::new(local, Keyring::new(ClusterKey { epoch: 1, secret: [7; 32] }));
+        let tick = start.settings.terms.tick;
+        let mut beat =
+            BeatThread::new(heartbeat::Heartbeat::new(machine, clock.now), frames, tick, first);
+        let members = controller.state().members.keys().copied();
+        let others = members.filter(|node| *node != self.node).collect();
+        beat.order(crate::beat::Order::Peers(others));
+        self.process = Some(Process {
+            boot,
+            beat,
+            main: None,
+            rest,
+            starting: Some(controller),
+            calls: BTreeMap::new(),
+            early: VecDeque::new(),
+        });
+        Ok(())
+    }
+
+    /// The agents remove what an earlier process left, but for what goes on running.
+    pub(crate) fn clean_up(&mut self) {
+        let Some(controller) = self.process.as_ref().and_then(|p| p.starting.as_ref()) else {
+            return;
+        };
+        let keep: Vec<_> =
+            controller.started().filter_map(|(operation, _)| address(&operation.params)).collect();
+        self.kernel.addresses.retain(|address| keep.contains(address));
+    }
+
+    fn controller_config(&self, boot: BootId, start: &Start<'_>) -> Config {
+        let settings = start.settings;
+        let mut consensus = haven_consensus::Config::new(self.node);
+        consensus.priority = if self.role == Role::Witness { -1 } else { 0 };
+        consensus.change_spacing = settings.terms.configuration_spacing() + settings.terms.tick * 2;
+        consensus.snapshot_after_bytes = settings.snapshot_after_bytes;
+        consensus.keep_entries = settings.keep_entries;
+        Config {
+            node: self.node,
+            boot,
+            name: self.name.clone(),
+            cluster: "simulated".to_owned(),
+            consensus,
+            facts: haven_policy::AgentFacts::default(),
+            verification: Facts::default(),
+            seed: start.seed,
+        }
+    }
+
+    fn heartbeat_role(&self, controller: &Controller) -> heartbeat::Role {
+        let known = controller.state().members.get(&self.node);
+        let role = known.map_or(self.role, |member| member.role);
+        if role == Role::Witness { heartbeat::Role::Witness } else { heartbeat::Role::Full }
+    }
+
+    /// Gates that the process before left open on purpose, with the grants they stand for.
+    fn held(
+        &self,
+        controller: &Controller,
+        legacy: Option<&heartbeat::HandOver>,
+    ) -> Vec<heartbeat::Held> {
+        let Some(legacy) = legacy else { return Vec::new() };
+        let started: Vec<GroupId> =
+            controller.started().filter_map(|(_, lease)| lease.map(|lease| lease.group)).collect();
+        let held = legacy.held.iter().copied();
+        held.filter(|h| self.kernel.deadline(h.group).is_some() && started.contains(&h.group))
+            .collect()
+    }
+}
+
+/// Civil time: the same everywhere, for it decides nothing.
+pub(crate) fn wall(now: u64) -> WallTime {
+    WallTime::from_seconds(1_800_000_000 + i64::try_from(now / SECOND).unwrap_or(0))
+}
+
+fn first_outputs(
+    controller: &mut Controller,
+    clock: Clock,
+) -> (Vec<heartbeat::Input>, Vec<Output>) {
+    let (mut first, mut rest) = (Vec::new(), Vec::new());
+    for output in controller.step(clock, Input::Tick) {
+        match output {
+            Output::Heartbeat(input) => first.push(*input),
+            other => rest.push(other),
+        }
+    }
+    (first, rest)
+}

@@ -1,0 +1,140 @@
+//! What must hold whatever happens, one rule per file. Each sees what the world sees from outside: steps
+//! of machines, kernels, disks; none asks the machines for their opinion of themselves.
+
+mod one_coordinator;
+mod one_log;
+mod one_owner;
+mod one_state;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use haven_controller::{Input, Output};
+use haven_heartbeat as heartbeat;
+use haven_types::NodeId;
+
+use crate::host::Host;
+use crate::settings::Settings;
+
+/// The hosts as every rule may look at them.
+pub(crate) type Hosts = BTreeMap<NodeId, Host>;
+
+/// A rule that did not hold.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Broken {
+    /// True time in nanoseconds.
+    pub at: u64,
+    /// The rule, in words.
+    pub rule: &'static str,
+    /// What was seen.
+    pub what: String,
+}
+
+/// All rules with what each remembers.
+#[derive(Debug)]
+pub(crate) struct Checks {
+    pub(crate) broken: Option<Broken>,
+    removed: BTreeSet<NodeId>,
+    owner: one_owner::OneOwner,
+    coordinator: one_coordinator::OneCoordinator,
+    log: one_log::OneLog,
+    state: one_state::OneState,
+}
+
+/// What a rule says: nothing, or what it saw.
+pub(crate) type Verdict = Result<(), String>;
+
+impl Checks {
+    pub(crate) fn new(_settings: &Settings) -> Self {
+        Self {
+            broken: None,
+            removed: BTreeSet::new(),
+            owner: one_owner::OneOwner::default(),
+            coordinator: one_coordinator::OneCoordinator::default(),
+            log: one_log::OneLog::default(),
+            state: one_state::OneState::default(),
+        }
+    }
+
+    /// The first rule broken is the one to look at.
+    pub(crate) fn fail(&mut self, at: u64, rule: &'static str, what: String) {
+        if self.broken.is_none() {
+            self.broken = Some(Broken { at, rule, what });
+        }
+    }
+
+    fn judge(&mut self, at: u64, rule: &'static str, verdict: Verdict) {
+        if let Err(what) = verdict {
+            self.fail(at, rule, what);
+        }
+    }
+
+    /// Whether a node was told that it is no member any more.
+    pub(crate) fn was_removed(&self, node: NodeId) -> bool {
+        self.removed.contains(&node)
+    }
+
+    /// A daemon starts.
+    pub(crate) fn on_start(&mut self, at: u64, node: NodeId, hosts: &Hosts) {
+        let verdict = self.log.on_start(node, hosts);
+        self.judge(at, one_log::RULE, verdict);
+        self.state.on_start(node);
+    }
+
+    /// A gate, an address or the set of guarded addresses changed on a host.
+    pub(crate) fn on_gate(&mut self, at: u64, _node: NodeId, hosts: &Hosts) {
+        let verdict = self.owner.look(at, hosts);
+        self.judge(at, one_owner::RULE, verdict);
+    }
+
+    /// A heartbeat machine took a step.
+    pub(crate) fn on_beat_step(
+        &mut self,
+        _at: u64,
+        _node: NodeId,
+        _hosts: &Hosts,
+        _input: &heartbeat::Input,
+        _outputs: &[heartbeat::Output],
+    ) {
+    }
+
+    /// A controller took a step.
+    pub(crate) fn on_controller(
+        &mut self,
+        at: u64,
+        node: NodeId,
+        _hosts: &Hosts,
+        _input: &Input,
+        outputs: &[Output],
+    ) {
+        for output in outputs {
+            match output {
+                Output::Persist { batch, .. } => {
+                    let verdict = self.log.on_persist(node, batch);
+                    self.judge(at, one_log::RULE, verdict);
+                }
+                Output::Removed => {
+                    self.removed.insert(node);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A main thread ended a round.
+    pub(crate) fn after_round(&mut self, at: u64, node: NodeId, hosts: &Hosts) {
+        let Some(controller) = crate::world::controller(hosts, node) else { return };
+        let status = controller.consensus_status();
+        let verdict = self.log.after_round(node, &status);
+        self.judge(at, one_log::RULE, verdict);
+        let verdict = self.coordinator.look(node, &status);
+        self.judge(at, one_coordinator::RULE, verdict);
+        let verdict = self.state.look(node, controller, &status);
+        self.judge(at, one_state::RULE, verdict);
+    }
+}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "at {} ms: {}: {}", self.at / 1_000_000, self.rule, self.what)
+    }
+}

@@ -1,0 +1,45 @@
+//! Whole clusters in one process: clocks, network, disks, kernels' gates, crashes, pauses, people and
+//! changes of members, all from one seed.
+//!
+//! ```text
+//!           requests, joins          faults
+//!                 │                     │
+//!  ┌──────────────▼─────────────────────▼───────────────┐
+//!  │ World: agenda under true time                      │──every step──▶ Checks (invariants/)
+//!  │  Host: clock · kernel (gates, addresses) · disk    │──every step──▶ Trace
+//!  │    Process: BeatThread ⇄ MainThread ⇄ agents       │
+//!  │      Heartbeat, Frames   Controller, Express       │
+//!  └──────────────┬─────────────────────────────────────┘
+//!                 ▼ datagrams (sealed), connections
+//!              Network
+//! ```
+//! The machines are the daemon's own; what is simulated is everything around them. A life has two
+//! halves: a storm, in which only safety is judged, and the calm after it, in which the cluster must
+//! have exactly one owner for every address again and keep it.
+//!
+//! A failing seed prints the command that replays it with its trace.
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::wildcard_enum_match_arm,
+    reason = "a bed for tests: it fails by panicking"
+)]
+
+mod beat;
+mod clock;
+mod disk;
+mod host;
+mod invariants;
+mod kernel;
+mod life;
+mod main_thread;
+mod network;
+mod people;
+mod settings;
+mod storm;
+mod trace;
+mod world;
+
+pub use invariants::Broken;
+pub use life::{Ended, Life};
+pub use settings::{Faults, Settings};

@@ -1,0 +1,194 @@
+//! One life of a cluster: a storm, then the calm in which it must heal.
+
+use haven_api::{LoadMode, RequestBody};
+use haven_types::NodeId;
+
+use crate::clock::{MS, SECOND};
+use crate::invariants::Broken;
+use crate::people::{configuration, load, standby, vip};
+use crate::settings::Settings;
+use crate::trace::Trace;
+use crate::world::{World, controller};
+
+/// How a life ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// The first rule that did not hold.
+    pub broken: Option<Broken>,
+    /// Two runs of one seed have the same.
+    pub trace_hash: u64,
+    /// What happened, where it was kept.
+    pub lines: Vec<String>,
+    /// True time that passed, in nanoseconds.
+    pub lived: u64,
+}
+
+/// A cluster under simulation.
+#[derive(Debug)]
+pub struct Life {
+    world: World,
+}
+
+/// How long the cluster may take to settle once all is well.
+const HEAL: u64 = 45 * SECOND;
+/// How long it is watched afterwards.
+const WATCH: u64 = 3 * SECOND;
+
+impl Life {
+    /// The cluster of a seed, at its first start.
+    #[must_use]
+    pub fn new(seed: u64, settings: Settings, keep_lines: bool) -> Self {
+        let trace = if keep_lines { Trace::kept() } else { Trace::default() };
+        Self { world: World::new(seed, settings, trace) }
+    }
+
+    /// The whole life.
+    #[must_use]
+    pub fn live(mut self) -> Ended {
+        self.found();
+        self.world.storm();
+        self.heal();
+        self.end()
+    }
+
+    fn end(self) -> Ended {
+        let World { checks, trace, now, .. } = self.world;
+        let lines = trace.lines.unwrap_or_default();
+        Ended { broken: checks.broken, trace_hash: trace.hash, lines, lived: now }
+    }
+
+    /// The cluster gets its configuration before anything happens to it.
+    fn found(&mut self) {
+        let world = &mut self.world;
+        world.stormy = false;
+        world.weather();
+        for _ in 0..100 {
+            world.run_for(100 * MS);
+            if world.checks.broken.is_some() {
+                return;
+            }
+            if let Some(leader) = world.leader() {
+                let text = configuration(world.settings.resources);
+                world.ask(leader, 1, load(text, LoadMode::Replace));
+                break;
+            }
+        }
+        world.run_for(300 * MS);
+        world.stormy = true;
+        world.weather();
+    }
+
+    /// Faults end; the cluster must come to one owner for every address, and keep it.
+    fn heal(&mut self) {
+        if self.world.checks.broken.is_some() {
+            return;
+        }
+        self.calm();
+        let end = self.world.now + HEAL;
+        let mut why = String::new();
+        while self.world.now < end && self.world.checks.broken.is_none() {
+            self.wishes();
+            self.world.run_for(SECOND);
+            match self.settled() {
+                Ok(_) => {
+                    // What people asked for last may still be on its way.
+                    self.world.run_for(2 * SECOND);
+                    return self.watch();
+                }
+                Err(found) => why = found,
+            }
+        }
+        self.explain();
+        let now = self.world.now;
+        self.world.checks.fail(now, "liveness: one owner again after the faults", why);
+    }
+
+    /// What the coordinator thinks, for whoever reads the trace.
+    fn explain(&mut self) {
+        let world = &mut self.world;
+        let Some(leader) = world.leader() else { return };
+        world.ask(leader, 5, RequestBody::Status);
+        world.run_for(10 * MS);
+        let Some(controller) = controller(&world.hosts, leader) else { return };
+        let text = haven_cib::crm::show(&controller.state().cib);
+        let grants = format!("{:?}", controller.state().grants);
+        let plan = format!("{:?}", controller.plan_in_force());
+        let status = world.answers.iter().rev().find(|(_, id, _)| *id == 5);
+        let status = format!("{status:?}");
+        for line in [text, grants, plan, status] {
+            world.trace.note(world.now, leader, "explains", || line);
+        }
+    }
+
+    fn calm(&mut self) {
+        let world = &mut self.world;
+        world.trace.note(world.now, NodeId(0), "the storm is over", String::new);
+        world.stormy = false;
+        world.weather();
+        world.network.heal();
+        for node in world.ids() {
+            if let Some(process) = world.hosts.get_mut(&node).and_then(|h| h.process.as_mut()) {
+                process.beat.stopped_until = 0;
+                if let Some(main) = process.main.as_mut() {
+                    main.stopped_until = 0;
+                }
+                world.wake_beat(node, 0);
+                world.wake_main(node, 0);
+            } else {
+                world.start_in(node, MS);
+            }
+        }
+    }
+
+    /// What people want in the end; asked again until it is so.
+    fn wishes(&mut self) {
+        let world = &mut self.world;
+        let Some(leader) = world.leader() else { return };
+        let resources = world.settings.resources;
+        world.ask(leader, 2, load(configuration(resources), LoadMode::Replace));
+        for node in world.ids() {
+            let name = world.name(node);
+            world.ask(leader, 3, standby(&name, false));
+        }
+        world.ask(leader, 4, RequestBody::ResourceCleanup { resource: None, node: None });
+    }
+
+    /// Who owns what, when every address has exactly one owner.
+    fn settled(&self) -> Result<Vec<NodeId>, String> {
+        let addresses = 1..=self.world.settings.resources;
+        addresses
+            .map(|number| match self.world.owners(vip(number))[..] {
+                [owner] => Ok(owner),
+                ref owners => Err(format!("vip{number} is answered by {owners:?}")),
+            })
+            .collect()
+    }
+
+    /// Nothing moves any more: the same owner at every look, no new grant.
+    fn watch(&mut self) {
+        let grants = self.grants();
+        let Ok(owners) = self.settled() else { return };
+        let end = self.world.now + WATCH;
+        while self.world.now < end && self.world.checks.broken.is_none() {
+            self.world.run_for(10 * MS);
+            let now = self.world.now;
+            let found = match self.settled() {
+                Ok(found) if found == owners => continue,
+                Ok(found) => format!("the addresses went from {owners:?} to {found:?}"),
+                Err(found) => found,
+            };
+            self.world.checks.fail(now, "calm: nothing moves once all is well", found);
+        }
+        if grants != self.grants() {
+            let what = format!("grants went from {grants:?} to {:?}", self.grants());
+            self.world.checks.fail(self.world.now, "calm: nothing moves once all is well", what);
+        }
+    }
+
+    fn grants(&self) -> Vec<(String, u64)> {
+        let leader = self.world.leader();
+        let controller = leader.and_then(|leader| controller(&self.world.hosts, leader));
+        let grants = controller.map(|controller| controller.state().grants.clone());
+        grants.into_iter().flatten().map(|(name, grant)| (name, grant.epoch.0)).collect()
+    }
+}

@@ -1,0 +1,64 @@
+//! Lives of whole clusters, one per seed: a storm in which only safety is judged, then the calm in
+//! which everything must heal.
+//!
+//! `HAVEN_SIM_SEED=n` replays one life and prints its trace; `HAVEN_SIM_SEEDS=n` sets how many the
+//! usual test lives through, `HAVEN_SIM_FIRST=n` where it begins.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "tests fail by panicking and print what they measured"
+)]
+
+use haven_sim_tests::{Life, Settings};
+
+/// Last lines of the trace that a failure shows.
+const LINES: usize = 40;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap())
+}
+
+fn live(seeds: std::ops::Range<u64>) {
+    if let Some(seed) = number("HAVEN_SIM_SEED") {
+        return replay(seed);
+    }
+    let (mut lived, mut failed) = (0, Vec::new());
+    for seed in seeds.clone() {
+        let ended = Life::new(seed, Settings::of(seed), false).live();
+        lived += ended.lived / 1_000_000_000;
+        if let Some(broken) = ended.broken {
+            println!("seed {seed}: {broken}");
+            failed.push((seed, broken));
+        }
+    }
+    println!("{} seeds, {lived} s of clusters' time, {} failed", seeds.count(), failed.len());
+    let Some((seed, broken)) = failed.first() else { return };
+    let again = Life::new(*seed, Settings::of(*seed), true).live();
+    for line in &again.lines[again.lines.len().saturating_sub(LINES)..] {
+        eprintln!("{line}");
+    }
+    panic!(
+        "seed {seed}: {broken}\nreplay: HAVEN_SIM_SEED={seed} cargo test -p haven-sim-tests --test \
+         seeds usual -- --nocapture"
+    );
+}
+
+fn replay(seed: u64) {
+    let settings = Settings::of(seed);
+    println!("{settings:#?}");
+    let ended = Life::new(seed, settings, true).live();
+    for line in &ended.lines {
+        println!("{line}");
+    }
+    if let Some(broken) = ended.broken {
+        panic!("seed {seed}: {broken}");
+    }
+}
+
+#[test]
+fn usual() {
+    let first = number("HAVEN_SIM_FIRST").unwrap_or(0);
+    live(first..first + number("HAVEN_SIM_SEEDS").unwrap_or(10));
+}
