@@ -46,6 +46,9 @@ pub enum RequestBody {
         #[serde(default)]
         format: Format,
     },
+    /// What the coordinator plans with: configuration and status as one CIB document, as Pacemaker's tools read
+    /// it. Answered with `Configuration` in XML.
+    PlanningInput,
     /// Change the configuration as one transaction. Answered with `Committed`, or an error with all
     /// findings, in which case nothing has changed.
     ConfigureLoad {
@@ -193,6 +196,7 @@ impl RequestBody {
             | Self::Watch { .. }
             | Self::Counters
             | Self::ConfigureShow { .. }
+            | Self::PlanningInput
             | Self::ConfigureVerify { .. }
             | Self::IpStatus
             | Self::IpWhy { .. } => false,

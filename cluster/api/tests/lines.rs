@@ -98,6 +98,7 @@ fn every_kind_of_request_survives_the_line() {
         RequestBody::Watch { after: Some(12), interval_ms: None },
         RequestBody::Counters,
         RequestBody::ConfigureShow { format: Format::Xml },
+        RequestBody::PlanningInput,
         RequestBody::ConfigureLoad {
             text: "primitive vip ocf:haven:ip \\\n  params ip=192.0.2.1 # Ä\n".into(),
             format: Format::Crm,

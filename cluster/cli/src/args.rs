@@ -91,6 +91,18 @@ Examples:
     /// See who owns which address, and why
     #[command(subcommand)]
     Ip(Ip),
+    /// Say why a resource is where it is, and what would change that
+    ///
+    /// Prints what becomes of each instance, every node with its score and the terms it is made of or what forbids it,
+    /// what decided, and which single changes (a constraint removed, a score changed, failures forgotten, a node
+    /// brought back …) would alter the result: the engine is run anew with each.
+    #[command(after_long_help = "\
+Examples:
+  haven explain web                          in this cluster, now
+  haven explain web --node n2                why there, or why not
+  haven explain web --xml-file cib.xml       in a saved CIB, as `cibadmin --query` prints it
+  haven explain web --json | jq .counterfactuals")]
+    Explain(ExplainArgs),
     /// Print the completion script of a shell
     #[command(after_long_help = "\
 Examples:
@@ -180,6 +192,24 @@ pub struct TokenArgs {
     /// How long it is good for, at most 24 h
     #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = duration::parse)]
     pub lifetime: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// Id of a resource, of one of its instances, or of a group, clone or bundle
+    pub(crate) resource: String,
+    /// Ask about this node: why there, or why not
+    #[arg(long)]
+    pub(crate) node: Option<String>,
+    /// A saved CIB instead of this cluster; `-` reads standard input
+    #[arg(long, short = 'x', value_name = "FILE")]
+    pub(crate) xml_file: Option<PathBuf>,
+    /// Answer as of this time (ISO 8601)
+    #[arg(long, short = 't', value_name = "DATE")]
+    pub(crate) set_datetime: Option<String>,
+    /// How long to look for changes that would alter the result
+    #[arg(long, default_value = "2s", value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) patience: Duration,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod configure;
+mod explain;
 mod ip;
 mod node;
 mod resource;
@@ -37,6 +38,7 @@ pub(crate) fn run(
         Command::Node(command) => node::run(command, &mut session),
         Command::Resource(command) => resource::run(command, &mut session),
         Command::Ip(command) => ip::run(&command, &mut session),
+        Command::Explain(args) => explain::run(args, &mut session),
         Command::Completion { .. } | Command::Man { .. } => Err(ApiError::new(
             Code::Internal,
             "completion and manual are made from the whole command line, before commands run",

@@ -80,7 +80,8 @@ fn dispatch(
         | Command::Configure(_)
         | Command::Node(_)
         | Command::Resource(_)
-        | Command::Ip(_)) => return commands::run(command, &config, daemon, output),
+        | Command::Ip(_)
+        | Command::Explain(_)) => return commands::run(command, &config, daemon, output),
     }
     Ok(0)
 }

@@ -180,3 +180,56 @@ fn completion_and_manual_cover_the_extra_commands() {
     let page = std::fs::read_to_string(folder.path().join("haven-resource-move.8")).unwrap();
     assert!(page.contains("resource clear"), "{page}");
 }
+
+/// A CIB in which stickiness keeps `a` on n1.
+fn sticky() -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/policy");
+    std::fs::read_to_string(root.join("stickiness.xml")).unwrap()
+}
+
+#[test]
+fn a_saved_placement_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cib.xml");
+    std::fs::write(&file, sticky()).unwrap();
+    let fake = Fake::default();
+    let asked = format!("explain a --xml-file {}", file.display());
+    let (code, out, err) = haven(&fake, &asked);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.starts_with("a runs on n1 and stays.\n"), "{out}");
+    let (code, out, _) = haven(&fake, &format!("{asked} --node n2 --json"));
+    assert_eq!(code, 0);
+    let document: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let instance = &document["instances"][0];
+    assert_eq!(instance["deciding"]["rule"], "score");
+    assert_eq!(instance["deciding"]["margin"], 50);
+    assert_eq!(instance["table"][0]["terms"][0]["kind"], "stickiness");
+    assert_eq!(document["counterfactuals"][0]["change"], "with resource-stickiness=0 for a");
+    let (code, _, err) = haven(&fake, &asked.replace(" a ", " b7 "));
+    assert_eq!(code, 105, "{err}");
+    assert!(err.contains("there is no resource of that name"), "{err}");
+}
+
+#[test]
+fn what_is_live_is_explained_from_what_the_coordinator_plans_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("control.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let served = thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(stream);
+        let mut line = Vec::new();
+        reader.read_until(b'\n', &mut line).unwrap();
+        let request: Request = decode_line(&line).unwrap();
+        let version = haven_api::Version { admin_epoch: 0, epoch: 1, num_updates: 0 };
+        let format = haven_api::Format::Xml;
+        let answer = ReplyBody::Configuration { version, format, text: sticky() };
+        reader.get_mut().write_all(&encode_line(&Reply::last(request.id, Ok(answer)))).unwrap();
+        request.body
+    });
+    let fake = Fake { socket, ..Fake::default() };
+    let (code, out, err) = haven(&fake, "explain a");
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("+150 resource-stickiness"), "{out}");
+    assert_eq!(served.join().unwrap(), RequestBody::PlanningInput);
+}

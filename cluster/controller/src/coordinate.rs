@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use haven_api::EventSeverity;
+use haven_api::{EventSeverity, Format, ReplyBody};
 use haven_base::Instant;
 use haven_policy::{Options, Placement};
 use haven_transition::{Engine, FlightId, Input as ToEngine, Output as FromEngine};
 use haven_types::graph::{Action, ActionKind, TransitionGraph};
 use haven_types::operation::{AgentName, Lease, Operation, OperationRecord, Order, OrderId};
+use haven_types::status::Status;
 use haven_types::{Epoch, NodeId, Term};
 
 use crate::command::{Command, Role};
@@ -150,21 +151,9 @@ impl Controller {
     }
 
     fn plan(&mut self, clock: Clock) {
-        let present = self.members_for_policy();
-        let dead = self.dead.keys().copied().collect();
+        let status = self.planning_status();
         let Some(coordinator) = &mut self.coordinator else { return };
         coordinator.replan = false;
-        let known = Known {
-            state: &self.state,
-            present: &present,
-            alive: &self.alive.keys().copied().collect(),
-            dead: &dead,
-            facts: &self.config.facts,
-            histories: &self.histories,
-            quorate: true,
-            coordinator: self.config.node,
-        };
-        let status = picture::status(&known);
         let options = Options { facts: self.config.facts.clone(), ..Options::default() };
         let decision = haven_policy::schedule(&self.state.cib, &status, clock.wall, &options);
         coordinator.placements = decision.placements;
@@ -174,6 +163,28 @@ impl Controller {
             clock.now + Duration::from_secs(left.max(1))
         });
         self.inbox.push_back(Internal::Engine(ToEngine::Graph(Box::new(decision.graph))));
+    }
+
+    /// The status that plans are made with.
+    fn planning_status(&self) -> Status {
+        picture::status(&Known {
+            state: &self.state,
+            present: &self.members_for_policy(),
+            alive: &self.alive.keys().copied().collect(),
+            dead: &self.dead.keys().copied().collect(),
+            facts: &self.config.facts,
+            histories: &self.histories,
+            quorate: true,
+            coordinator: self.config.node,
+        })
+    }
+
+    /// What plans are made with, as a document.
+    pub(crate) fn planning_input(&self, clock: Clock) -> ReplyBody {
+        let mut status = self.planning_status();
+        status.recorded_at = Some(clock.wall.seconds);
+        let text = self.state.cib.to_xml_with(&status);
+        ReplyBody::Configuration { version: self.api_version(), format: Format::Xml, text }
     }
 
     /// The view, less the nodes whose daemon was declared dead in the meantime.

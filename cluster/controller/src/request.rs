@@ -123,6 +123,11 @@ impl Controller {
             self.forward(to, &author, &body);
             return;
         }
+        if body == RequestBody::PlanningInput {
+            let answer = self.planning_input(clock);
+            self.reply(to, false, Ok(answer));
+            return;
+        }
         if let Err(error) = self.change(clock, to, author, body) {
             self.reply(to, false, Err(error));
         }
@@ -146,7 +151,8 @@ impl Controller {
             | RequestBody::ClusterToken { .. } => {
                 Some(Err(ApiError::new(Code::Internal, "this request is the shell's to answer")))
             }
-            RequestBody::ConfigureLoad { .. }
+            RequestBody::PlanningInput
+            | RequestBody::ConfigureLoad { .. }
             | RequestBody::NodeStandby { .. }
             | RequestBody::ResourceMove { .. }
             | RequestBody::ResourceClear { .. }

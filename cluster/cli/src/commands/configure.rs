@@ -61,7 +61,7 @@ const fn mode(replace: bool) -> LoadMode {
     if replace { LoadMode::Replace } else { LoadMode::Update }
 }
 
-fn read(file: &Path) -> Result<String, ApiError> {
+pub(super) fn read(file: &Path) -> Result<String, ApiError> {
     let mut text = String::new();
     let read = if file == Path::new("-") {
         io::stdin().read_to_string(&mut text).map(|_| text)
