@@ -122,6 +122,7 @@ impl Config {
     /// A node that has voted all along must be known as a voter from the start: one that learns it
     /// as an input waits as if it had just become one (L4).
     #[must_use]
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the rest is not about the log")]
     pub fn learn(&mut self, input: Input) -> Option<Input> {
         match input {
             Input::Members(members) => self.members = members,

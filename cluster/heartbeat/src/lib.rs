@@ -27,6 +27,7 @@
     )
 )]
 
+mod answering;
 mod config;
 mod machine;
 mod message;
@@ -43,7 +44,8 @@ pub use haven_lease::{
 pub use haven_membership::{PeerState, View};
 pub use machine::{HandOver, Heartbeat};
 pub use message::{
-    Answer, Beat, DecodeMessageError, MAX_MESSAGE_BYTES, MESSAGE_VERSION, Message, Unheard,
+    Answer, Beat, DecodeMessageError, Echo, Echoes, MAX_MESSAGE_BYTES, MESSAGE_VERSION, Message,
+    Unheard,
 };
 pub use port::{Input, Output};
 pub use status::{Counters, LeaseStatus, LinkFault, LinkStatus, PeerStatus, Status};

@@ -4,15 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use haven_base::{Instant, Rng};
-use haven_lease::{
-    Asking, Configuration, Holder, HolderOutput, LossCause, MAX_CLAIMS, PromiseTable, Rule, Voter,
-};
-use haven_membership::{Clauses, Detector, Report, Verdict};
-use haven_types::{BootId, Epoch, GroupId, LinkId, LogPosition, NodeId, Seq};
+use haven_lease::{Configuration, Holder, HolderOutput, LossCause, PromiseTable, Rule, Voter};
+use haven_membership::{Clauses, Detector, Verdict};
+use haven_types::{BootId, Epoch, GroupId, LinkId, NodeId, Seq};
 use serde::{Deserialize, Serialize};
 
+use crate::answering::Deferred;
 use crate::pace::{Pace, interval_of};
-use crate::{Answer, Beat, Config, Counters, Held, Input, Member, Message, Output, Start};
+use crate::{Config, Counters, Held, Input, Member, Message, Output, Start};
 
 /// Beats sent because something changed keep this distance, whatever peers say.
 const BEAT_GAP: Duration = Duration::from_micros(500);
@@ -41,7 +40,8 @@ pub struct Heartbeat {
     /// When the last beat left; none before the first.
     pub(crate) last_beat: Option<Instant>,
     pub(crate) next_beat: Instant,
-    beat_now: bool,
+    pub(crate) beat_now: bool,
+    pub(crate) deferred: Deferred,
     pub(crate) restart: Option<Restart>,
     consensus_tick: Duration,
     boots_seen: BTreeMap<NodeId, BootSeen>,
@@ -117,6 +117,7 @@ impl Heartbeat {
             last_beat: None,
             next_beat: now,
             beat_now: false,
+            deferred: Deferred::default(),
             restart: None,
             consensus_tick: Duration::ZERO,
             boots_seen: BTreeMap::new(),
@@ -288,106 +289,15 @@ impl Heartbeat {
     ) {
         match message {
             Message::Beat(beat) => self.on_beat(now, from, boot, link, beat, out),
-            Message::Answer(answer) => self.on_answer(now, from, link, &answer, out),
+            Message::Answer(answer) => {
+                self.on_answer(now, from, link, &answer, Duration::ZERO, out);
+            }
             Message::Vacant(group) => {
                 let claims =
                     self.holder.leases().any(|l| l.group == group && !l.gained && !l.releasing);
                 self.beat_now |= claims;
             }
         }
-    }
-
-    fn on_beat(
-        &mut self,
-        now: Instant,
-        from: NodeId,
-        boot: BootId,
-        link: LinkId,
-        mut beat: Beat,
-        out: &mut Vec<Output>,
-    ) {
-        self.counters.beats_received += 1;
-        let bounds = [
-            cut(&mut beat.claims, MAX_CLAIMS),
-            cut(&mut beat.releases, MAX_CLAIMS),
-            cut(&mut beat.unheard, MAX_UNHEARD),
-            cut(&mut beat.relayed, MAX_UNHEARD),
-        ];
-        self.counters.out_of_bounds += u64::from(bounds.contains(&true));
-        let unheard: Vec<_> = beat.unheard.iter().map(|u| (u.node, u.boot)).collect();
-        let report = Report {
-            seq: beat.seq,
-            interval: interval_of(beat.duration()),
-            log: beat.log,
-            unheard: &unheard,
-            relayed: &beat.relayed,
-            away: beat.away(),
-        };
-        self.detector.report(now, from, link, report);
-        let asking = Asking {
-            from,
-            boot,
-            seq: beat.seq,
-            duration: beat.duration(),
-            claims: &beat.claims,
-            releases: &beat.releases,
-        };
-        let mut vacant = Vec::new();
-        let refusals = self.voter.answer(now, asking, &mut vacant);
-        self.counters.refusals += refusals.len() as u64;
-        // spec: L1 "*Every* beat is answered"; spec: L2 "An answer echoes boot and seq";
-        // spec: L5 "An answer names the newest voter configuration entry in its sender's log".
-        let answer = Answer { boot, seq: beat.seq, configuration: self.named(), refusals };
-        out.push(Output::Send { to: from, link, message: Message::Answer(answer) });
-        self.tell_vacant(vacant, out);
-        // A holder's release frees the group for us at other voters, too.
-        let released = |group| beat.releases.iter().any(|release| release.group == group);
-        self.beat_now |=
-            self.holder.leases().any(|l| !l.gained && !l.releasing && released(l.group));
-    }
-
-    fn on_answer(
-        &mut self,
-        now: Instant,
-        from: NodeId,
-        link: LinkId,
-        answer: &Answer,
-        out: &mut Vec<Output>,
-    ) {
-        self.counters.answers_received += 1;
-        if answer.boot == self.config.boot
-            && let Some(sent) = self.holder.rounds().get(answer.seq).map(|round| round.sent)
-        {
-            self.detector.round_trip(now, from, link, sent);
-        }
-        self.count_answer(now, from, answer, out);
-    }
-
-    pub(crate) fn count_answer(
-        &mut self,
-        now: Instant,
-        voter: NodeId,
-        answer: &Answer,
-        out: &mut Vec<Output>,
-    ) {
-        let mut said = Vec::new();
-        let Answer { boot, seq, configuration, ref refusals } = *answer;
-        let told = self.holder.answer(now, voter, boot, seq, configuration, refusals, &mut said);
-        self.counters.answers_unmatched += u64::from(!told.matched);
-        self.counters.answers_unknown_configuration += u64::from(told.unknown_configuration);
-        if let Some((sent, took)) = told.completed {
-            self.pace.completed(now, sent, took);
-            let announced = self.restart.and_then(|restart| restart.announced);
-            if announced.is_some_and(|first| seq >= first) {
-                self.ready_to_restart(out);
-            }
-        }
-        self.say(said, out);
-    }
-
-    /// The newest voter-configuration entry of the local log.
-    pub(crate) fn named(&self) -> LogPosition {
-        self.holder.newest_configuration().map_or_else(LogPosition::default, |c| c.position)
     }
 
     fn on_members(&mut self, now: Instant, mut members: BTreeMap<NodeId, Member>) {
@@ -434,7 +344,7 @@ impl Heartbeat {
         self.say(said, out);
     }
 
-    fn say(&mut self, said: Vec<HolderOutput>, out: &mut Vec<Output>) {
+    pub(crate) fn say(&mut self, said: Vec<HolderOutput>, out: &mut Vec<Output>) {
         for said in said {
             out.push(match said {
                 HolderOutput::Gate(order) => Output::Gate(order),

@@ -17,7 +17,8 @@ pub const MAX_MESSAGE_BYTES: usize = 1_100;
 pub enum Message {
     /// Sent to every peer on every link each min(D/4, 25 ms), and at once when something changed.
     Beat(Beat),
-    /// Sent on the link a beat came by, in the step that received it (L1: *every* beat is answered).
+    /// Sent on the link a beat came by, in the step that received it (L1: *every* beat is answered). A
+    /// beat that asks for nothing is answered by [`Beat::answers`].
     Answer(Answer),
     /// A lease group a refused claimant waits for has become free at this voter: claim again now.
     Vacant(haven_types::GroupId),
@@ -43,6 +44,28 @@ pub struct Beat {
     pub relayed: Vec<(NodeId, Vec<NodeId>)>,
     /// How long the sender announces to be silent for a planned restart, in milliseconds; 0 = not.
     pub away_millis: u16,
+    /// Answers to the receiver's beats that came by this link and were in no hurry.
+    pub answers: Option<Echoes>,
+}
+
+/// Answers to beats that asked for nothing, sent with the answering node's own next beat (L1).
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Echoes {
+    /// Echo: the boot id of the beats' sender.
+    pub boot: BootId,
+    /// As in [`Answer`].
+    pub configuration: LogPosition,
+    /// One per beat.
+    pub echoes: Vec<Echo>,
+}
+
+/// The answer to one copy of a beat, and how long it waited.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Echo {
+    /// Echo: the beat's seq.
+    pub seq: Seq,
+    /// From the beat's arrival to the send of this, in microseconds.
+    pub held_micros: u32,
 }
 
 /// A member the sender of a beat does not hear.
@@ -117,6 +140,14 @@ impl Message {
 }
 
 impl Beat {
+    /// Whether its sender waits for the answer: for a promise, for a release or an absence to be known, or
+    /// for a word about a member it no longer hears.
+    #[must_use]
+    pub fn is_urgent(&self) -> bool {
+        let quiet = self.claims.is_empty() && self.releases.is_empty() && self.unheard.is_empty();
+        !quiet || self.away_millis > 0
+    }
+
     /// D.
     #[must_use]
     pub fn duration(&self) -> Duration {

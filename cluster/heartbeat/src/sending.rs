@@ -33,14 +33,19 @@ impl Heartbeat {
                 .collect(),
             relayed: self.relayed(),
             away_millis: self.away_millis(now, seq),
+            answers: None,
         };
         self.counters.beats_sent += 1;
         self.last_beat = Some(now);
         let interval = self.pace.interval();
         self.next_beat = now + self.rng.between(interval * 15 / 16, interval);
+        let configuration = self.named();
+        let mut deferred = std::mem::take(&mut self.deferred);
         for to in self.config.members.keys().copied() {
             for link in self.links_to(to) {
-                out.push(Output::Send { to, link, message: Message::Beat(beat.clone()) });
+                let answers = deferred.take(now, to, link, configuration);
+                let beat = Beat { answers, ..beat.clone() };
+                out.push(Output::Send { to, link, message: Message::Beat(beat) });
             }
         }
         self.vote_for_self(now, &beat, out);
@@ -61,7 +66,7 @@ impl Heartbeat {
         self.tell_vacant(vacant, out);
         let boot = self.config.boot;
         let answer = Answer { boot, seq: beat.seq, configuration: self.named(), refusals };
-        self.count_answer(now, self.config.node, &answer, out);
+        self.count_answer(now, self.config.node, &answer, Duration::ZERO, out);
     }
 
     /// D of the next beat: adapted, or as long as may be before a planned restart.

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use haven_base::{Instant, Rng};
 use haven_heartbeat::{
-    Answer, Beat, Claim, Config, Configuration, DecodeMessageError, GateOrder, Heartbeat, Input,
-    LossCause, MAX_MESSAGE_BYTES, Member, Message, Output, Refusal, RefusalCause, Release, Role,
-    Start, Terms, Unheard,
+    Answer, Beat, Claim, Config, Configuration, DecodeMessageError, Echo, Echoes, GateOrder,
+    Heartbeat, Input, LossCause, MAX_MESSAGE_BYTES, Member, Message, Output, Refusal, RefusalCause,
+    Release, Role, Start, Terms, Unheard,
 };
 use haven_types::{BootId, Epoch, GroupId, LinkId, LogIndex, LogPosition, NodeId, Seq, Term};
 use support::world::{MS, SECOND, World};
@@ -65,16 +65,94 @@ fn beats(out: &[Output]) -> Vec<(NodeId, LinkId, Beat)> {
     found.collect()
 }
 
-// spec: L1
-#[test]
-fn every_copy_of_a_beat_is_answered_in_its_step_on_its_link() {
+/// A machine that hears both its peers.
+fn quiet() -> Heartbeat {
     let mut machine = Heartbeat::new(config(3), at(0));
     machine.step(at(0), Input::Tick);
-    for link in [0, 1, 0] {
-        let out = machine.step(at(1), received(2, 4, link, Message::Beat(beat(9))));
+    for peer in [2, 3] {
+        machine.step(at(0), Input::Heard { from: NodeId(peer), boot: BootId(4), link: LinkId(0) });
+    }
+    // Those it has just heard are told at once; the next beat comes 14 to 15 ms later.
+    machine.step(at(1), Input::Tick);
+    machine
+}
+
+// spec: L1
+#[test]
+fn every_copy_of_a_beat_that_asks_is_answered_in_its_step_on_its_link() {
+    let mut machine = quiet();
+    let claim = Claim { group: G, epoch: Epoch(1), gated: None };
+    let asking = [
+        Beat { claims: vec![claim], ..beat(9) },
+        Beat { releases: vec![Release { group: G, before: Seq(8) }], ..beat(9) },
+        Beat { unheard: vec![Unheard { node: NodeId(3), boot: None }], ..beat(9) },
+        Beat { away_millis: 1, ..beat(9) },
+    ];
+    for (beat, link) in asking.into_iter().zip([0, 1, 0, 1]) {
+        let out = machine.step(at(2), received(2, 4, link, Message::Beat(beat)));
         let expected = Answer { boot: BootId(4), seq: Seq(9), ..Answer::default() };
         assert_eq!(answers(&out), [(NodeId(2), LinkId(link), expected)]);
     }
+}
+
+// spec: L1
+#[test]
+fn a_beat_that_asks_for_nothing_is_answered_by_the_next_beat_on_its_link() {
+    let mut machine = quiet();
+    for (link, seq) in [(0, 9), (0, 10), (1, 9)] {
+        let out = machine.step(at(seq - 5), received(2, 4, link, Message::Beat(beat(seq))));
+        assert_eq!(answers(&out), []);
+    }
+    let out = machine.step(at(16), Input::Tick);
+    let echoes = |to: u16, link: u8| {
+        let sent = beats(&out).into_iter().find(|(t, l, _)| (t.0, l.0) == (to, link));
+        sent.unwrap().2.answers.map(|a| (a.boot.0, a.echoes))
+    };
+    let echo = |seq, held_micros| Echo { seq: Seq(seq), held_micros };
+    assert_eq!(echoes(2, 0), Some((4, vec![echo(9, 12_000), echo(10, 11_000)])));
+    assert_eq!(echoes(2, 1), Some((4, vec![echo(9, 11_000)])));
+    assert_eq!(echoes(3, 0), None);
+    let out = machine.step(at(31), Input::Tick);
+    assert_eq!(beats(&out).len(), 4);
+    assert!(beats(&out).iter().all(|(_, _, beat)| beat.answers.is_none()), "once");
+}
+
+#[test]
+fn what_finds_no_room_or_comes_while_a_member_is_silent_is_answered_at_once() {
+    let mut machine = quiet();
+    let later = (20..30).filter(|&seq| {
+        let out = machine.step(at(2), received(2, 4, 0, Message::Beat(beat(seq))));
+        answers(&out).is_empty()
+    });
+    assert_eq!(later.count(), 4);
+    let mut machine = quiet();
+    for ms in 2..70 {
+        let heard = Input::Heard { from: NodeId(2), boot: BootId(4), link: LinkId(0) };
+        machine.step(at(ms), heard);
+    }
+    let out = machine.step(at(70), received(2, 4, 0, Message::Beat(beat(20))));
+    assert_eq!(answers(&out).len(), 1, "node 3 has been silent for 70 ms");
+}
+
+#[test]
+fn an_answer_kept_back_is_no_sign_of_a_slow_network() {
+    let mut machine = quiet();
+    for round in 1..400_u64 {
+        let now = 1 + round * 15;
+        let sent = beats(&machine.step(at(now), Input::Tick));
+        // Each beat is answered 14 ms later by a peer that says so.
+        for (to, link, own) in sent {
+            let echoes = vec![Echo { seq: own.seq, held_micros: 14_000 }];
+            let answers = Some(Echoes { boot: BootId(7), echoes, ..Echoes::default() });
+            let beat = Beat { answers, ..beat(round) };
+            machine.step(at(now + 14), received(to.0, 4, link.0, Message::Beat(beat)));
+        }
+    }
+    let status = machine.status(at(6_000));
+    assert!(status.counters.answers_received > 700, "{:?}", status.counters);
+    assert_eq!(status.duration, Duration::from_millis(60));
+    let rtt = status.peers[&NodeId(2)].links[&LinkId(0)].rtt_smooth;
+    assert!(rtt.is_some_and(|rtt| rtt < Duration::from_millis(2)), "{rtt:?}");
 }
 
 #[test]
@@ -245,6 +323,11 @@ fn samples() -> Vec<Message> {
         unheard: vec![Unheard { node: NodeId(3), boot: Some(BootId(5)) }],
         relayed: vec![(NodeId(4), vec![NodeId(3)])],
         away_millis: 4_500,
+        answers: Some(Echoes {
+            boot: BootId(7),
+            configuration: position,
+            echoes: vec![Echo { seq: Seq(3_000_000), held_micros: 24_999 }; 4],
+        }),
     };
     let refusal = Refusal { group: G, cause: RefusalCause::Promised, retry_micros: 74_000 };
     let answer = Answer {

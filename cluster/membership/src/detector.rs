@@ -267,10 +267,17 @@ impl Detector {
         }
     }
 
-    /// `node` answered by `link` the beat we sent at `sent`.
-    pub fn round_trip(&mut self, now: Instant, node: NodeId, link: LinkId, sent: Instant) {
+    /// `node` answered by `link` the beat we sent at `sent`, having kept the answer for `held`.
+    pub fn round_trip(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        link: LinkId,
+        sent: Instant,
+        held: Duration,
+    ) {
         let Some(peer) = self.peers.get_mut(&node) else { return };
-        let rtt = now - sent;
+        let rtt = (now - sent).saturating_sub(held);
         if let Some(state) = peer.links.get_mut(&link) {
             state.round_trip(now, rtt);
         }
@@ -291,6 +298,12 @@ impl Detector {
                 link.last_heard = link.last_heard.map(|last| (last + late).min(now));
             }
         }
+    }
+
+    /// True while every member is heard: then nobody waits for another's word about a third.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.peers.values().all(|peer| peer.state == PeerState::Alive)
     }
 
     /// True while nobody is suspected and the view depends on nothing new: then there is nothing to

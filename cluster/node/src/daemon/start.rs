@@ -241,6 +241,9 @@ pub(crate) fn to_store(batch: &Batch) -> store::Batch {
     }
 }
 
+/// Beats tell that the coordinator lives, so its log's own heartbeats may be few: an idle node stays idle.
+const CONSENSUS_HEARTBEAT_TICKS: u8 = 5;
+
 fn controller_config(
     config: &NodeConfig,
     identity: &Identity,
@@ -251,6 +254,7 @@ fn controller_config(
     let witness = identity.role == trust::Role::Witness;
     let mut consensus = haven_consensus::Config::new(identity.node);
     consensus.priority = if witness { -1 } else { 0 };
+    consensus.heartbeat_ticks = CONSENSUS_HEARTBEAT_TICKS;
     ControllerConfig {
         node: identity.node,
         boot,

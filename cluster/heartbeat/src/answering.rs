@@ -1,0 +1,191 @@
+//! Beats of others and their answers, at once or with the own next beat.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use haven_base::Instant;
+use haven_lease::{Asking, MAX_CLAIMS};
+use haven_membership::Report;
+use haven_types::{BootId, LinkId, LogPosition, NodeId, Seq};
+
+use crate::machine::{Heartbeat, MAX_UNHEARD, cut};
+use crate::message::{Echo, Echoes};
+use crate::pace::interval_of;
+use crate::{Answer, Beat, Message, Output};
+
+/// How many beats of one peer and link wait for an answer; another one is answered at once.
+const MAX_DEFERRED: usize = 4;
+
+/// Beats that asked for nothing: the next beat answers them, which halves what a quiet cluster sends.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Deferred {
+    waiting: BTreeMap<(NodeId, LinkId), Waiting>,
+}
+
+#[derive(Clone, Debug)]
+struct Waiting {
+    boot: BootId,
+    beats: Vec<(Seq, Instant)>,
+}
+
+impl Deferred {
+    /// Keeps a beat that arrived at `now` for later; false when there is no room.
+    fn put(&mut self, now: Instant, from: NodeId, boot: BootId, link: LinkId, seq: Seq) -> bool {
+        let fresh = || Waiting { boot, beats: Vec::new() };
+        let waiting = self.waiting.entry((from, link)).or_insert_with(fresh);
+        if waiting.boot != boot {
+            *waiting = fresh();
+        }
+        let room = waiting.beats.len() < MAX_DEFERRED;
+        if room {
+            waiting.beats.push((seq, now));
+        }
+        room
+    }
+
+    /// The answers to what came from `to` by `link`.
+    pub(crate) fn take(
+        &mut self,
+        now: Instant,
+        to: NodeId,
+        link: LinkId,
+        configuration: LogPosition,
+    ) -> Option<Echoes> {
+        let Waiting { boot, beats } = self.waiting.remove(&(to, link))?;
+        let echo = |(seq, came): (Seq, Instant)| Echo {
+            seq,
+            held_micros: u32::try_from((now - came).as_micros()).unwrap_or(u32::MAX),
+        };
+        Some(Echoes { boot, configuration, echoes: beats.into_iter().map(echo).collect() })
+    }
+}
+
+impl Heartbeat {
+    pub(crate) fn on_beat(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        boot: BootId,
+        link: LinkId,
+        mut beat: Beat,
+        out: &mut Vec<Output>,
+    ) {
+        self.counters.beats_received += 1;
+        let echoes = beat.answers.as_mut().map(|answers| &mut answers.echoes);
+        let bounds = [
+            cut(&mut beat.claims, MAX_CLAIMS),
+            cut(&mut beat.releases, MAX_CLAIMS),
+            cut(&mut beat.unheard, MAX_UNHEARD),
+            cut(&mut beat.relayed, MAX_UNHEARD),
+            echoes.is_some_and(|echoes| cut(echoes, MAX_DEFERRED)),
+        ];
+        self.counters.out_of_bounds += u64::from(bounds.contains(&true));
+        self.on_report(now, from, link, &beat);
+        let asking = Asking {
+            from,
+            boot,
+            seq: beat.seq,
+            duration: beat.duration(),
+            claims: &beat.claims,
+            releases: &beat.releases,
+        };
+        let mut vacant = Vec::new();
+        let refusals = self.voter.answer(now, asking, &mut vacant);
+        self.counters.refusals += refusals.len() as u64;
+        // spec: L1 "*Every* beat is answered"; spec: L2 "An answer echoes boot and seq";
+        // spec: L5 "An answer names the newest voter configuration entry in its sender's log".
+        let later = !beat.is_urgent()
+            && self.detector.is_quiet()
+            && self.deferred.put(now, from, boot, link, beat.seq);
+        if !later {
+            let answer = Answer { boot, seq: beat.seq, configuration: self.named(), refusals };
+            out.push(Output::Send { to: from, link, message: Message::Answer(answer) });
+        }
+        self.tell_vacant(vacant, out);
+        // A holder's release frees the group for us at other voters, too.
+        let released = |group| beat.releases.iter().any(|release| release.group == group);
+        self.beat_now |=
+            self.holder.leases().any(|l| !l.gained && !l.releasing && released(l.group));
+        if let Some(answers) = beat.answers {
+            self.on_echoes(now, from, link, &answers, out);
+        }
+    }
+
+    fn on_report(&mut self, now: Instant, from: NodeId, link: LinkId, beat: &Beat) {
+        let unheard: Vec<_> = beat.unheard.iter().map(|u| (u.node, u.boot)).collect();
+        let report = Report {
+            seq: beat.seq,
+            interval: interval_of(beat.duration()),
+            log: beat.log,
+            unheard: &unheard,
+            relayed: &beat.relayed,
+            away: beat.away(),
+        };
+        self.detector.report(now, from, link, report);
+    }
+
+    fn on_echoes(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        link: LinkId,
+        answers: &Echoes,
+        out: &mut Vec<Output>,
+    ) {
+        let Echoes { boot, configuration, ref echoes } = *answers;
+        for echo in echoes {
+            let answer = Answer { boot, seq: echo.seq, configuration, refusals: Vec::new() };
+            let held = Duration::from_micros(u64::from(echo.held_micros));
+            self.on_answer(now, from, link, &answer, held, out);
+        }
+    }
+
+    /// `held`: how long the answering node kept the answer back.
+    pub(crate) fn on_answer(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        link: LinkId,
+        answer: &Answer,
+        held: Duration,
+        out: &mut Vec<Output>,
+    ) {
+        self.counters.answers_received += 1;
+        if answer.boot == self.config.boot
+            && let Some(sent) = self.holder.rounds().get(answer.seq).map(|round| round.sent)
+        {
+            self.detector.round_trip(now, from, link, sent, held);
+        }
+        self.count_answer(now, from, answer, held, out);
+    }
+
+    pub(crate) fn count_answer(
+        &mut self,
+        now: Instant,
+        voter: NodeId,
+        answer: &Answer,
+        held: Duration,
+        out: &mut Vec<Output>,
+    ) {
+        let mut said = Vec::new();
+        let Answer { boot, seq, configuration, ref refusals } = *answer;
+        let told = self.holder.answer(now, voter, boot, seq, configuration, refusals, &mut said);
+        self.counters.answers_unmatched += u64::from(!told.matched);
+        self.counters.answers_unknown_configuration += u64::from(told.unknown_configuration);
+        if let Some((sent, took)) = told.completed {
+            // An answer kept back is no sign of a slow network: as if the beat had been sent later.
+            let held = held.min(took);
+            self.pace.completed(now, sent + held, took - held);
+            let announced = self.restart.and_then(|restart| restart.announced);
+            if announced.is_some_and(|first| seq >= first) {
+                self.ready_to_restart(out);
+            }
+        }
+        self.say(said, out);
+    }
+
+    /// The newest voter-configuration entry of the local log.
+    pub(crate) fn named(&self) -> LogPosition {
+        self.holder.newest_configuration().map_or_else(LogPosition::default, |c| c.position)
+    }
+}
