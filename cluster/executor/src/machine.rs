@@ -123,6 +123,9 @@ struct Resource {
     recurring: BTreeMap<String, Recurring>,
     /// The start it runs by, kept for hooks and for the local stop after a superseded lease.
     started: Option<Operation>,
+    /// The last start tried since the last good stop, whatever came of it: what it did is undone with
+    /// its own parameters.
+    tried: Option<Operation>,
     lease: Option<Lease>,
 }
 
@@ -291,10 +294,17 @@ impl Executor {
         if silent {
             postpone_recurring(resource, clock.now);
         }
-        let Some(job) = resource.queue.pop_front().or_else(|| due_recurring(resource, clock.now))
+        let Some(mut job) =
+            resource.queue.pop_front().or_else(|| due_recurring(resource, clock.now))
         else {
             return;
         };
+        if matches!(job.operation.action.as_str(), "stop" | "demote")
+            && let Some(tried) = &resource.tried
+        {
+            // The configuration may have changed, or may not know the resource any more.
+            job.operation.params.clone_from(&tried.params);
+        }
         let timeout =
             if job.operation.timeout.is_zero() { DEFAULT_TIMEOUT } else { job.operation.timeout };
         if matches!(job.operation.action.as_str(), "stop" | "demote") {
@@ -366,6 +376,11 @@ impl Executor {
         running.stage = Stage::Agent(run);
         running.began = clock.now;
         let (operation, lease) = (running.job.operation.clone(), running.job.lease);
+        if operation.action == "start"
+            && let Some(resource) = self.resources.get_mut(name)
+        {
+            resource.tried = Some(operation.clone());
+        }
         out.push(Output::RunAgent { run, operation, lease });
     }
 
@@ -396,6 +411,7 @@ impl Executor {
             "start" if ok => resource.started = Some(job.operation.clone()),
             "stop" if ok => {
                 resource.started = None;
+                resource.tried = None;
                 resource.lease = None;
             }
             _ => {}

@@ -98,6 +98,27 @@ fn a_stop_closes_the_gate_before_the_agent_runs() {
 }
 
 #[test]
+fn a_stop_undoes_what_the_start_did_whatever_the_configuration_says_now() {
+    let with = |action: &str, ip: &str| Operation {
+        params: BTreeMap::from([("ip".to_owned(), ip.to_owned())]),
+        ..operation("vip", action, 0)
+    };
+    for start in [OcfCode::OK, OcfCode::ERROR] {
+        let mut executor = Executor::new(NodeId(1));
+        step(&mut executor, 0, order(1, 1, with("start", "192.0.2.10"), None));
+        step(&mut executor, 1, finished(1, start));
+        // The address was changed; an orphan's stop would carry none at all.
+        let out = step(&mut executor, 2, order(1, 2, with("stop", "192.0.2.11"), None));
+        let [Output::RunAgent { operation, .. }] = &out[..] else { panic!("{out:?}") };
+        assert_eq!(operation.params["ip"], "192.0.2.10");
+        step(&mut executor, 3, finished(2, OcfCode::OK));
+        let out = step(&mut executor, 4, order(1, 3, with("stop", "192.0.2.11"), None));
+        let [Output::RunAgent { operation, .. }] = &out[..] else { panic!("{out:?}") };
+        assert_eq!(operation.params["ip"], "192.0.2.11", "nothing is left to undo");
+    }
+}
+
+#[test]
 fn a_lease_shared_by_two_resources_is_released_by_the_last() {
     let mut executor = started();
     let out = step(&mut executor, 3, order(1, 2, operation("vip6", "start", 0), Some(LEASE)));
