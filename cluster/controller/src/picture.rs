@@ -10,7 +10,7 @@ use haven_types::status::{NodeState, OperationRecord, Presence, ResourceHistory,
 
 use crate::command::Role;
 use crate::history::{NodeHistory, ResourceRecords, Slot, active, expected_code};
-use crate::leases::lease_group;
+use crate::leases::{lease_group, leased_primitives};
 use crate::replicated::Replicated;
 
 /// What the coordinator knows beside the log.
@@ -69,6 +69,10 @@ fn node_state(known: &Known<'_>, node: NodeId, name: &str) -> NodeState {
         (false, false) => "down",
     };
     let expected = if joined || lost { "member" } else { "down" };
+    let mut told = history.map(|h| resources(known, node, name, h)).unwrap_or_default();
+    if heard && !joined && history.is_some() {
+        told.extend(never_started(known, name, &told));
+    }
     NodeState {
         id: node.to_string(),
         uname: name.to_owned(),
@@ -78,9 +82,27 @@ fn node_state(known: &Known<'_>, node: NodeId, name: &str) -> NodeState {
         expected: Some(expected.to_owned()),
         has_history: history.is_some(),
         attributes: history.map(|h| h.attributes.clone()).unwrap_or_default(),
-        resources: history.map(|h| resources(known, node, name, h)).unwrap_or_default(),
+        resources: told,
         ..NodeState::default()
     }
+}
+
+/// The leased resources that a node has nothing to tell of. A node on its way cannot be probed, and
+/// nobody may have to wait for it: without having been started there under a lease, none of them can
+/// be active there.
+fn never_started(known: &Known<'_>, node: &str, told: &[ResourceHistory]) -> Vec<ResourceHistory> {
+    leased_primitives(&known.state.cib, known.facts)
+        .into_iter()
+        .filter(|(primitive, _)| told.iter().all(|history| history.id != primitive.id))
+        .map(|(primitive, _)| ResourceHistory {
+            id: primitive.id.clone(),
+            class: primitive.class.clone().unwrap_or_default(),
+            provider: primitive.provider.clone(),
+            kind: primitive.kind.clone().unwrap_or_default(),
+            operations: vec![known_stopped(node, &primitive.id)],
+            ..ResourceHistory::default()
+        })
+        .collect()
 }
 
 fn resources(

@@ -183,6 +183,18 @@ fn a_node_somebody_cannot_hear_keeps_what_it_runs() {
 }
 
 #[test]
+fn a_node_on_its_way_keeps_nothing_down() {
+    let mut scene = Scene::served_by_n2();
+    scene.record(2, "stop", 0, 0, 0, Some(2));
+    // Heard and its status known, but some member cannot reach it, and it was never probed.
+    scene.present.remove(&NodeId(1));
+    scene.histories.insert(NodeId(1), NodeHistory::new(NodeId(1), BootId(2)));
+    let plan = scene.plan();
+    assert!(plan.iter().any(|line| line.starts_with("vip_start_0@")), "{plan:?}");
+    assert!(plan.iter().all(|line| !line.ends_with("@n1")), "{plan:?}");
+}
+
+#[test]
 fn a_changed_parameter_restarts_the_resource() {
     let mut scene = Scene::served_by_n2();
     let changed = LINES.replace(".10 ", ".11 ");
