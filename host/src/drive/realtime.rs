@@ -56,3 +56,13 @@ pub fn realtime_thread(priority: i32) -> (Realtime, Vec<RealtimeError>) {
 pub fn prefer_this_process() -> io::Result<()> {
     rustix::process::setpriority_process(None, -10).map_err(io::Error::from)
 }
+
+/// The opposite of [`prefer_this_process`] (nice 10), for work that services beside must not feel; done only
+/// where the process may be preferred again afterwards.
+///
+/// # Errors
+/// What the kernel said.
+pub fn defer_this_process() -> io::Result<()> {
+    prefer_this_process()?;
+    rustix::process::setpriority_process(None, 10).map_err(io::Error::from)
+}

@@ -11,7 +11,7 @@ use haven_controller::{
 };
 use haven_executor::AgentRegistry;
 use haven_heartbeat as heartbeat;
-use haven_host::drive::{boot_time, kernel_tick, prefer_this_process};
+use haven_host::drive::{boot_time, defer_this_process, kernel_tick, prefer_this_process};
 use haven_host::gate::{Choice, Config as GateConfig, Gate, GateError, Upkeep};
 use haven_host::identity::{BootIdError, EntropyError, next_boot_id, random_u64};
 use haven_host::socket::channel::{Channel, ChannelConfig, ChannelEvent};
@@ -109,9 +109,12 @@ pub(super) async fn start(
         return Err(StartError::OtherName { configured: config.name, joined: identity.name });
     }
     let first_life = !config.state.join("boot").exists();
+    let legacy = Legacy::take(&config, identity.node);
+    if legacy.is_some() && defer_this_process().is_err() {
+        tracing::debug!("services may feel this restart: the priority cannot be lowered and raised");
+    }
     let boot = BootId(next_boot_id(&config.state)?);
     let (opened, recovered) = open_store(&config)?;
-    let legacy = Legacy::take(&config, identity.node);
     let now = boot_time();
     let tick = kernel_tick();
     let terms = heartbeat::Terms { tick, ..heartbeat::Terms::default() };
@@ -140,6 +143,9 @@ pub(super) async fn start(
         ..heartbeat::Config::new(identity.node, boot)
     };
     let first = first.into_iter().filter_map(|input| machine.learn(input)).collect();
+    if let Err(error) = prefer_this_process() {
+        tracing::debug!(%error, "the daemon runs at ordinary priority");
+    }
     let (beat, beats) = beat::spawn(beat::Settings {
         machine,
         first,
@@ -151,9 +157,6 @@ pub(super) async fn start(
         keep_gates,
     })?;
     beat.send(peers::peers_order(&controller.state().members, identity.node));
-    if let Err(error) = prefer_this_process() {
-        tracing::debug!(%error, "the daemon runs at ordinary priority");
-    }
     let (happenings, happened) = mpsc::unbounded_channel();
     let (requests_in, requests) = mpsc::channel(MAX_REQUESTS);
     let (strangers_in, strangers) = mpsc::channel(MAX_STRANGERS);
