@@ -65,6 +65,9 @@ pub struct QuorumStatus {
     pub needed: u32,
     /// Why it is quorate or not, in one sentence.
     pub reason: String,
+    /// What to do where it is not quorate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
     /// Each member's votes.
     pub votes: Vec<Vote>,
 }

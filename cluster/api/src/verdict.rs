@@ -68,7 +68,9 @@ fn judge(status: &Status) -> Verdict {
     let mut found = |level, cause: String| causes.push((level, cause));
 
     if !status.quorum.quorate {
-        found(Level::Down, format!("no quorum: {}", status.quorum.reason));
+        let remedy = status.quorum.remedy.as_ref();
+        let remedy = remedy.map_or(String::new(), |remedy| format!(" – {remedy}"));
+        found(Level::Down, format!("no quorum: {}{remedy}", status.quorum.reason));
     } else if status.coordinator.is_none() {
         found(Level::AtRisk, "no coordinator is elected".to_owned());
     }

@@ -51,6 +51,7 @@ fn three_nodes() -> Status {
             expected: 3,
             needed: 2,
             reason: "3 of 3 votes".into(),
+            remedy: None,
             votes,
         },
         nodes: vec![node("n1", 1), node("n2", 2), node("n3", 3)],

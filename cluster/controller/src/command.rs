@@ -115,6 +115,11 @@ pub enum Command {
         /// Where the answer is awaited, and for which request.
         answer: (NodeId, u64),
     },
+    /// So many votes were seen together (`expected_votes_tracking`).
+    NoteVotes {
+        /// How many.
+        votes: u32,
+    },
     /// The heartbeats' next key is this one. Members give its secret to each other over TLS.
     RotateKey {
         /// Which; its epoch is one above the last, or the entry is out of date and does nothing.

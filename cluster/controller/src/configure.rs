@@ -9,6 +9,7 @@ use haven_policy::Options;
 
 use crate::controller::Controller;
 use crate::picture::{self, Known};
+use crate::quorum;
 use crate::request::Change;
 
 impl Controller {
@@ -36,7 +37,8 @@ impl Controller {
                 Ok(loaded) => {
                     let mut judged = crm::verify(&loaded.cib, &self.facts());
                     loaded.locate(&mut judged);
-                    judged.into_iter().map(finding).collect()
+                    let votes = self.judged_votes(&loaded.cib);
+                    judged.into_iter().map(finding).chain(votes).collect()
                 }
                 Err(findings) => findings,
             },
@@ -65,8 +67,10 @@ impl Controller {
         })?;
         let mut judged = crm::verify(&loaded.cib, &self.facts());
         loaded.locate(&mut judged);
-        let refused = judged.iter().any(|f| f.is_error() && !(force && f.overridable));
-        let findings = judged.into_iter().map(finding).collect();
+        let votes = self.judged_votes(&loaded.cib);
+        let refused = judged.iter().any(|f| f.is_error() && !(force && f.overridable))
+            || votes.iter().any(|finding| finding.severity == Severity::Error);
+        let findings = judged.into_iter().map(finding).chain(votes).collect();
         if refused {
             let message = "the configuration is refused; nothing was changed";
             return Err(ApiError::new(Code::Configuration, message).findings(findings));
@@ -106,7 +110,33 @@ impl Controller {
 
     /// Everything that can be said against a configuration.
     fn judged(&self, cib: &Cib) -> Vec<Finding> {
-        crm::verify(cib, &self.facts()).into_iter().map(finding).collect()
+        let mut findings: Vec<Finding> =
+            crm::verify(cib, &self.facts()).into_iter().map(finding).collect();
+        findings.extend(self.judged_votes(cib));
+        findings
+    }
+
+    /// What can be said against the options of votes.
+    fn judged_votes(&self, cib: &Cib) -> Vec<Finding> {
+        let of = |code: &str, severity, message: &str, remedy: Option<&str>| Finding {
+            code: code.to_owned(),
+            severity,
+            line: None,
+            column: None,
+            object: Some("property".to_owned()),
+            message: message.to_owned(),
+            nearest: None,
+            remedy: remedy.map(str::to_owned),
+        };
+        let wrong = quorum::judged(cib, &self.state.members);
+        let errors = wrong.iter().map(|text| match text.split_once(": ") {
+            Some((message, remedy)) => of("HV0320", Severity::Error, message, Some(remedy)),
+            None => of("HV0320", Severity::Error, text, None),
+        });
+        let hints = quorum::hints(cib)
+            .into_iter()
+            .map(|(message, remedy)| of("HV0321", Severity::Warning, message, Some(remedy)));
+        errors.chain(hints).collect()
     }
 
     /// What the verifier must know of the cluster.
@@ -127,7 +157,7 @@ impl Controller {
             dead: &self.dead.keys().copied().collect(),
             facts: &self.config.facts,
             histories: &self.histories,
-            quorate: self.leader.is_some(),
+            quorate: self.quorum.verdict.quorate && self.leader.is_some(),
             coordinator: self.config.node,
         });
         let options =

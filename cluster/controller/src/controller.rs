@@ -16,6 +16,7 @@ use crate::coordinate::Coordinator;
 use crate::history::NodeHistory;
 use crate::message::PeerMessage;
 use crate::port::{Clock, Input, Output};
+use crate::quorum::Quorum;
 use crate::replicated::Replicated;
 use crate::request::Waiter;
 
@@ -77,6 +78,9 @@ pub struct Controller {
     pub(crate) alive: BTreeMap<NodeId, (BootId, Instant)>,
     /// Nodes declared dead and not heard since, with the instant of the verdict.
     pub(crate) dead: BTreeMap<NodeId, Instant>,
+    /// Nodes that have fallen silent and of which no verdict says that they are dead.
+    pub(crate) suspected: BTreeSet<NodeId>,
+    pub(crate) quorum: Quorum,
     pub(crate) leader: Option<NodeId>,
     /// Who led the present term last, heard at the moment or not.
     pub(crate) led: Option<NodeId>,
@@ -106,6 +110,8 @@ pub struct HandOver {
     pub executor: Executor,
     /// Its own status.
     pub history: NodeHistory,
+    /// What it saw of votes.
+    pub quorum: haven_quorum::History,
 }
 
 impl Controller {
@@ -128,18 +134,23 @@ impl Controller {
             state.members = bootstrap.into_iter().map(|member| (member.id, member)).collect();
         }
         let consensus = Consensus::new(config.consensus.clone(), recovered, config.seed)?;
-        let (executor, history) = match handed_over {
+        let (executor, history, seen) = match handed_over {
             Some(old) => {
                 let history = NodeHistory { boot: config.boot, version: 1, ..old.history };
-                (old.executor.resumed(now), history)
+                (old.executor.resumed(now), history, old.quorum)
             }
-            None => (Executor::new(config.node), NodeHistory::new(config.node, config.boot)),
+            None => {
+                let history = NodeHistory::new(config.node, config.boot);
+                (Executor::new(config.node), history, haven_quorum::History::default())
+            }
         };
         let mut controller = Self {
             histories: BTreeMap::from([(config.node, history)]),
             view: View::default(),
             alive: BTreeMap::from([(config.node, (config.boot, now))]),
             dead: BTreeMap::new(),
+            suspected: BTreeSet::new(),
+            quorum: Quorum::new(seen),
             leader: None,
             led: None,
             leader_since: now,
@@ -178,7 +189,8 @@ impl Controller {
     pub fn deadline(&self) -> Option<Instant> {
         let waiting = self.waiters.values().map(|waiter| waiter.deadline).min();
         let coordinating = self.coordinator.as_ref().and_then(Coordinator::deadline);
-        [self.consensus.deadline(), self.executor.deadline(), waiting, coordinating]
+        let votes = self.quorum.deadline();
+        [self.consensus.deadline(), self.executor.deadline(), waiting, coordinating, votes]
             .into_iter()
             .flatten()
             .min()
@@ -188,6 +200,7 @@ impl Controller {
     pub fn step(&mut self, clock: Clock, input: Input) -> Vec<Output> {
         self.accept(clock, input);
         self.settle(clock);
+        self.update_quorum(clock);
         self.plan_if_needed(clock);
         self.settle(clock);
         self.serve_waiters(clock);
@@ -198,7 +211,8 @@ impl Controller {
     #[must_use]
     pub fn hand_over(&self) -> HandOver {
         let history = self.histories.get(&self.config.node).cloned().unwrap_or_default();
-        HandOver { executor: self.executor.clone(), history }
+        let quorum = self.quorum.history.clone();
+        HandOver { executor: self.executor.clone(), history, quorum }
     }
 
     /// The replicated state as applied here.
@@ -249,7 +263,10 @@ impl Controller {
                      run the same version of haven on all nodes"
                 )),
             },
-            Input::PeerReset(peer) => self.send_whole_status(peer),
+            Input::PeerReset(peer) => {
+                self.send_whole_status(peer);
+                self.tell_quorum(peer);
+            }
             Input::Persisted(token) => {
                 self.inbox.push_back(Internal::Consensus(haven_consensus::Input::Persisted(token)));
             }

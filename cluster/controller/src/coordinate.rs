@@ -174,7 +174,7 @@ impl Controller {
             dead: &self.dead.keys().copied().collect(),
             facts: &self.config.facts,
             histories: &self.histories,
-            quorate: true,
+            quorate: self.quorum.verdict.quorate,
             coordinator: self.config.node,
         })
     }

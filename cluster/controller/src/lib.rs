@@ -18,7 +18,15 @@
 //! What it never does: open the gate (the heartbeat machine does, on a majority's promises), read a
 //! clock, wait for anything inside a step.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking"))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::panic,
+        clippy::wildcard_enum_match_arm,
+        reason = "tests fail by panicking and look for single outputs"
+    )
+)]
 
 mod command;
 mod configure;
@@ -36,6 +44,9 @@ mod picture;
 #[cfg(test)]
 mod picture_tests;
 mod port;
+mod quorum;
+#[cfg(test)]
+mod quorum_tests;
 mod replicated;
 mod report;
 mod request;

@@ -120,6 +120,7 @@ impl Controller {
                 self.on_forward(clock, from, id, &body, author);
             }
             PeerMessage::Propose(command) => self.on_proposed(*command),
+            PeerMessage::Quorum(history) => self.on_quorum_told(clock, from, boot, *history),
             PeerMessage::Forwarded { id, more, body } => self.on_forwarded(id, more, &body),
         }
     }
@@ -271,6 +272,7 @@ impl Controller {
     fn on_suspect(&mut self, clock: Clock, node: NodeId, silent: Duration) {
         let input = haven_consensus::Input::PeerAlive { node, alive: false };
         self.inbox.push_back(Internal::Consensus(input));
+        self.suspected.insert(node);
         let name = self.name_of(node);
         let text = format!("{name} has been silent on all links for {} ms", silent.as_millis());
         self.event(clock, "HV1103", EventSeverity::Info, format!("node/{name}"), text);
@@ -279,10 +281,12 @@ impl Controller {
     fn on_alive(&mut self, clock: Clock, node: NodeId, boot: BootId) {
         let input = haven_consensus::Input::PeerAlive { node, alive: true };
         self.inbox.push_back(Internal::Consensus(input));
+        self.suspected.remove(&node);
         let returned = self.dead.remove(&node).is_some();
         let known = self.alive.get(&node).is_some_and(|(known, _)| *known == boot);
         if !known {
             self.alive.insert(node, (boot, clock.now));
+            self.quorum.forget(node);
             let stale = self.histories.get(&node).is_some_and(|history| history.boot != boot);
             if stale {
                 self.histories.remove(&node);
@@ -300,6 +304,7 @@ impl Controller {
         let text = format!("{name} is heard");
         self.event(clock, "HV1104", EventSeverity::Info, format!("node/{name}"), text);
         self.send_whole_status(node);
+        self.tell_quorum(node);
         if let Some(coordinator) = &self.coordinator {
             let term = coordinator.term;
             self.send(node, &PeerMessage::StatusRequest { term });
@@ -316,6 +321,8 @@ impl Controller {
         self.inbox.push_back(Internal::Consensus(input));
         self.dead.insert(node, clock.now);
         self.alive.remove(&node);
+        self.suspected.remove(&node);
+        self.quorum.forget(node);
         let name = self.name_of(node);
         let text = format!("{name} is dead: a majority has not heard it on any link");
         self.event(clock, "HV1105", EventSeverity::Error, format!("node/{name}"), text);

@@ -149,6 +149,7 @@ impl Controller {
         }
         self.want_members();
         self.want_new_key();
+        self.keep_highest_votes();
     }
 
     /// A member that was removed must not understand the others for ever. Whoever coordinates next
@@ -221,6 +222,8 @@ impl Controller {
                 self.histories.remove(&node);
                 self.dead.remove(&node);
                 self.alive.remove(&node);
+                self.suspected.remove(&node);
+                self.quorum.forget(node);
                 self.members_changed();
                 if node == self.config.node {
                     self.out.push(Output::Removed);

@@ -55,6 +55,8 @@ pub enum PeerMessage {
         /// Who asks, for the commit log.
         author: String,
     },
+    /// What the sender remembers of votes.
+    Quorum(Box<haven_quorum::History>),
     /// An answer to a forwarded request.
     Forwarded {
         /// Which.

@@ -68,6 +68,8 @@ pub struct Replicated {
     pub key: Option<KeyNotice>,
     /// A member was removed since, and knows the key.
     pub key_outdated: bool,
+    /// The most votes ever seen together, where `expected_votes_tracking` is on.
+    pub highest_votes: u32,
     next_node: u16,
     next_group: u32,
 }
@@ -150,6 +152,10 @@ impl Replicated {
                 }
                 self.tokens.insert(token, expires);
                 Applied::TokenMinted(answer)
+            }
+            Command::NoteVotes { votes } => {
+                self.highest_votes = self.highest_votes.max(votes);
+                Applied::Nothing
             }
             Command::RotateKey { notice, answer } => {
                 if notice.epoch != self.key_epoch() + 1 {

@@ -48,6 +48,7 @@ impl Controller {
             pending: self.pending_actions(clock.now),
             alarms: self.alarms.iter().cloned().collect(),
         };
+        status.alarms.extend(self.vote_alarms());
         if self.state.key_outdated {
             status.alarms.push(
                 "a removed member still knows the heartbeats' key: haven cluster rotate-key".into(),
@@ -66,31 +67,42 @@ impl Controller {
     }
 
     fn quorum(&self) -> QuorumStatus {
+        let here = self.present_for_quorum();
         let votes: Vec<Vote> = self
             .state
             .members
             .values()
             .map(|member| Vote {
                 node: member.name.clone(),
-                votes: 1,
-                present: self.heard(member.id),
+                votes: self.quorum.votes_of(member.id),
+                present: here.contains(&member.id),
             })
             .collect();
-        let count = |present: bool| {
-            let counted = votes.iter().filter(|vote| !present || vote.present).count();
-            u32::try_from(counted).unwrap_or(u32::MAX)
-        };
-        let (present, expected) = (count(true), count(false));
-        let needed = expected / 2 + 1;
-        let quorate = present >= needed && self.leader.is_some_and(|leader| self.heard(leader));
-        let reason = if quorate {
-            format!("{present} of {expected} votes are present, {needed} are needed")
-        } else if present >= needed {
-            "a majority is heard, but it has not elected a coordinator yet".to_owned()
-        } else {
-            format!("only {present} of {expected} votes are present, {needed} are needed")
-        };
-        QuorumStatus { quorate, present, expected, needed, reason, votes }
+        let haven_quorum::Verdict { quorate, present, expected, needed, .. } = self.quorum.verdict;
+        let (reason, remedy) = (self.quorum_reason(), self.quorum_remedy());
+        QuorumStatus { quorate, present, expected, needed, reason, remedy, votes }
+    }
+
+    /// What is wrong with votes beside the verdict.
+    fn vote_alarms(&self) -> Vec<String> {
+        let mut alarms: Vec<String> = self
+            .quorum
+            .complaints
+            .iter()
+            .map(|wrong| format!("the options of the quorum are not in force: {wrong}"))
+            .collect();
+        let (heard, needed) = self.log_majority();
+        if self.quorum.verdict.quorate && self.leader.is_none() && heard < needed {
+            alarms.push(format!(
+                "nothing can be changed and no lease lives here, whatever the votes say: {heard} \
+                 members are heard, more than half are needed: {needed}"
+            ));
+        }
+        let leased = !leased_primitives(&self.state.cib, &self.config.facts).is_empty();
+        if let Some(refusal) = self.quorum.rules().lease_majority().err().filter(|_| leased) {
+            alarms.push(refusal.to_string());
+        }
+        alarms
     }
 
     fn heard(&self, node: NodeId) -> bool {

@@ -192,6 +192,33 @@ impl Rules {
         if errors.is_empty() { Ok(it) } else { Err(errors) }
     }
 
+    /// Rules that nobody checked, for a cluster that must go on although its options do not fit
+    /// together: options that let fewer go on than a majority are left out, and a membership without
+    /// any vote is never quorate.
+    #[must_use]
+    pub fn of_any(options: Options, members: BTreeMap<NodeId, Member>) -> Self {
+        let Options { expected_votes, wait_for_all, .. } = options;
+        let options = Options { expected_votes, wait_for_all, ..Options::default() };
+        Self { options, members }
+    }
+
+    /// The options.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The members, by number.
+    pub fn members(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.members.keys().copied()
+    }
+
+    /// A member's votes; 0 for a node that is none.
+    #[must_use]
+    pub fn votes(&self, node: NodeId) -> u32 {
+        self.members.get(&node).map_or(0, |member| member.votes)
+    }
+
     fn check_votes(&self, errors: &mut Vec<OptionsError>) {
         if self.total() == 0 {
             errors.push(OptionsError::NoVotes);

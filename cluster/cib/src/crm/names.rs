@@ -41,6 +41,8 @@ pub(super) const OPERATION: &[&str] = &[
 
 /// Cluster options.
 pub(super) const PROPERTIES: &[&str] = &[
+    "auto_tie_breaker",
+    "auto_tie_breaker_node",
     "batch-limit",
     "cancel-removed-actions",
     "cluster-delay",
@@ -54,6 +56,8 @@ pub(super) const PROPERTIES: &[&str] = &[
     "election-timeout",
     "enable-acl",
     "enable-startup-probes",
+    "expected_votes",
+    "expected_votes_tracking",
     "fencing-action",
     "fencing-enabled",
     "fencing-max-attempts",
@@ -64,6 +68,8 @@ pub(super) const PROPERTIES: &[&str] = &[
     "join-finalization-timeout",
     "join-integration-timeout",
     "last-lrm-refresh",
+    "last_man_standing",
+    "last_man_standing_window",
     "load-threshold",
     "maintenance-mode",
     "migration-limit",
@@ -90,6 +96,8 @@ pub(super) const PROPERTIES: &[&str] = &[
     "stop-removed-resources",
     "symmetric-cluster",
     "transition-delay",
+    "two_node",
+    "wait_for_all",
 ];
 
 /// Meta attributes of resources, clones included.

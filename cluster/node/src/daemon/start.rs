@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use haven_base::Instant;
 use haven_consensus::{Batch, RecordError, Recovered, RecoveredRecords};
@@ -32,6 +33,8 @@ use crate::control::{self, ControlError, Desk};
 use crate::membership::{self, MembershipError};
 use crate::trust::{self, Identity, IdentityError};
 
+/// How long a start waits for the end of the process that has the store open.
+const PREDECESSOR: Duration = Duration::from_secs(3);
 /// Requests of clients that may wait for the main task.
 const MAX_REQUESTS: usize = 256;
 /// Joiners served at once.
@@ -114,7 +117,7 @@ pub(super) async fn start(
         tracing::debug!("services may feel this restart: the priority cannot be lowered and raised");
     }
     let boot = BootId(next_boot_id(&config.state)?);
-    let (opened, recovered) = open_store(&config)?;
+    let (opened, recovered) = open_store(&config).await?;
     let now = boot_time();
     let tick = kernel_tick();
     let terms = heartbeat::Terms { tick, ..heartbeat::Terms::default() };
@@ -217,8 +220,18 @@ pub(super) async fn start(
     Ok((daemon, inlets))
 }
 
-fn open_store(config: &NodeConfig) -> Result<(Store, Recovered), StartError> {
-    let (store, contents) = Store::open(&store_directory(config))?;
+/// A daemon that was killed a moment ago may still be on its way out: its store is waited for.
+async fn open_store(config: &NodeConfig) -> Result<(Store, Recovered), StartError> {
+    let directory = store_directory(config);
+    let until = boot_time() + PREDECESSOR;
+    let (store, contents) = loop {
+        match Store::open(&directory) {
+            Err(StoreError::Locked { .. }) if boot_time() < until => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            opened => break opened?,
+        }
+    };
     let records = RecoveredRecords {
         snapshot: contents.snapshot,
         entries: contents.entries,

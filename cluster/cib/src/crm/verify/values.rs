@@ -17,6 +17,7 @@ enum Kind {
 }
 
 const PROPERTY_KINDS: &[(&str, Kind)] = &[
+    ("auto_tie_breaker", Kind::Boolean),
     ("batch-limit", Kind::Integer),
     ("cluster-delay", Kind::Duration),
     ("cluster-recheck-interval", Kind::Duration),
@@ -25,6 +26,12 @@ const PROPERTY_KINDS: &[(&str, Kind)] = &[
     ("election-timeout", Kind::Duration),
     ("enable-acl", Kind::Boolean),
     ("enable-startup-probes", Kind::Boolean),
+    ("expected_votes", Kind::Integer),
+    ("expected_votes_tracking", Kind::Boolean),
+    ("last_man_standing", Kind::Boolean),
+    ("last_man_standing_window", Kind::Duration),
+    ("two_node", Kind::Boolean),
+    ("wait_for_all", Kind::Boolean),
     ("fencing-action", Kind::OneOf(&["reboot", "off", "poweroff"])),
     ("fencing-enabled", Kind::Boolean),
     ("fencing-reaction", Kind::OneOf(&["stop", "panic"])),
