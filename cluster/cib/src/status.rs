@@ -175,11 +175,12 @@ pub(crate) fn write_status(status: &Status) -> Element {
     section
 }
 
-fn push_presence(e: &mut Element, name: &str, presence: Presence) {
+/// Writes a presence with the words that older readers know for yes and no.
+fn push_presence(e: &mut Element, name: &str, presence: Presence, yes: &str, no: &str) {
     match presence {
         Presence::Unknown => {}
-        Presence::No => e.push(name, "0"),
-        Presence::Yes => e.push(name, "true"),
+        Presence::No => e.push(name, no),
+        Presence::Yes => e.push(name, yes),
         Presence::Since(t) => e.push(name, t.to_string()),
     }
 }
@@ -191,8 +192,8 @@ fn write_node(n: &NodeState) -> Element {
     if n.remote {
         e.push("remote_node", "true");
     }
-    push_presence(&mut e, "in_ccm", n.in_membership);
-    push_presence(&mut e, "crmd", n.peer_online);
+    push_presence(&mut e, "in_ccm", n.in_membership, "true", "false");
+    push_presence(&mut e, "crmd", n.peer_online, "online", "offline");
     e.push_opt("join", n.join.as_ref());
     e.push_opt("expected", n.expected.as_ref());
     e.push_opt("node_fenced", n.node_fenced.as_ref());

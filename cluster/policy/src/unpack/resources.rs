@@ -175,8 +175,11 @@ impl World<'_> {
         }
         self.rsc_ids.entry(id).or_default().push(r);
         let guest = self[r].is_remote_connection && self[r].meta("container").is_some();
-        if self.set.symmetric || guest {
-            self.symmetric_default(r);
+        if self.set.symmetric {
+            self.allow_everywhere(r, false);
+        } else if guest {
+            // Where a guest's connection is to be is decided by its launcher.
+            self.allow_everywhere(r, true);
         }
         let input = Rules { now: self.now, ..Rules::default() };
         let needs = self.unpack_sets(&config.utilization, &input);
@@ -185,18 +188,22 @@ impl World<'_> {
         Some(r)
     }
 
-    fn symmetric_default(&mut self, r: R) {
+    /// Puts all nodes into the table of a resource; `also_exclusive` those, too, that nothing is to
+    /// be looked for on, and for resources that are looked for on few.
+    fn allow_everywhere(&mut self, r: R, also_exclusive: bool) {
         for n in self.node_order.clone() {
-            self.symmetric_default_on(r, n);
+            self.allow_on(r, n, also_exclusive);
         }
     }
 
-    fn symmetric_default_on(&mut self, r: R, n: N) {
-        if self[r].exclusive_probes || self[n].base.probe == crate::world::Probe::Never {
+    fn allow_on(&mut self, r: R, n: N, also_exclusive: bool) {
+        let exclusive =
+            self[r].exclusive_probes || self[n].base.probe == crate::world::Probe::Never;
+        if exclusive && !also_exclusive {
             return;
         }
         for c in self[r].children.clone() {
-            self.symmetric_default_on(c, n);
+            self.allow_on(c, n, also_exclusive);
         }
         let base = self[n].base;
         let table = &mut self[r].allowed;

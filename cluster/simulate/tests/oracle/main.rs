@@ -1,0 +1,147 @@
+//! Random clusters and made-up events, beside a real crm_simulate of Pacemaker 3. Runs where
+//! `HAVEN_CRM_SIMULATE` names one; `HAVEN_SEEDS=FROM..TO` chooses other seeds, `HAVEN_SHOW=N` prints
+//! that many differences.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests fail by panicking")]
+
+mod compare;
+mod generate;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use compare::{asked, difference, oracle, ours};
+use generate::Dice;
+
+/// The numbers to try.
+fn seeds(usual: Range<u64>) -> Range<u64> {
+    let given = std::env::var("HAVEN_SEEDS").ok();
+    given
+        .and_then(|s| {
+            let (from, to) = s.split_once("..")?;
+            Some(from.parse().ok()?..to.parse().ok()?)
+        })
+        .unwrap_or(usual)
+}
+
+fn scratch(name: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("oracle-{name}-{}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+/// The share of answers that must be equal.
+const LEAST: f64 = 0.97;
+
+/// What was found, by where answers differ.
+#[derive(Default)]
+struct Tally {
+    equal: u64,
+    refused: u64,
+    classes: BTreeMap<String, Vec<String>>,
+}
+
+impl Tally {
+    /// Puts a question to both and notes how the answers compare; false if they differ.
+    fn ask(&mut self, name: &str, oracle: &Path, dir: &Path, file: &Path, args: &[String]) -> bool {
+        let theirs = asked(oracle, dir, file, args);
+        let mine = ours(dir, file, args, &dir.join("after.xml"));
+        // A transition that cannot be carried out to its end is an answer, too; a crash is none.
+        if theirs.code != 0 && !theirs.text.contains("Revised Cluster Status:") {
+            self.refused += 1;
+            if self.refused <= 3 {
+                println!("{name}: they end with {} {args:?}", theirs.code);
+            }
+            return false;
+        }
+        let Some(d) = difference(&theirs, &mine, args) else {
+            self.equal += 1;
+            return mine.code == 0;
+        };
+        let shown: usize =
+            std::env::var("HAVEN_SHOW").ok().and_then(|v| v.parse().ok()).unwrap_or(3);
+        let seen = self.classes.values().map(Vec::len).sum::<usize>();
+        if seen < shown {
+            println!("===== {name} {args:?}: {} (code {})", d.part, mine.code);
+            d.lines.iter().take(16).for_each(|l| println!("{l}"));
+        }
+        self.classes.entry(d.part).or_default().push(name.to_owned());
+        false
+    }
+
+    fn finish(self, least: f64) {
+        let different: usize = self.classes.values().map(Vec::len).sum();
+        println!("equal {}, different {different}, refused there {}", self.equal, self.refused);
+        for (part, names) in &self.classes {
+            let few: Vec<&str> = names.iter().take(12).map(String::as_str).collect();
+            println!("  {part}: {} ({})", names.len(), few.join(" "));
+        }
+        let all = self.equal + different as u64;
+        let share = self.equal as f64 / all.max(1) as f64;
+        assert!(
+            share >= least,
+            "{:.2} % are equal, expected {:.2} %",
+            share * 100.0,
+            least * 100.0
+        );
+    }
+}
+
+/// Writes the document of a seed where `HAVEN_WRITE` says.
+#[test]
+fn a_document_can_be_kept() {
+    if let Some(path) = std::env::var_os("HAVEN_WRITE") {
+        fs::write(path, generate::document(seeds(0..1).start).to_text()).unwrap();
+    }
+}
+
+fn words(list: &[&str]) -> Vec<String> {
+    list.iter().map(|s| (*s).to_owned()).collect()
+}
+
+#[test]
+fn random_clusters_are_decided_as_pacemaker_decides() {
+    let Some(oracle) = oracle() else {
+        println!("skipped, because HAVEN_CRM_SIMULATE names no crm_simulate");
+        return;
+    };
+    let dir = scratch("random");
+    let mut tally = Tally::default();
+    for seed in seeds(0..60) {
+        let file = dir.join("in.xml");
+        fs::write(&file, generate::document(seed).to_text()).unwrap();
+        tally.ask(&seed.to_string(), &oracle, &dir, &file, &words(&["-S", "-s"]));
+    }
+    tally.finish(LEAST);
+}
+
+/// A cluster starts empty, reaches what was decided, and then things happen to it.
+#[test]
+fn clusters_to_which_things_happen_are_decided_as_pacemaker_decides() {
+    let Some(oracle) = oracle() else {
+        println!("skipped, because HAVEN_CRM_SIMULATE names no crm_simulate");
+        return;
+    };
+    let dir = scratch("evolving");
+    let mut tally = Tally::default();
+    for seed in seeds(0..15) {
+        let mut dice = Dice::new(seed ^ 0x5eed);
+        let file = dir.join("in.xml");
+        let mut document = generate::document(seed);
+        generate::begin(&mut document);
+        fs::write(&file, document.to_text()).unwrap();
+        for step in 0..5 {
+            let mut args = words(&["-S", "-s"]);
+            if step > 0 {
+                args.extend(generate::event(&mut dice, &document));
+            }
+            if !tally.ask(&format!("{seed}.{step}"), &oracle, &dir, &file, &args) {
+                break;
+            }
+            fs::copy(dir.join("after.xml"), &file).unwrap();
+        }
+    }
+    tally.finish(LEAST);
+}
