@@ -113,12 +113,12 @@ impl Cib {
     /// # Errors
     /// [`CibError`] with the line and the remedy where the text is no CIB.
     pub fn from_xml(text: &str) -> Result<(Self, Status), CibError> {
-        let mut root = xml::parse(text)?;
+        let mut root = xml::markup(text)?;
         if root.name != "cib" {
-            return Err(CibError::NotACib { found: root.name });
+            return Err(CibError::NotACib { found: root.name.to_owned() });
         }
         upgrade::upgrade(&mut root);
-        let cib = read::read_cib(&root)?;
+        let cib = read::read_cib(&root, text.contains("id-ref"))?;
         Ok((cib, status::read_status(&root)))
     }
 

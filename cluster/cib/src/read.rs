@@ -8,19 +8,21 @@ use crate::model::{
     DateTest, FencingLevel, Group, Location, Node, NvPair, NvSet, Operation, Order, Primitive,
     Resource, ResourceSet, Rule, Tag, TicketConstraint, Version,
 };
-use crate::xml::Element;
+use crate::xml::{Element, Markup};
 
 /// Elements that can be referred to by `id-ref`, by tag and id.
-type Known<'a> = BTreeMap<(&'a str, &'a str), &'a Element>;
+type Known<'a> = BTreeMap<(&'a str, &'a str), &'a Markup<'a>>;
 
 struct Reader<'a> {
     known: Known<'a>,
 }
 
-/// Reads the configuration of a `<cib>` element.
-pub(crate) fn read_cib(root: &Element) -> Result<Cib, CibError> {
+/// Reads the configuration of a `<cib>` element, which may have `references` (`id-ref`) in it.
+pub(crate) fn read_cib(root: &Markup<'_>, references: bool) -> Result<Cib, CibError> {
     let mut known = Known::new();
-    index(root, &mut known);
+    if references {
+        index(root, &mut known);
+    }
     let reader = Reader { known };
     let number = |name: &str| root.attr(name).and_then(|v| v.parse().ok()).unwrap_or(0);
     let mut cib = Cib {
@@ -42,52 +44,57 @@ pub(crate) fn read_cib(root: &Element) -> Result<Cib, CibError> {
     Ok(cib)
 }
 
-fn index<'a>(element: &'a Element, known: &mut Known<'a>) {
+fn index<'a>(element: &'a Markup<'a>, known: &mut Known<'a>) {
     for child in &element.children {
         if child.name == "status" {
             continue;
         }
         if let Some(id) = child.attr("id") {
-            known.entry((&child.name, id)).or_insert(child);
+            known.entry((child.name, id)).or_insert(child);
         }
         index(child, known);
     }
 }
 
-fn id_of(e: &Element) -> Result<String, CibError> {
+fn id_of(e: &Markup<'_>) -> Result<String, CibError> {
     e.get("id").ok_or_else(|| CibError::Missing {
         line: e.line,
-        element: e.name.clone(),
+        element: e.name.to_owned(),
         attribute: "id",
     })
 }
 
-fn unknown(e: &Element, inside: &str, expected: &'static str) -> CibError {
+fn unknown(e: &Markup<'_>, inside: &str, expected: &'static str) -> CibError {
     CibError::UnknownElement {
         line: e.line,
-        element: e.name.clone(),
+        element: e.name.to_owned(),
         inside: inside.to_owned(),
         expected,
     }
 }
 
-fn all_but(e: &Element, skip: &[&str]) -> BTreeMap<String, String> {
-    e.attributes.iter().filter(|(n, _)| !skip.contains(&n.as_str())).cloned().collect()
+fn all_but(e: &Markup<'_>, skip: &[&str]) -> BTreeMap<String, String> {
+    let kept = e.attributes.iter().filter(|(n, _)| !skip.contains(n));
+    kept.map(|(n, v)| ((*n).to_owned(), v.clone().into_owned())).collect()
+}
+
+fn elements(section: &Markup<'_>) -> Vec<Element> {
+    section.children.iter().map(Markup::to_element).collect()
 }
 
 impl<'a> Reader<'a> {
     /// The element itself, or the one its `id-ref` names.
-    fn resolve(&self, e: &'a Element) -> Result<&'a Element, CibError> {
+    fn resolve(&self, e: &'a Markup<'a>) -> Result<&'a Markup<'a>, CibError> {
         let Some(id) = e.attr("id-ref") else { return Ok(e) };
-        self.known.get(&(e.name.as_str(), id)).copied().ok_or_else(|| CibError::DanglingReference {
+        self.known.get(&(e.name, id)).copied().ok_or_else(|| CibError::DanglingReference {
             line: e.line,
-            element: e.name.clone(),
+            element: e.name.to_owned(),
             id: id.to_owned(),
         })
     }
 
-    fn section(&self, section: &'a Element, cib: &mut Cib) -> Result<(), CibError> {
-        match section.name.as_str() {
+    fn section(&self, section: &'a Markup<'a>, cib: &mut Cib) -> Result<(), CibError> {
+        match section.name {
             "crm_config" => {
                 cib.options = self.nvsets(section, "cluster_property_set")?;
             }
@@ -122,8 +129,8 @@ impl<'a> Reader<'a> {
             }
             "rsc_defaults" => cib.rsc_defaults = self.nvsets(section, "meta_attributes")?,
             "op_defaults" => cib.op_defaults = self.nvsets(section, "meta_attributes")?,
-            "alerts" => cib.alerts.clone_from(&section.children),
-            "acls" => cib.acls.clone_from(&section.children),
+            "alerts" => cib.alerts = elements(section),
+            "acls" => cib.acls = elements(section),
             _ => {
                 return Err(unknown(
                     section,
@@ -136,7 +143,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn nvsets(&self, parent: &'a Element, name: &str) -> Result<Vec<NvSet>, CibError> {
+    fn nvsets(&self, parent: &'a Markup<'a>, name: &str) -> Result<Vec<NvSet>, CibError> {
         let mut sets = Vec::new();
         for e in parent.children.iter().filter(|c| c.name == name) {
             sets.push(self.nvset(self.resolve(e)?)?);
@@ -144,7 +151,7 @@ impl<'a> Reader<'a> {
         Ok(sets)
     }
 
-    fn nvset(&self, e: &'a Element) -> Result<NvSet, CibError> {
+    fn nvset(&self, e: &'a Markup<'a>) -> Result<NvSet, CibError> {
         let mut set = NvSet {
             id: e.get("id").unwrap_or_default(),
             score: e.get("score"),
@@ -153,27 +160,27 @@ impl<'a> Reader<'a> {
         // Very old documents wrap the pairs in <attributes>.
         let inner = e.child("attributes").unwrap_or(e);
         for c in &inner.children {
-            match c.name.as_str() {
+            match c.name {
                 "nvpair" => set.pairs.push(self.nvpair(c)?),
                 "rule" => set.rule = Some(self.rule(self.resolve(c)?)?),
-                _ => return Err(unknown(c, &e.name, "nvpair or rule")),
+                _ => return Err(unknown(c, e.name, "nvpair or rule")),
             }
         }
         Ok(set)
     }
 
-    fn nvpair(&self, e: &'a Element) -> Result<NvPair, CibError> {
+    fn nvpair(&self, e: &'a Markup<'a>) -> Result<NvPair, CibError> {
         let name = e.get("name");
         let e = self.resolve(e)?;
         let name = name.or_else(|| e.get("name")).ok_or_else(|| CibError::Missing {
             line: e.line,
-            element: e.name.clone(),
+            element: e.name.to_owned(),
             attribute: "name",
         })?;
         Ok(NvPair { id: e.get("id"), name, value: e.get("value") })
     }
 
-    fn rule(&self, e: &'a Element) -> Result<Rule, CibError> {
+    fn rule(&self, e: &'a Markup<'a>) -> Result<Rule, CibError> {
         let mut rule = Rule {
             id: e.get("id").unwrap_or_default(),
             score: e.get("score"),
@@ -188,9 +195,9 @@ impl<'a> Reader<'a> {
         Ok(rule)
     }
 
-    fn condition(&self, e: &'a Element) -> Result<Condition, CibError> {
+    fn condition(&self, e: &'a Markup<'a>) -> Result<Condition, CibError> {
         let id = e.get("id").unwrap_or_default();
-        Ok(match e.name.as_str() {
+        Ok(match e.name {
             "rule" => Condition::Rule(self.rule(self.resolve(e)?)?),
             "expression" => Condition::Attribute(AttributeTest {
                 id,
@@ -221,7 +228,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn node(&self, e: &'a Element) -> Result<Node, CibError> {
+    fn node(&self, e: &'a Markup<'a>) -> Result<Node, CibError> {
         if e.name != "node" {
             return Err(unknown(e, "nodes", "node"));
         }
@@ -235,8 +242,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn resource(&self, e: &'a Element) -> Result<Resource, CibError> {
-        Ok(match e.name.as_str() {
+    fn resource(&self, e: &'a Markup<'a>) -> Result<Resource, CibError> {
+        Ok(match e.name {
             "primitive" => Resource::Primitive(self.primitive(e)?),
             "group" => Resource::Group(self.group(e)?),
             "clone" | "master" => {
@@ -246,7 +253,7 @@ impl<'a> Reader<'a> {
                     .find(|c| c.name == "primitive" || c.name == "group")
                     .ok_or_else(|| CibError::Empty {
                         line: e.line,
-                        element: e.name.clone(),
+                        element: e.name.to_owned(),
                         expected: "a primitive or a group",
                     })?;
                 let child = if child.name == "group" {
@@ -274,7 +281,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn group(&self, e: &'a Element) -> Result<Group, CibError> {
+    fn group(&self, e: &'a Markup<'a>) -> Result<Group, CibError> {
         let mut members = Vec::new();
         for c in e.children_named("primitive") {
             members.push(self.primitive(c)?);
@@ -288,7 +295,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn primitive(&self, e: &'a Element) -> Result<Primitive, CibError> {
+    fn primitive(&self, e: &'a Markup<'a>) -> Result<Primitive, CibError> {
         let mut operations = Vec::new();
         for ops in e.children_named("operations") {
             for op in &self.resolve(ops)?.children {
@@ -312,7 +319,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn operation(&self, e: &'a Element) -> Result<Operation, CibError> {
+    fn operation(&self, e: &'a Markup<'a>) -> Result<Operation, CibError> {
         Ok(Operation {
             id: e.get("id").unwrap_or_default(),
             name: e.get("name").unwrap_or_default(),
@@ -323,7 +330,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn bundle(&self, e: &'a Element) -> Result<Bundle, CibError> {
+    fn bundle(&self, e: &'a Markup<'a>) -> Result<Bundle, CibError> {
         let mut b = Bundle {
             id: id_of(e)?,
             description: e.get("description"),
@@ -332,9 +339,9 @@ impl<'a> Reader<'a> {
             ..Bundle::default()
         };
         for c in &e.children {
-            match c.name.as_str() {
+            match c.name {
                 "docker" | "podman" | "rkt" => {
-                    b.container.clone_from(&c.name);
+                    b.container = c.name.to_owned();
                     b.container_options = all_but(c, &[]);
                 }
                 "network" => {
@@ -359,8 +366,8 @@ impl<'a> Reader<'a> {
         Ok(b)
     }
 
-    fn constraint(&self, e: &'a Element) -> Result<Constraint, CibError> {
-        Ok(match e.name.as_str() {
+    fn constraint(&self, e: &'a Markup<'a>) -> Result<Constraint, CibError> {
+        Ok(match e.name {
             "rsc_location" => Constraint::Location(self.location(e)?),
             "rsc_colocation" => Constraint::Colocation(Colocation {
                 id: id_of(e)?,
@@ -407,7 +414,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn location(&self, e: &'a Element) -> Result<Location, CibError> {
+    fn location(&self, e: &'a Markup<'a>) -> Result<Location, CibError> {
         let mut rules = Vec::new();
         for r in e.children_named("rule") {
             rules.push(self.rule(self.resolve(r)?)?);
@@ -436,7 +443,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn sets(&self, e: &'a Element) -> Result<Vec<ResourceSet>, CibError> {
+    fn sets(&self, e: &'a Markup<'a>) -> Result<Vec<ResourceSet>, CibError> {
         let mut sets = Vec::new();
         for s in e.children_named("resource_set") {
             let s = self.resolve(s)?;
@@ -456,7 +463,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn fencing_level(e: &Element) -> Result<FencingLevel, CibError> {
+fn fencing_level(e: &Markup<'_>) -> Result<FencingLevel, CibError> {
     Ok(FencingLevel {
         id: id_of(e)?,
         target: e.get("target"),
@@ -474,7 +481,7 @@ fn fencing_level(e: &Element) -> Result<FencingLevel, CibError> {
     })
 }
 
-fn tag(e: &Element) -> Result<Tag, CibError> {
+fn tag(e: &Markup<'_>) -> Result<Tag, CibError> {
     Ok(Tag {
         id: id_of(e)?,
         members: e.children_named("obj_ref").filter_map(|r| r.get("id")).collect(),

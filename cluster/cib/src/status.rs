@@ -6,11 +6,11 @@ use haven_types::status::{
     NodeState, OperationRecord, Presence, ResourceHistory, Status, TicketState,
 };
 
-use crate::xml::Element;
+use crate::xml::{Element, Markup};
 
 /// Reads the status section of a `<cib>` element. What cannot be read is left at its default: a
 /// strange history must never keep a cluster from planning.
-pub(crate) fn read_status(root: &Element) -> Status {
+pub(crate) fn read_status(root: &Markup<'_>) -> Status {
     let mut status = Status {
         quorate: root.attr("have-quorum").map(is_true),
         quorum_lost: root.attr("no-quorum-panic").is_some_and(is_true),
@@ -20,7 +20,7 @@ pub(crate) fn read_status(root: &Element) -> Status {
     };
     let Some(section) = root.child("status") else { return status };
     for e in &section.children {
-        match e.name.as_str() {
+        match e.name {
             "node_state" => status.nodes.push(node_state(e)),
             "tickets" => {
                 for t in &e.children {
@@ -55,7 +55,7 @@ fn presence(v: Option<&str>) -> Presence {
     }
 }
 
-fn pairs(parent: &Element, set: &str) -> BTreeMap<String, String> {
+fn pairs(parent: &Markup<'_>, set: &str) -> BTreeMap<String, String> {
     let mut map = BTreeMap::new();
     for s in parent.children_named(set) {
         for p in s.children_named("nvpair") {
@@ -67,7 +67,7 @@ fn pairs(parent: &Element, set: &str) -> BTreeMap<String, String> {
     map
 }
 
-fn node_state(e: &Element) -> NodeState {
+fn node_state(e: &Markup<'_>) -> NodeState {
     let mut node = NodeState {
         id: e.get("id").unwrap_or_default(),
         uname: e.get("uname").unwrap_or_default(),
@@ -81,7 +81,7 @@ fn node_state(e: &Element) -> NodeState {
         ..NodeState::default()
     };
     for c in &e.children {
-        match c.name.as_str() {
+        match c.name {
             "transient_attributes" => {
                 node.attributes.append(&mut pairs(c, "instance_attributes"));
                 node.utilization.append(&mut pairs(c, "utilization"));
@@ -99,7 +99,7 @@ fn node_state(e: &Element) -> NodeState {
     node
 }
 
-fn resource_history(e: &Element) -> ResourceHistory {
+fn resource_history(e: &Markup<'_>) -> ResourceHistory {
     ResourceHistory {
         id: e.get("id").unwrap_or_default(),
         class: e.get("class").unwrap_or_default(),
@@ -111,39 +111,44 @@ fn resource_history(e: &Element) -> ResourceHistory {
     }
 }
 
-fn operation(e: &Element) -> OperationRecord {
-    let number = |name: &str, default: i32| -> i32 {
-        e.attr(name).and_then(|v| v.trim().parse().ok()).unwrap_or(default)
-    };
-    OperationRecord {
-        id: e.get("id").unwrap_or_default(),
-        operation_key: e.get("operation_key"),
-        operation: e.get("operation").unwrap_or_default(),
-        call_id: number("call-id", -1),
-        rc: number("rc-code", 0),
-        exec_status: number("op-status", -2),
-        interval_ms: e.attr("interval").and_then(|v| v.parse().ok()).unwrap_or(0),
-        transition_key: e.get("transition-key"),
-        transition_magic: e.get("transition-magic"),
-        on_node: e.get("on_node"),
-        exit_reason: e.get("exit-reason"),
-        last_rc_change: e.attr("last-rc-change").and_then(|v| v.parse().ok()),
-        last_run: e.attr("last-run").and_then(|v| v.parse().ok()),
-        exec_time_ms: e.attr("exec-time").and_then(|v| v.parse().ok()),
-        queue_time_ms: e.attr("queue-time").and_then(|v| v.parse().ok()),
-        op_digest: e.get("op-digest"),
-        op_restart_digest: e.get("op-restart-digest"),
-        op_secure_digest: e.get("op-secure-digest"),
-        op_force_restart: e.get("op-force-restart"),
-        op_secure_params: e.get("op-secure-params"),
-        migrate_source: e.get("migrate_source"),
-        migrate_target: e.get("migrate_target"),
-        crm_feature_set: e.get("crm_feature_set"),
+fn operation(e: &Markup<'_>) -> OperationRecord {
+    let mut op = OperationRecord { call_id: -1, exec_status: -2, ..OperationRecord::default() };
+    for (name, value) in &e.attributes {
+        let text = || Some(value.clone().into_owned());
+        let number = |default: i32| value.trim().parse().unwrap_or(default);
+        match *name {
+            "id" => op.id = value.clone().into_owned(),
+            "operation_key" => op.operation_key = text(),
+            "operation" => op.operation = value.clone().into_owned(),
+            "call-id" => op.call_id = number(-1),
+            "rc-code" => op.rc = number(0),
+            "op-status" => op.exec_status = number(-2),
+            "interval" => op.interval_ms = value.parse().unwrap_or(0),
+            "transition-key" => op.transition_key = text(),
+            "transition-magic" => op.transition_magic = text(),
+            "on_node" => op.on_node = text(),
+            "exit-reason" => op.exit_reason = text(),
+            "last-rc-change" => op.last_rc_change = value.parse().ok(),
+            "last-run" => op.last_run = value.parse().ok(),
+            "exec-time" => op.exec_time_ms = value.parse().ok(),
+            "queue-time" => op.queue_time_ms = value.parse().ok(),
+            "op-digest" => op.op_digest = text(),
+            "op-restart-digest" => op.op_restart_digest = text(),
+            "op-secure-digest" => op.op_secure_digest = text(),
+            "op-force-restart" => op.op_force_restart = text(),
+            "op-secure-params" => op.op_secure_params = text(),
+            "migrate_source" => op.migrate_source = text(),
+            "migrate_target" => op.migrate_target = text(),
+            "crm_feature_set" => op.crm_feature_set = text(),
+            _ => {}
+        }
     }
+    op
 }
 
-fn ticket(e: &Element, tickets: &mut Vec<TicketState>) {
-    let mut attributes: BTreeMap<String, String> = e.attributes.iter().cloned().collect();
+fn ticket(e: &Markup<'_>, tickets: &mut Vec<TicketState>) {
+    let mut attributes: BTreeMap<String, String> =
+        e.attributes.iter().map(|(n, v)| ((*n).to_owned(), v.clone().into_owned())).collect();
     let Some(id) = attributes.remove("id") else { return };
     tickets.push(TicketState {
         granted: attributes.get("granted").is_some_and(|v| is_true(v)),

@@ -1,10 +1,10 @@
 //! Documents of old schemas, brought to the present meaning before they are read.
 
 use crate::crm::RENAMED_PROPERTIES;
-use crate::xml::Element;
+use crate::xml::Markup;
 
 /// Brings a `<cib>` element to the newest meaning, in place.
-pub(crate) fn upgrade(root: &mut Element) {
+pub(crate) fn upgrade(root: &mut Markup<'_>) {
     let Some(configuration) = root.children.iter_mut().find(|c| c.name == "configuration") else {
         return;
     };
@@ -16,14 +16,14 @@ pub(crate) fn upgrade(root: &mut Element) {
 }
 
 /// Renames old options unless the new name is there, too.
-fn options(section: &mut Element) {
+fn options(section: &mut Markup<'_>) {
     for set in section.children.iter_mut() {
         for &(old, new) in RENAMED_PROPERTIES {
             if set.children.iter().any(|p| p.attr("name") == Some(new)) {
                 continue;
             }
             for pair in set.children.iter_mut().filter(|p| p.attr("name") == Some(old)) {
-                pair.set("name", new);
+                pair.replace("name", new);
             }
         }
     }

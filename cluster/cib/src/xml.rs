@@ -1,9 +1,11 @@
 //! The door for XML: text to a plain element tree and back. Nothing behind the reader sees XML.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use quick_xml::Reader;
-use quick_xml::events::{BytesStart, Event};
+use quick_xml::events::Event;
+use quick_xml::events::attributes::Attributes;
 use serde::{Deserialize, Serialize};
 
 use crate::CibError;
@@ -163,29 +165,100 @@ impl Lines<'_> {
     }
 }
 
+/// One XML element as it stands in its text, from which names and values are borrowed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Markup<'a> {
+    pub(crate) name: &'a str,
+    /// In the order written.
+    pub(crate) attributes: Vec<(&'a str, Cow<'a, str>)>,
+    pub(crate) children: Vec<Self>,
+    /// Character data directly inside.
+    text: String,
+    /// Line of the opening tag, from 1.
+    pub(crate) line: u32,
+}
+
+impl<'a> Markup<'a> {
+    /// The value of an attribute.
+    pub(crate) fn attr(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(n, _)| *n == name).map(|(_, v)| &**v)
+    }
+
+    /// An owned copy of an attribute's value.
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
+        self.attr(name).map(str::to_owned)
+    }
+
+    /// Sets an attribute that is there.
+    pub(crate) fn replace(&mut self, name: &str, value: &'a str) {
+        if let Some((_, v)) = self.attributes.iter_mut().find(|(n, _)| *n == name) {
+            *v = Cow::Borrowed(value);
+        }
+    }
+
+    /// The first child of this name.
+    pub(crate) fn child(&self, name: &str) -> Option<&Self> {
+        self.children.iter().find(|c| c.name == name)
+    }
+
+    /// All children of this name.
+    pub(crate) fn children_named<'b>(
+        &'b self,
+        name: &'b str,
+    ) -> impl Iterator<Item = &'b Self> + use<'a, 'b> {
+        self.children.iter().filter(move |c| c.name == name)
+    }
+
+    /// A copy that outlives the text.
+    pub(crate) fn to_element(&self) -> Element {
+        let owned = |(n, v): &(&str, Cow<'_, str>)| ((*n).to_owned(), v.clone().into_owned());
+        Element {
+            name: self.name.to_owned(),
+            attributes: self.attributes.iter().map(owned).collect(),
+            children: self.children.iter().map(Self::to_element).collect(),
+            text: self.text.trim().to_owned(),
+            line: self.line,
+        }
+    }
+}
+
 /// Reads a document into its root element.
 ///
 /// # Errors
 /// [`CibError::Syntax`] where the text is no well-formed XML, or nested deeper than 200.
 pub fn parse(text: &str) -> Result<Element, CibError> {
+    markup(text).map(|root| root.to_element())
+}
+
+/// Reads a document into its root element, which borrows from the text.
+///
+/// # Errors
+/// [`CibError::Syntax`] where the text is no well-formed XML, or nested deeper than 200.
+pub(crate) fn markup(text: &str) -> Result<Markup<'_>, CibError> {
     let mut reader = Reader::from_str(text);
     reader.config_mut().check_end_names = true;
     let mut lines = Lines { bytes: text.as_bytes(), at: 0, line: 1 };
-    let mut stack: Vec<Element> = Vec::new();
-    let mut root: Option<Element> = None;
+    let mut stack: Vec<Markup<'_>> = Vec::new();
+    let mut root: Option<Markup<'_>> = None;
+    let mut scratch = Vec::new();
     let syntax = |line: u32, found: String| CibError::Syntax { line, found };
     loop {
         let event = reader.read_event();
-        let line = lines.line_at(reader.buffer_position());
+        let end = reader.buffer_position();
+        let line = lines.line_at(end);
         match event.map_err(|e| syntax(line, e.to_string()))? {
             Event::Start(tag) => {
                 if stack.len() >= MAX_DEPTH {
                     return Err(syntax(line, format!("elements nested deeper than {MAX_DEPTH}")));
                 }
-                stack.push(open(&tag, line)?);
+                let name_length = tag.name().into_inner().len();
+                let tag = inside(text, end, ">", &tag).map_err(|e| syntax(line, e))?;
+                stack.push(open(tag, name_length, line, &mut scratch)?);
             }
             Event::Empty(tag) => {
-                let element = open(&tag, line)?;
+                let name_length = tag.name().into_inner().len();
+                let tag = inside(text, end, "/>", &tag).map_err(|e| syntax(line, e))?;
+                let element = open(tag, name_length, line, &mut scratch)?;
                 close(element, &mut stack, &mut root, line)?;
             }
             Event::End(_) => {
@@ -193,7 +266,10 @@ pub fn parse(text: &str) -> Result<Element, CibError> {
                 close(element, &mut stack, &mut root, line)?;
             }
             Event::Text(t) => {
-                if let Some(top) = stack.last_mut() {
+                // Most text is the white space between elements.
+                if let Some(top) = stack.last_mut()
+                    && !(top.text.is_empty() && t.trim_ascii().is_empty())
+                {
                     top.text.push_str(&t);
                 }
             }
@@ -219,25 +295,40 @@ pub fn parse(text: &str) -> Result<Element, CibError> {
     root.ok_or_else(|| syntax(1, "no element at all".into()))
 }
 
-fn open(tag: &BytesStart<'_>, line: u32) -> Result<Element, CibError> {
-    let syntax = |found: String| CibError::Syntax { line, found };
-    let name = tag.name().into_inner().to_owned();
-    let mut attributes = Vec::new();
-    for a in tag.attributes() {
-        let a = a.map_err(|e| syntax(e.to_string()))?;
-        let value = quick_xml::escape::unescape(&a.value).map_err(|e| syntax(e.to_string()))?;
-        attributes.push((a.key.into_inner().to_owned(), value.into_owned()));
-    }
-    Ok(Element { name, attributes, children: Vec::new(), text: String::new(), line })
+/// The inside of the tag that ends before `end`, as a part of the text itself.
+fn inside<'a>(text: &'a str, end: u64, bracket: &str, tag: &str) -> Result<&'a str, String> {
+    let end = usize::try_from(end).unwrap_or(usize::MAX).saturating_sub(bracket.len());
+    let found = text.get(end.saturating_sub(tag.len())..end);
+    found.filter(|found| *found == tag).ok_or_else(|| format!("an odd tag, <{tag}{bracket}"))
 }
 
-fn close(
-    mut element: Element,
-    stack: &mut [Element],
-    root: &mut Option<Element>,
+fn open<'a>(
+    tag: &'a str,
+    name_length: usize,
+    line: u32,
+    scratch: &mut Vec<(&'a str, Cow<'a, str>)>,
+) -> Result<Markup<'a>, CibError> {
+    let syntax = |found: String| CibError::Syntax { line, found };
+    scratch.clear();
+    for a in Attributes::new(tag, name_length) {
+        let a = a.map_err(|e| syntax(e.to_string()))?;
+        let value = match a.value {
+            Cow::Borrowed(v) => quick_xml::escape::unescape(v),
+            Cow::Owned(v) => quick_xml::escape::unescape(&v).map(|v| Cow::Owned(v.into_owned())),
+        };
+        scratch.push((a.key.into_inner(), value.map_err(|e| syntax(e.to_string()))?));
+    }
+    let attributes = scratch.as_slice().to_vec();
+    let name = tag.get(..name_length).unwrap_or_default();
+    Ok(Markup { name, attributes, line, ..Markup::default() })
+}
+
+fn close<'a>(
+    element: Markup<'a>,
+    stack: &mut [Markup<'a>],
+    root: &mut Option<Markup<'a>>,
     line: u32,
 ) -> Result<(), CibError> {
-    element.text = element.text.trim().to_owned();
     match stack.last_mut() {
         Some(parent) => parent.children.push(element),
         None if root.is_none() => *root = Some(element),

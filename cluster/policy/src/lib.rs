@@ -15,7 +15,7 @@ mod unpack;
 mod world;
 
 use haven_base::WallTime;
-use haven_cib::Cib;
+use haven_cib::{Cib, Constraint, Resource};
 use haven_types::graph::TransitionGraph;
 use haven_types::status::Status;
 use serde::{Deserialize, Serialize};
@@ -99,8 +99,7 @@ pub fn schedule(cib: &Cib, status: &Status, now: WallTime, options: &Options) ->
 /// Does something with a stack that is deep enough for a configuration: long chains of constraints need one. Only what
 /// is used of it takes memory.
 fn deep<T: Send>(cib: &Cib, work: &(dyn Fn() -> T + Sync)) -> T {
-    let primitives: usize = cib.resources.iter().map(|r| r.primitives().len()).sum();
-    if primitives + cib.constraints.len() < SMALL {
+    if longest_chain(cib) < SMALL {
         return work();
     }
     std::thread::scope(|scope| {
@@ -113,8 +112,21 @@ fn deep<T: Send>(cib: &Cib, work: &(dyn Fn() -> T + Sync)) -> T {
     .unwrap_or_else(work)
 }
 
-/// Resources and constraints of a configuration for which any stack is deep enough.
-const SMALL: usize = 100;
+/// No chain of resources that place each other has more links than there are colocations and members of groups.
+fn longest_chain(cib: &Cib) -> usize {
+    let pairs = cib.constraints.iter().map(|c| match c {
+        Constraint::Colocation(c) => 1 + c.sets.iter().map(|s| s.members.len()).sum::<usize>(),
+        Constraint::Location(_) | Constraint::Order(_) | Constraint::Ticket(_) => 0,
+    });
+    let members = cib.resources.iter().map(|r| match r {
+        Resource::Primitive(_) => 0,
+        Resource::Group(_) | Resource::Clone(_) | Resource::Bundle(_) => r.primitives().len(),
+    });
+    pairs.sum::<usize>() + members.sum::<usize>()
+}
+
+/// Links of a chain for which any stack is deep enough.
+const SMALL: usize = 300;
 /// Bytes of stack for all others.
 const DEEP_STACK: usize = 256 << 20;
 

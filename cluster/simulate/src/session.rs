@@ -10,7 +10,7 @@ use crate::input::Snapshot;
 
 /// What was found, decided and done.
 pub(crate) struct Session {
-    /// How it was.
+    /// How it was; empty where nobody is told.
     pub(crate) before: ClusterState,
     /// What was made up.
     pub(crate) modifications: Option<Modifications>,
@@ -37,7 +37,8 @@ pub(crate) fn simulate(args: &Args, mut input: Snapshot, now: WallTime) -> Sessi
         ..Options::default()
     };
     let look = |s: &Snapshot| cluster_state(&s.cib, &s.status, now, &options);
-    let before = look(&input);
+    let told = !args.quiet || args.json || wanted(args);
+    let before = if told { look(&input) } else { ClusterState::default() };
     let modifications = wanted(args).then(|| {
         let at = latest(&input, now);
         inject(args, &before, &mut input.cib, &mut input.status, at)

@@ -1,11 +1,14 @@
 //! What runs with a definition that is no longer the configured one.
 
+use std::collections::BTreeSet;
+
 use crate::unpack::digest::Verdict;
 use crate::world::action::af;
 use crate::world::{N, OpRef, ParamCheck, R, Side, World, ar};
 
 impl World<'_> {
     pub(super) fn handle_config_changes(&mut self) {
+        let top: BTreeSet<R> = self.top.iter().copied().collect();
         for n in self.node_order.clone() {
             if !self[n].maintenance && !self.can_run(n) {
                 continue;
@@ -20,7 +23,7 @@ impl World<'_> {
                 if entry.operations.is_empty() {
                     continue;
                 }
-                for r in self.resources_known_as(&entry.id) {
+                for r in self.resources_known_as(&entry.id, &top) {
                     if self.is_primitive(r) {
                         self.check_history(r, n, i, j);
                     }
@@ -29,14 +32,14 @@ impl World<'_> {
         }
     }
 
-    fn resources_known_as(&self, id: &str) -> Vec<R> {
+    fn resources_known_as(&self, id: &str, top: &BTreeSet<R>) -> Vec<R> {
         let mut list: Vec<R> = self.rsc_ids.get(id).cloned().unwrap_or_default();
         for r in self.rsc_history.get(id).into_iter().flatten() {
             if !list.contains(r) {
                 list.push(*r);
             }
         }
-        list.retain(|r| self.top.contains(r) || self[*r].parent.is_some());
+        list.retain(|r| self[*r].parent.is_some() || top.contains(r));
         list.sort_by_key(|r| std::cmp::Reverse(*r));
         list
     }

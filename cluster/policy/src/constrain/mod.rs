@@ -11,6 +11,8 @@ mod order;
 mod sets;
 mod ticket;
 
+use std::collections::BTreeSet;
+
 use haven_cib::{Cib, Constraint};
 
 use crate::unpack::Unpacked;
@@ -143,25 +145,42 @@ impl World<'_> {
     fn apply_failures(&mut self) {
         let any_exclusive = self.rscs.iter().any(|r| r.exclusive_probes);
         for n in self.node_order.clone() {
-            let failures = self[n].attrs.range("fail-count-".to_owned()..).next();
-            let has_failures = failures.is_some_and(|(k, _)| k.starts_with("fail-count-"));
-            if !has_failures && !any_exclusive {
+            let failed = self.failed_names(n);
+            if failed.is_empty() && !any_exclusive {
                 continue;
             }
             for r in self.top.clone() {
-                if has_failures {
-                    self.check_failure_threshold(r, n);
+                if !failed.is_empty() {
+                    self.check_failure_threshold(r, n, &failed);
                 }
-                self.apply_exclusive_discovery(r, n);
+                if any_exclusive {
+                    self.apply_exclusive_discovery(r, n);
+                }
             }
         }
     }
 
-    fn check_failure_threshold(&mut self, r: R, n: N) {
+    /// The names, without instance numbers, of what has failures on a node.
+    fn failed_names(&self, n: N) -> BTreeSet<String> {
+        let prefix = "fail-count-";
+        let from = self[n].attrs.range(prefix.to_owned()..);
+        let names = from.map_while(|(key, _)| key.strip_prefix(prefix));
+        names
+            .map(|rest| rest.rsplit_once('#').map_or(rest, |(name, _)| name))
+            .map(|name| values::strip_instance(name).to_owned())
+            .collect()
+    }
+
+    fn check_failure_threshold(&mut self, r: R, n: N, failed: &BTreeSet<String>) {
         if !self[r].children.is_empty() {
-            for c in self[r].children.clone() {
-                self.check_failure_threshold(c, n);
+            for i in 0..self[r].children.len() {
+                self.check_failure_threshold(self[r].children[i], n, failed);
             }
+            return;
+        }
+        let rsc = &self[r];
+        let name = values::strip_instance(rsc.history_id.as_deref().unwrap_or(&rsc.id));
+        if rsc.launched.is_empty() && !failed.contains(name) {
             return;
         }
         if !self.actions_exactly(r, "clear_failcount", n).is_empty() {

@@ -21,7 +21,14 @@ pub(crate) struct Digest {
     pub(crate) verdict: Verdict,
     pub(crate) all: String,
     pub(crate) restart: Option<String>,
-    pub(crate) secure: Option<String>,
+    /// The operation it was first computed for.
+    op: Option<OpRef>,
+}
+
+impl Digest {
+    const fn unknown() -> Self {
+        Self { verdict: Verdict::Unknown, all: String::new(), restart: None, op: None }
+    }
 }
 
 /// The feature set from which private parameters are hashed with the others.
@@ -37,7 +44,7 @@ impl World<'_> {
             record.op_restart_digest.as_deref()
         };
         let interval = u64::from(record.interval_ms);
-        let d = self.digest(r, &record.operation, interval, n, Some(op), self.sanitized);
+        let d = self.digest(r, &record.operation, interval, n, Some(op));
         let both = d.restart.as_deref().zip(restart_recorded);
         let verdict = if both.is_some_and(|(now, then)| now != then) {
             Verdict::Restart
@@ -54,44 +61,33 @@ impl World<'_> {
                 Some(_) => Verdict::Match,
             }
         };
-        let key = (n, record.operation.clone(), interval);
-        if let Some(cached) = self[r].digests.get_mut(&key) {
-            cached.verdict = verdict;
-        }
+        d.verdict = verdict;
         verdict
     }
 
     /// Whether nothing has changed since the operation but what may have been masked.
-    pub(crate) fn only_private_changed(&self, r: R, op: OpRef, n: N, verdict: Verdict) -> bool {
+    pub(crate) fn only_private_changed(&mut self, r: R, op: OpRef, n: N, verdict: Verdict) -> bool {
         if !self.sanitized || verdict == Verdict::Match {
             return false;
         }
         let record = self.op(op);
-        let key = (n, record.operation.clone(), u64::from(record.interval_ms));
-        let now = self[r].digests.get(&key).and_then(|d| d.secure.as_deref());
-        now.is_some() && now == record.op_secure_digest.as_deref()
+        let Some(then) = &record.op_secure_digest else { return false };
+        let (task, interval) = (record.operation.as_str(), u64::from(record.interval_ms));
+        let first = self.digest(r, task, interval, n, Some(op)).op;
+        let (all, _) = self.all_params(r, task, interval, n);
+        self.secure_digest(r, n, &all, first) == *then
     }
 
     /// The digests of an operation as configured now; computed once.
-    fn digest(
-        &mut self,
-        r: R,
-        task: &str,
-        interval: u64,
-        n: N,
-        op: Option<OpRef>,
-        secure: bool,
-    ) -> Digest {
+    fn digest(&mut self, r: R, task: &str, interval: u64, n: N, op: Option<OpRef>) -> &mut Digest {
         let key = (n, task.to_owned(), interval);
-        if let Some(d) = self[r].digests.get(&key) {
-            return d.clone();
+        if !self[r].digests.contains_key(&key) {
+            let (all, verdict) = self.all_params(r, task, interval, n);
+            let restart = op.and_then(|op| self.restart_digest(op, &all));
+            let d = Digest { verdict, all: sum(&all), restart, op };
+            self[r].digests.insert(key.clone(), d);
         }
-        let (all, verdict) = self.all_params(r, task, interval, n);
-        let restart = op.and_then(|op| self.restart_digest(op, &all));
-        let secure = secure.then(|| self.secure_digest(r, n, &all, op));
-        let d = Digest { verdict, all: sum(&all), restart, secure };
-        self[r].digests.insert(key, d.clone());
-        d
+        self[r].digests.entry(key).or_insert_with(Digest::unknown)
     }
 
     fn all_params(
@@ -187,13 +183,14 @@ impl World<'_> {
 
     /// Whether a node was unfenced with a device's present parameters, and the two digests.
     pub(crate) fn fencing_digest(&mut self, r: R, agent: &str, n: N) -> (Verdict, String, String) {
-        let d = self.digest(r, "stonith-on", 0, n, None, true);
-        let secure = d.secure.clone().unwrap_or_default();
+        let digest = self.digest(r, "stonith-on", 0, n, None).all.clone();
+        let (all, _) = self.all_params(r, "stonith-on", 0, n);
+        let secure = self.secure_digest(r, n, &all, None);
         let id = self[r].id.clone();
         let recorded = |w: &Self, attr: &str, digest: &str| {
             w[n].attrs.get(attr).map(|v| v.contains(&format!("{id}:{agent}:{digest}")))
         };
-        let verdict = match recorded(self, "#digests-all", &d.all) {
+        let verdict = match recorded(self, "#digests-all", &digest) {
             None => Verdict::Unknown,
             Some(true) => Verdict::Match,
             Some(false) if recorded(self, "#digests-secure", &secure) == Some(true) => {
@@ -201,7 +198,7 @@ impl World<'_> {
             }
             Some(false) => Verdict::Mismatch,
         };
-        (verdict, d.all, secure)
+        (verdict, digest, secure)
     }
 }
 
