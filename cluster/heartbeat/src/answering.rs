@@ -13,47 +13,52 @@ use crate::message::{Echo, Echoes};
 use crate::pace::interval_of;
 use crate::{Answer, Beat, Message, Output};
 
-/// How many beats of one peer and link wait for an answer; another one is answered at once.
-const MAX_DEFERRED: usize = 4;
+/// How many copies of one peer's beats wait for an answer; another one is answered at once.
+const MAX_DEFERRED: usize = 16;
 
-/// Beats that asked for nothing: the next beat answers them, which halves what a quiet cluster sends.
+/// Beats that the own next beat answers, which halves what a quiet cluster sends.
+///
+/// A beat that asks for nothing waits for the next one. A beat that asks is answered in its step: by the own
+/// beat where that is due soon anyway, on every link, else by an answer on the link it came by. Since any
+/// beat that comes shortly before the own one brings it on, the members of a quiet cluster soon beat
+/// together, the holder of a lease first, and hardly ever send a separate answer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Deferred {
-    waiting: BTreeMap<(NodeId, LinkId), Waiting>,
+    waiting: BTreeMap<NodeId, Waiting>,
 }
 
 #[derive(Clone, Debug)]
 struct Waiting {
     boot: BootId,
-    beats: Vec<(Seq, Instant)>,
+    beats: Vec<(Seq, LinkId, Instant)>,
 }
 
 impl Deferred {
-    /// Keeps a beat that arrived at `now` for later; false when there is no room.
+    /// Keeps a copy of a beat that arrived at `now` for later; false when there is no room.
     fn put(&mut self, now: Instant, from: NodeId, boot: BootId, link: LinkId, seq: Seq) -> bool {
         let fresh = || Waiting { boot, beats: Vec::new() };
-        let waiting = self.waiting.entry((from, link)).or_insert_with(fresh);
+        let waiting = self.waiting.entry(from).or_insert_with(fresh);
         if waiting.boot != boot {
             *waiting = fresh();
         }
         let room = waiting.beats.len() < MAX_DEFERRED;
         if room {
-            waiting.beats.push((seq, now));
+            waiting.beats.push((seq, link, now));
         }
         room
     }
 
-    /// The answers to what came from `to` by `link`.
+    /// The answers to what came from `to`.
     pub(crate) fn take(
         &mut self,
         now: Instant,
         to: NodeId,
-        link: LinkId,
         configuration: LogPosition,
     ) -> Option<Echoes> {
-        let Waiting { boot, beats } = self.waiting.remove(&(to, link))?;
-        let echo = |(seq, came): (Seq, Instant)| Echo {
+        let Waiting { boot, beats } = self.waiting.remove(&to)?;
+        let echo = |(seq, link, came): (Seq, LinkId, Instant)| Echo {
             seq,
+            link,
             held_micros: u32::try_from((now - came).as_micros()).unwrap_or(u32::MAX),
         };
         Some(Echoes { boot, configuration, echoes: beats.into_iter().map(echo).collect() })
@@ -94,10 +99,7 @@ impl Heartbeat {
         self.counters.refusals += refusals.len() as u64;
         // spec: L1 "*Every* beat is answered"; spec: L2 "An answer echoes boot and seq";
         // spec: L5 "An answer names the newest voter configuration entry in its sender's log".
-        let later = !beat.is_urgent()
-            && self.detector.is_quiet()
-            && self.deferred.put(now, from, boot, link, beat.seq);
-        if !later {
+        if !(refusals.is_empty() && self.answer_by_beat(now, from, boot, link, &beat)) {
             let answer = Answer { boot, seq: beat.seq, configuration: self.named(), refusals };
             out.push(Output::Send { to: from, link, message: Message::Answer(answer) });
         }
@@ -109,6 +111,31 @@ impl Heartbeat {
         if let Some(answers) = beat.answers {
             self.on_echoes(now, from, link, &answers, out);
         }
+    }
+
+    /// Leaves the answer to the own beat, this step's or the next; false when it has to be sent now.
+    fn answer_by_beat(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        boot: BootId,
+        link: LinkId,
+        beat: &Beat,
+    ) -> bool {
+        // Where a member is silent, others wait for every word about it.
+        if !self.detector.is_quiet() {
+            return false;
+        }
+        let soon = self.next_beat - now <= self.pace.interval() / 4;
+        let copy = (from, boot, beat.seq);
+        let answered = self.answered_by_beat == Some(copy);
+        let may_wait = soon || answered || !beat.is_urgent();
+        let kept = may_wait && self.deferred.put(now, from, boot, link, beat.seq);
+        if kept && soon {
+            self.beat_now = true;
+            self.answered_by_beat = Some(copy);
+        }
+        kept
     }
 
     fn on_report(&mut self, now: Instant, from: NodeId, link: LinkId, beat: &Beat) {
@@ -136,29 +163,41 @@ impl Heartbeat {
         for echo in echoes {
             let answer = Answer { boot, seq: echo.seq, configuration, refusals: Vec::new() };
             let held = Duration::from_micros(u64::from(echo.held_micros));
-            self.on_answer(now, from, link, &answer, held, out);
+            if echo.link == link {
+                self.note_round_trip(now, from, link, &answer, held);
+            }
+            self.count_answer(now, from, &answer, held, out);
         }
     }
 
-    /// `held`: how long the answering node kept the answer back.
     pub(crate) fn on_answer(
         &mut self,
         now: Instant,
         from: NodeId,
         link: LinkId,
         answer: &Answer,
-        held: Duration,
         out: &mut Vec<Output>,
     ) {
-        self.counters.answers_received += 1;
+        self.note_round_trip(now, from, link, answer, Duration::ZERO);
+        self.count_answer(now, from, answer, Duration::ZERO, out);
+    }
+
+    fn note_round_trip(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        link: LinkId,
+        answer: &Answer,
+        held: Duration,
+    ) {
         if answer.boot == self.config.boot
             && let Some(sent) = self.holder.rounds().get(answer.seq).map(|round| round.sent)
         {
             self.detector.round_trip(now, from, link, sent, held);
         }
-        self.count_answer(now, from, answer, held, out);
     }
 
+    /// `held`: how long the answering node kept the answer back.
     pub(crate) fn count_answer(
         &mut self,
         now: Instant,
@@ -167,6 +206,7 @@ impl Heartbeat {
         held: Duration,
         out: &mut Vec<Output>,
     ) {
+        self.counters.answers_received += u64::from(voter != self.config.node);
         let mut said = Vec::new();
         let Answer { boot, seq, configuration, ref refusals } = *answer;
         let told = self.holder.answer(now, voter, boot, seq, configuration, refusals, &mut said);

@@ -42,6 +42,8 @@ pub struct Heartbeat {
     pub(crate) next_beat: Instant,
     pub(crate) beat_now: bool,
     pub(crate) deferred: Deferred,
+    /// The last beat of another that this node's own beat answered on every link at once.
+    pub(crate) answered_by_beat: Option<(NodeId, BootId, Seq)>,
     pub(crate) restart: Option<Restart>,
     consensus_tick: Duration,
     boots_seen: BTreeMap<NodeId, BootSeen>,
@@ -118,6 +120,7 @@ impl Heartbeat {
             next_beat: now,
             beat_now: false,
             deferred: Deferred::default(),
+            answered_by_beat: None,
             restart: None,
             consensus_tick: Duration::ZERO,
             boots_seen: BTreeMap::new(),
@@ -289,9 +292,7 @@ impl Heartbeat {
     ) {
         match message {
             Message::Beat(beat) => self.on_beat(now, from, boot, link, beat, out),
-            Message::Answer(answer) => {
-                self.on_answer(now, from, link, &answer, Duration::ZERO, out);
-            }
+            Message::Answer(answer) => self.on_answer(now, from, link, &answer, out),
             Message::Vacant(group) => {
                 let claims =
                     self.holder.leases().any(|l| l.group == group && !l.gained && !l.releasing);

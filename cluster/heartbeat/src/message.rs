@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use haven_lease::{Claim, Refusal, Release};
-use haven_types::{BootId, LogPosition, NodeId, Seq};
+use haven_types::{BootId, LinkId, LogPosition, NodeId, Seq};
 use serde::{Deserialize, Serialize};
 
 /// Version of [`Message::encode`]'s layout.
@@ -17,8 +17,8 @@ pub const MAX_MESSAGE_BYTES: usize = 1_100;
 pub enum Message {
     /// Sent to every peer on every link each min(D/4, 25 ms), and at once when something changed.
     Beat(Beat),
-    /// Sent on the link a beat came by, in the step that received it (L1: *every* beat is answered). A
-    /// beat that asks for nothing is answered by [`Beat::answers`].
+    /// Sent on the link a beat came by, in the step that received it (L1: *every* beat is answered), unless
+    /// [`Beat::answers`] does it.
     Answer(Answer),
     /// A lease group a refused claimant waits for has become free at this voter: claim again now.
     Vacant(haven_types::GroupId),
@@ -44,11 +44,11 @@ pub struct Beat {
     pub relayed: Vec<(NodeId, Vec<NodeId>)>,
     /// How long the sender announces to be silent for a planned restart, in milliseconds; 0 = not.
     pub away_millis: u16,
-    /// Answers to the receiver's beats that came by this link and were in no hurry.
+    /// Answers to the receiver's beats that were in no hurry, or came when this beat was due.
     pub answers: Option<Echoes>,
 }
 
-/// Answers to beats that asked for nothing, sent with the answering node's own next beat (L1).
+/// Answers sent with the answering node's own beat, on every link (L1): what they answer was not refused.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Echoes {
     /// Echo: the boot id of the beats' sender.
@@ -64,6 +64,8 @@ pub struct Echoes {
 pub struct Echo {
     /// Echo: the beat's seq.
     pub seq: Seq,
+    /// The link this copy of it came by.
+    pub link: LinkId,
     /// From the beat's arrival to the send of this, in microseconds.
     pub held_micros: u32,
 }

@@ -37,18 +37,24 @@ impl Heartbeat {
         };
         self.counters.beats_sent += 1;
         self.last_beat = Some(now);
-        let interval = self.pace.interval();
-        self.next_beat = now + self.rng.between(interval * 15 / 16, interval);
+        self.next_beat = now + self.next_interval(&beat);
         let configuration = self.named();
         let mut deferred = std::mem::take(&mut self.deferred);
         for to in self.config.members.keys().copied() {
+            let beat = Beat { answers: deferred.take(now, to, configuration), ..beat.clone() };
             for link in self.links_to(to) {
-                let answers = deferred.take(now, to, link, configuration);
-                let beat = Beat { answers, ..beat.clone() };
-                out.push(Output::Send { to, link, message: Message::Beat(beat) });
+                out.push(Output::Send { to, link, message: Message::Beat(beat.clone()) });
             }
         }
         self.vote_for_self(now, &beat, out);
+    }
+
+    /// When to beat next: spread a little, and a holder of leases before the others, so that their beats
+    /// answer its beat.
+    fn next_interval(&mut self, beat: &Beat) -> Duration {
+        let interval = self.pace.interval();
+        let (shortest, longest) = if beat.claims.is_empty() { (31, 32) } else { (29, 31) };
+        self.rng.between(interval * shortest / 32, interval * longest / 32)
     }
 
     /// This node is a voter like any other: it judges its own claims by its own promises.

@@ -97,7 +97,7 @@ fn every_copy_of_a_beat_that_asks_is_answered_in_its_step_on_its_link() {
 
 // spec: L1
 #[test]
-fn a_beat_that_asks_for_nothing_is_answered_by_the_next_beat_on_its_link() {
+fn a_beat_that_asks_for_nothing_is_answered_by_the_next_beat() {
     let mut machine = quiet();
     for (link, seq) in [(0, 9), (0, 10), (1, 9)] {
         let out = machine.step(at(seq - 5), received(2, 4, link, Message::Beat(beat(seq))));
@@ -108,23 +108,46 @@ fn a_beat_that_asks_for_nothing_is_answered_by_the_next_beat_on_its_link() {
         let sent = beats(&out).into_iter().find(|(t, l, _)| (t.0, l.0) == (to, link));
         sent.unwrap().2.answers.map(|a| (a.boot.0, a.echoes))
     };
-    let echo = |seq, held_micros| Echo { seq: Seq(seq), held_micros };
-    assert_eq!(echoes(2, 0), Some((4, vec![echo(9, 12_000), echo(10, 11_000)])));
-    assert_eq!(echoes(2, 1), Some((4, vec![echo(9, 11_000)])));
+    let echo = |seq, link, held_micros| Echo { seq: Seq(seq), link: LinkId(link), held_micros };
+    let expected = vec![echo(9, 0, 12_000), echo(10, 0, 11_000), echo(9, 1, 11_000)];
+    assert_eq!(echoes(2, 0), Some((4, expected.clone())));
+    assert_eq!(echoes(2, 1), Some((4, expected)));
     assert_eq!(echoes(3, 0), None);
     let out = machine.step(at(31), Input::Tick);
     assert_eq!(beats(&out).len(), 4);
     assert!(beats(&out).iter().all(|(_, _, beat)| beat.answers.is_none()), "once");
 }
 
+// spec: L1
+#[test]
+fn a_beat_that_asks_when_the_own_is_due_soon_is_answered_by_that_on_every_link() {
+    let mut machine = quiet();
+    let claim = Claim { group: G, epoch: Epoch(1), gated: None };
+    let asking = Beat { claims: vec![claim], ..beat(9) };
+    let out = machine.step(at(12), received(2, 4, 0, Message::Beat(asking.clone())));
+    assert_eq!(answers(&out), []);
+    let sent = beats(&out);
+    assert_eq!(sent.len(), 4);
+    for (to, _, beat) in sent {
+        let echoes = beat.answers.map(|answers| answers.echoes);
+        let echo = Echo { seq: Seq(9), link: LinkId(0), held_micros: 0 };
+        assert_eq!(echoes, (to == NodeId(2)).then_some(vec![echo]));
+    }
+    let out = machine.step(at(12), received(2, 4, 1, Message::Beat(asking.clone())));
+    assert_eq!((answers(&out).len(), beats(&out).len()), (0, 0), "the other copy has time");
+    let refused = Beat { claims: vec![claim], seq: Seq(10), ..beat(10) };
+    let out = machine.step(at(24), received(3, 4, 0, Message::Beat(refused)));
+    assert_eq!(answers(&out).len(), 1, "a refusal is told at once, with its cause");
+}
+
 #[test]
 fn what_finds_no_room_or_comes_while_a_member_is_silent_is_answered_at_once() {
     let mut machine = quiet();
-    let later = (20..30).filter(|&seq| {
+    let later = (20..40).filter(|&seq| {
         let out = machine.step(at(2), received(2, 4, 0, Message::Beat(beat(seq))));
         answers(&out).is_empty()
     });
-    assert_eq!(later.count(), 4);
+    assert_eq!(later.count(), 16);
     let mut machine = quiet();
     for ms in 2..70 {
         let heard = Input::Heard { from: NodeId(2), boot: BootId(4), link: LinkId(0) };
@@ -142,7 +165,7 @@ fn an_answer_kept_back_is_no_sign_of_a_slow_network() {
         let sent = beats(&machine.step(at(now), Input::Tick));
         // Each beat is answered 14 ms later by a peer that says so.
         for (to, link, own) in sent {
-            let echoes = vec![Echo { seq: own.seq, held_micros: 14_000 }];
+            let echoes = vec![Echo { seq: own.seq, link, held_micros: 14_000 }];
             let answers = Some(Echoes { boot: BootId(7), echoes, ..Echoes::default() });
             let beat = Beat { answers, ..beat(round) };
             machine.step(at(now + 14), received(to.0, 4, link.0, Message::Beat(beat)));
@@ -326,7 +349,7 @@ fn samples() -> Vec<Message> {
         answers: Some(Echoes {
             boot: BootId(7),
             configuration: position,
-            echoes: vec![Echo { seq: Seq(3_000_000), held_micros: 24_999 }; 4],
+            echoes: vec![Echo { seq: Seq(3_000_000), link: LinkId(7), held_micros: 24_999 }; 16],
         }),
     };
     let refusal = Refusal { group: G, cause: RefusalCause::Promised, retry_micros: 74_000 };
