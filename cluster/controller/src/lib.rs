@@ -54,7 +54,7 @@ mod request;
 pub use command::{Command, DecodeCommandError, JoinRefusal, Member, Role};
 pub use controller::{Config, Controller, HandOver, StartControllerError};
 pub use history::{NodeHistory, ResourceRecords, Slot, StatusDelta};
-pub use leases::{lease_group, leased_primitives};
+pub use leases::{lease_group, leased_primitives, unprotected};
 pub use message::PeerMessage;
 pub use port::{Clock, Hook, Input, Output};
 pub use replicated::{Applied, Commit, Grant, MAX_TOKENS, Replicated};

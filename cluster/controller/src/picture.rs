@@ -10,7 +10,7 @@ use haven_types::status::{NodeState, OperationRecord, Presence, ResourceHistory,
 
 use crate::command::Role;
 use crate::history::{NodeHistory, ResourceRecords, Slot, active, expected_code};
-use crate::leases::{lease_group, leased_primitives};
+use crate::leases::{lease_group, leased_primitives, unprotected};
 use crate::replicated::Replicated;
 
 /// What the coordinator knows beside the log.
@@ -58,10 +58,13 @@ fn node_state(known: &Known<'_>, node: NodeId, name: &str) -> NodeState {
     // A node that is heard but whose status has not come yet, or that some member cannot reach, is
     // on its way: nothing is started there, and nothing it runs is taken from it (L6).
     let joined = known.present.contains(&node) && history.is_some();
-    // A dead node is unclean only for what its lease does not end.
+    // A dead node is unclean only for what needs to be known to have ended.
     let lost = known.dead.contains(&node)
         && history.is_some_and(|history| {
-            history.resources.iter().any(|(name, records)| active(records) && !leased(known, name))
+            history
+                .resources
+                .iter()
+                .any(|(name, records)| active(records) && !given_up(known, name))
         });
     let join = match (joined, heard) {
         (true, _) => "member",
@@ -117,8 +120,14 @@ fn resources(
         .filter_map(|(resource, records)| {
             // What ran under a lease on a dead node ends with the lease: the successor's claim waits
             // for that, so the plan need not (ARCHITECTURE §5, `requires=lease`).
-            let ended = known.dead.contains(&node) && leased(known, resource);
+            let ended = known.dead.contains(&node) && given_up(known, resource);
             let mut history = resource_history(name, resource, records)?;
+            let leased = leased(known, resource);
+            for operation in &mut history.operations {
+                if started_otherwise(records, leased) && operation.operation == "start" {
+                    operation.op_digest = Some(OTHERWISE.to_owned());
+                }
+            }
             if ended || superseded(known.state, node, records) {
                 history.operations = vec![known_stopped(name, resource)];
             }
@@ -129,6 +138,22 @@ fn resources(
 
 fn leased(known: &Known<'_>, resource: &str) -> bool {
     lease_group(&known.state.cib, known.facts, resource).is_some()
+}
+
+/// What a dead node ran and a successor need not wait for: a lease has ended by itself, and with
+/// `lease=off` two owners are accepted (L8).
+fn given_up(known: &Known<'_>, resource: &str) -> bool {
+    leased(known, resource) || unprotected(&known.state.cib, known.facts, resource)
+}
+
+/// Stands for the parameters of a start that was made under a lease where none is wanted now, or the
+/// other way round: the resource must be started anew.
+const OTHERWISE: &str = "started with another lease setting";
+
+fn started_otherwise(records: &ResourceRecords, leased: bool) -> bool {
+    records.get(&Slot::Last).is_some_and(|record| {
+        record.operation.action == "start" && record.lease.is_some() != leased
+    })
 }
 
 /// A resource whose lease was granted to somebody else since cannot be active here, whatever this

@@ -202,3 +202,56 @@ fn a_changed_parameter_restarts_the_resource() {
     scene.state.cib = haven_cib::crm::load(&scene.state.cib, &changed, mode).unwrap().cib;
     assert!(scene.plan().contains("vip_stop_0@n2"), "{:?}", scene.plan());
 }
+
+impl Scene {
+    /// The configuration as before, with this meta attribute.
+    fn say(&mut self, meta: &str) {
+        let lines = LINES.replace(" op ", &format!(" meta {meta} op "));
+        let mode = haven_cib::crm::Mode::Update;
+        self.state.cib = haven_cib::crm::load(&self.state.cib, &lines, mode).unwrap().cib;
+    }
+
+    fn kill(&mut self, node: u16) {
+        let node = NodeId(node);
+        self.present.remove(&node);
+        self.alive.remove(&node);
+        self.dead.insert(node);
+    }
+}
+
+// spec: L8
+#[test]
+fn another_lease_setting_starts_the_resource_anew() {
+    let mut scene = Scene::served_by_n2();
+    scene.say("lease=off");
+    let plan = scene.plan();
+    assert!(plan.contains("vip_stop_0@n2") && plan.contains("vip_start_0@n2"), "{plan:?}");
+    scene.record(2, "start", 0, 0, 0, None);
+    scene.record(2, "monitor", 10_000, 0, 0, None);
+    assert_eq!(scene.plan(), lines(&[]), "it runs without a lease now");
+    scene.say("lease=on");
+    let plan = scene.plan();
+    assert!(plan.contains("vip_stop_0@n2") && plan.contains("vip_start_0@n2"), "{plan:?}");
+}
+
+// spec: L8
+#[test]
+fn without_a_lease_a_dead_owner_is_succeeded_unless_fencing_is_asked_for() {
+    let mut scene = Scene::served_by_n2();
+    scene.say("lease=off");
+    scene.record(2, "start", 0, 0, 0, None);
+    scene.record(2, "monitor", 10_000, 0, 0, None);
+    scene.kill(2);
+    assert_eq!(scene.plan(), lines(&["vip_start_0@n1", "vip_monitor_10000@n1"]));
+    scene.say("lease=off requires=fencing");
+    let plan = scene.plan();
+    assert!(!plan.iter().any(|line| line.starts_with("vip_start_0@")), "{plan:?}");
+    // It is back and says that it serves still: one of the two stops.
+    let mut scene = Scene::served_by_n2();
+    scene.say("lease=off");
+    for node in [1, 2] {
+        scene.record(node, "start", 0, 0, 0, None);
+    }
+    let plan = scene.plan();
+    assert!(plan.iter().any(|line| line.starts_with("vip_stop_0@")), "{plan:?}");
+}

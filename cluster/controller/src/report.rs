@@ -16,7 +16,7 @@ use haven_types::{GroupId, NodeId};
 use crate::controller::Controller;
 use crate::failures;
 use crate::history::{NodeHistory, Slot, active, failed};
-use crate::leases::{lease_group, leased_primitives};
+use crate::leases::{lease_group, leased_primitives, unprotected};
 use crate::port::Clock;
 use crate::request::millis;
 
@@ -247,7 +247,7 @@ impl Controller {
             target,
             managed: managed(&p.meta),
             lease: self.lease_state(&p.id),
-            unprotected: unprotected(p),
+            unprotected: self.unprotected(&p.id),
             active,
             fail_count,
             trouble,
@@ -307,6 +307,12 @@ impl Controller {
             left_ms: None,
             duration_ms: None,
             gate: if running { Gate::Open } else { Gate::Closed },
+        })
+    }
+
+    fn unprotected(&self, primitive: &str) -> Option<String> {
+        unprotected(&self.state.cib, &self.config.facts, primitive).then(|| {
+            "lease=off: in a partition this resource may be active on both sides".to_owned()
         })
     }
 
@@ -415,7 +421,7 @@ impl Controller {
                     announced: Announcement::default(),
                     confirmed: None,
                     conflicts: 0,
-                    unprotected: unprotected(p).is_some(),
+                    unprotected: self.unprotected(&p.id).is_some(),
                 }
             })
             .collect()
@@ -555,11 +561,6 @@ fn target(meta: &[NvSet]) -> Role {
 
 fn managed(meta: &[NvSet]) -> bool {
     !matches!(value(meta, "is-managed"), Some("false" | "off" | "no" | "0" | "n"))
-}
-
-fn unprotected(p: &Primitive) -> Option<String> {
-    (value(&p.meta, "lease") == Some("off"))
-        .then(|| "lease=off: in a partition this resource may be active on both sides".to_owned())
 }
 
 /// A leased resource of the configuration.

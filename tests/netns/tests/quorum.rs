@@ -67,3 +67,52 @@ fn a_minority_says_that_it_is_one_and_what_to_do() {
     lab.cluster.restore().unwrap();
     assert_eq!(lab.json("n1", &["status"])["quorum"]["quorate"], true);
 }
+
+// spec: L8
+#[test]
+fn with_lease_off_an_address_lives_on_without_a_majority_and_says_so() {
+    let Some(mut lab) = lab("q-off", 3, false, Family::V4) else { return };
+    let vip = lab.cluster.bed.topology().vips()[0];
+    let text = lab.haven("n1", &["configure", "show"]).unwrap();
+    let file = lab.cluster.bed.dir().join("off.crm");
+    std::fs::write(&file, text.replace(" op monitor", " meta lease=off op monitor")).unwrap();
+    let path = file.display().to_string();
+    let judged = lab.haven("n1", &["configure", "verify", &path]).unwrap();
+    assert!(judged.contains("HV0312"), "{judged}");
+    lab.haven("n1", &["configure", "load", &path]).unwrap();
+    lab.wait("the start without a lease", LIMIT, |lab| {
+        let vip = lab.json("n1", &["status"])["resources"][0].clone();
+        vip["lease"].is_null() && vip["active"][0]["role"] == "Started"
+    });
+    lab.cluster.wait_served().unwrap();
+    let status = lab.haven("n2", &["status"]).unwrap();
+    assert!(status.contains("AT RISK") && status.contains("UNPROTECTED"), "{status}");
+    // The two others are gone: no majority, and it serves all the same.
+    let owner = lab.cluster.owner(vip, LIMIT).unwrap().unwrap();
+    let others: Vec<_> = ["n1", "n2", "n3"].into_iter().filter(|n| *n != owner).collect();
+    for node in &others {
+        lab.cluster.inject(&Fault::Kill((*node).to_owned())).unwrap();
+    }
+    lab.wait("the loss of the majority", LIMIT, |lab| {
+        lab.json(&owner, &["status"])["quorum"]["quorate"] == false
+    });
+    let alone = lab.cluster.owner(vip, Duration::from_secs(5)).unwrap();
+    assert_eq!(alone.as_deref(), Some(owner.as_str()));
+    // Under a lease again, the same loss silences it.
+    lab.cluster.restore().unwrap();
+    std::fs::write(&file, text).unwrap();
+    lab.haven("n1", &["configure", "load", &path]).unwrap();
+    lab.wait("the lease", LIMIT, |lab| {
+        let vip = lab.json("n1", &["status"])["resources"][0].clone();
+        vip["lease"]["gate"] == "open" && vip["active"].as_array().is_some_and(|a| a.len() == 1)
+    });
+    lab.cluster.wait_served().unwrap();
+    let owner = lab.cluster.owner(vip, LIMIT).unwrap().unwrap();
+    for node in ["n1", "n2", "n3"].into_iter().filter(|n| *n != owner) {
+        lab.cluster.inject(&Fault::Kill(node.to_owned())).unwrap();
+    }
+    lab.wait("the loss of the majority", LIMIT, |lab| {
+        lab.json(&owner, &["status"])["quorum"]["quorate"] == false
+    });
+    assert_eq!(lab.cluster.owner(vip, Duration::from_secs(3)).unwrap(), None);
+}

@@ -330,7 +330,10 @@ impl World<'_> {
             Some("nothing") => {}
             Some("quorum") => self[r].needs_quorum = true,
             Some("lease") => {
-                self[r].needs_quorum = true;
+                // With `lease=off` two owners are accepted: it needs no majority, and a lost node's
+                // counts as ended all the same.
+                let off = self[r].meta("lease").is_some_and(|it| it.eq_ignore_ascii_case("off"));
+                self[r].needs_quorum = !off;
                 self[r].needs_lease = true;
             }
             Some("fencing") => self[r].needs_fencing = true,
