@@ -63,7 +63,8 @@ pub struct Decision {
     /// What runs where once the graph is carried out: one entry for each primitive instance on
     /// each node it is to be on, in configuration order.
     pub placements: Vec<Placement>,
-    /// Lines of scores, as `crm_simulate --show-scores` prints them; only when asked for.
+    /// Lines of scores, as `crm_simulate --show-scores` prints them; only when asked for. Where
+    /// utilization is asked for, too, its lines stand among them in the order of events.
     pub scores: Vec<String>,
     /// One line for each thing that changes, with the reason; only when asked for.
     pub summary: Vec<String>,

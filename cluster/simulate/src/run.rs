@@ -265,7 +265,8 @@ fn placements(args: &Args, decision: &Decision, begun: bool, text: &mut Text<'_>
         text.space();
     }
     text.open(heading);
-    decision.scores.iter().chain(&decision.utilization).for_each(|line| text.item(line));
+    let lines = if args.show_scores { &decision.scores } else { &decision.utilization };
+    lines.iter().for_each(|line| text.item(line));
     text.close();
     true
 }

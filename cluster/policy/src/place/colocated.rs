@@ -199,14 +199,24 @@ impl World<'_> {
 
     fn value(&self, n: N, attribute: Option<&str>, r: R) -> Value {
         let host = self.colocation_target(r, n);
+        let named = |n: N| Value::Node(Some(n).filter(|n| self.has_name(*n)));
         match attribute {
-            None if host => Value::Node(self.launcher_of(n).and_then(|l| self[l].assigned)),
-            None => Value::Node(Some(n)),
+            None if host => {
+                let at = self.launcher_of(n).and_then(|l| self[l].assigned);
+                at.map_or(Value::Node(None), named)
+            }
+            None => named(n),
             Some(a) => {
                 let target = if host { Some("host") } else { None };
                 Value::Text(self.node_attr(n, a, target, true).map(str::to_ascii_lowercase))
             }
         }
+    }
+
+    /// Whether a node has the attribute that names it. A remote node or guest that nothing is known
+    /// of yet has none, so all of those agree.
+    fn has_name(&self, n: N) -> bool {
+        !self[n].is_remote_kind || self[n].attrs.contains_key("#uname")
     }
 
     fn value_of_assigned(&self, n: Option<N>, attribute: Option<&str>, r: R) -> Value {

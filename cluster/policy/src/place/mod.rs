@@ -111,9 +111,7 @@ impl World<'_> {
             for (k, v) in &self[n].utilization {
                 line += &format!(" {k}={v}");
             }
-            if let Some(u) = &mut self.utilization {
-                u.push(line);
-            }
+            self.tell_utilization(line);
         }
     }
 

@@ -164,6 +164,7 @@ impl World<'_> {
         self[r].assigned_score = score;
         self[n].assigned += 1;
         self.consume_capacity(n, r, -1);
+        self.show_utilization(n, r);
         changed
     }
 

@@ -32,14 +32,28 @@ impl World<'_> {
         }
         let needs = self[r].utilization.clone();
         add(&mut self[n].utilization, &needs, sign);
-        if self.utilization.is_some() && sign < 0 {
-            let mut line = format!("assign_node: {} utilization on {}:", self[r].id, self[n].name);
-            for (k, v) in &needs {
-                line += &format!(" {k}={v}");
+    }
+
+    /// Writes down what a resource needs of the node it is assigned to.
+    pub(super) fn show_utilization(&mut self, n: N, r: R) {
+        if self.utilization.is_none() {
+            return;
+        }
+        let mut line =
+            format!("pcmk__assign_resource: {} utilization on {}:", self[r].id, self[n].name);
+        for (k, v) in &self[r].utilization {
+            line += &format!(" {k}={v}");
+        }
+        self.tell_utilization(line);
+    }
+
+    /// A line about capacity; it stands among the scores, too, where both are asked for.
+    pub(super) fn tell_utilization(&mut self, line: String) {
+        if let Some(u) = &mut self.utilization {
+            if let Some(s) = &mut self.scores {
+                s.push(line.clone());
             }
-            if let Some(u) = &mut self.utilization {
-                u.push(line);
-            }
+            u.push(line);
         }
     }
 

@@ -316,13 +316,13 @@ impl<'a> World<'a> {
     }
 }
 
-/// Sorts as a merge sort that splits the longer half off first. The comparisons need not be a
+/// Sorts as a merge sort whose second half is the longer one. The comparisons need not be a
 /// total order: the result is the same for the same input, whatever they say.
 pub(crate) fn merge_sort<T: Copy>(list: &mut Vec<T>, cmp: &mut dyn FnMut(T, T) -> i32) {
     if list.len() < 2 {
         return;
     }
-    let mut right = list.split_off(list.len().div_ceil(2));
+    let mut right = list.split_off(list.len() / 2);
     merge_sort(list, cmp);
     merge_sort(&mut right, cmp);
     let mut out = Vec::with_capacity(list.len() + right.len());

@@ -5,6 +5,7 @@
 
 mod compare;
 mod generate;
+mod questions;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -144,4 +145,48 @@ fn clusters_to_which_things_happen_are_decided_as_pacemaker_decides() {
         }
     }
     tally.finish(LEAST);
+}
+
+/// The corpus where it is at hand, else the project's own cases.
+fn saved() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let given = std::env::var_os("HAVEN_SCHEDULER_CORPUS").map(PathBuf::from);
+    let corpus = given.unwrap_or_else(|| root.join("../shared/scheduler-corpus")).join("xml");
+    let folder = if corpus.is_dir() { corpus } else { root.join("tests/golden/policy") };
+    let entries = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    let mut list: Vec<_> = entries.filter(|p| p.extension().is_some_and(|e| e == "xml")).collect();
+    list.sort();
+    list
+}
+
+/// Each kind of question is put about every so many-th saved cluster; `HAVEN_SEEDS=0..1` puts all
+/// about all.
+#[test]
+fn made_up_events_have_the_same_consequences() {
+    let Some(oracle) = oracle() else {
+        println!("skipped, because HAVEN_CRM_SIMULATE names no crm_simulate");
+        return;
+    };
+    let dir = scratch("questions");
+    let (files, every) = (saved(), seeds(0..40).end as usize);
+    let mut all = Tally::default();
+    for (kind, name) in questions::KINDS.iter().enumerate() {
+        let mut tally = Tally::default();
+        for (i, file) in files.iter().enumerate().filter(|(i, _)| i % every == kind % every) {
+            let Some(args) = questions::question(kind, file, i as u64) else { continue };
+            let label = file.file_stem().unwrap().to_string_lossy().into_owned();
+            tally.ask(&label, &oracle, &dir, file, &args);
+        }
+        let different: usize = tally.classes.values().map(Vec::len).sum();
+        println!(
+            "{name}: equal {}, different {different}, refused there {}",
+            tally.equal, tally.refused
+        );
+        all.equal += tally.equal;
+        all.refused += tally.refused;
+        for (part, names) in tally.classes {
+            all.classes.entry(part).or_default().extend(names);
+        }
+    }
+    all.finish(LEAST);
 }
