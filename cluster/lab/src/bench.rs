@@ -49,7 +49,8 @@ pub struct BenchArgs {
     record: Option<PathBuf>,
 }
 
-const ALL_ROWS: [Scenario; 12] = [
+const ALL_ROWS: [Scenario; 13] = [
+    Scenario::Quiet,
     Scenario::LinkDown,
     Scenario::Cut,
     Scenario::Pause,
@@ -87,6 +88,8 @@ pub struct Row {
     pub two_owners: (Duration, usize),
     /// Changes of the answering node, all runs together.
     pub moves: u64,
+    /// Probes, one each millisecond, that got no answer, all runs together.
+    pub probes_lost: u64,
     /// New connections opened by a retransmission only, all runs together.
     pub connections_delayed: u64,
     /// New connections refused or never opened, all runs together.
@@ -114,6 +117,11 @@ impl Row {
                 outcomes.iter().filter(|o| !o.two_owners.is_zero()).count(),
             ),
             moves: outcomes.iter().map(|o| o.moves).sum(),
+            probes_lost: outcomes
+                .iter()
+                .map(|o| o.report.probes)
+                .map(|p| p.sent - p.answered)
+                .sum(),
             connections_delayed: connects().map(|c| c.delayed).sum(),
             connections_lost: connects().map(|c| c.refused + c.lost).sum(),
         })
@@ -123,10 +131,12 @@ impl Row {
 /// The table, in Markdown.
 #[must_use]
 pub fn table(rows: &[Row]) -> String {
-    let mut text = "| fault | software | family | runs | owner = coordinator | outage median | worst \
-                    | worst after healing | two owners, worst | runs with two | moves | connections delayed | lost |\n\
-                    |---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
-        .to_owned();
+    let mut text =
+        "| fault | software | family | runs | owner = coordinator | outage median | worst \
+         | worst from 2 s on | worst after healing | two owners, worst | runs with two | moves \
+         | probes lost | connections delayed | lost |\n\
+         |---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
+            .to_owned();
     let figure = |d: Duration| format!("{:.1} ms", d.as_secs_f64() * 1000.0);
     for row in rows {
         let coordinator = row.coordinator_runs.map_or_else(|| "–".to_owned(), |n| n.to_string());
@@ -134,7 +144,7 @@ pub fn table(rows: &[Row]) -> String {
         let two = if two.is_zero() { "0 ms".to_owned() } else { figure(two) };
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {coordinator} | {} | {} | {} | {} | {two} | {runs_with_two} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {coordinator} | {} | {} | {} | {} | {two} | {runs_with_two} | {} | {} | {} | {} |",
             row.fault,
             row.system,
             row.family,
@@ -144,6 +154,7 @@ pub fn table(rows: &[Row]) -> String {
             figure(row.later),
             figure(row.after_heal),
             row.moves,
+            row.probes_lost,
             row.connections_delayed,
             row.connections_lost,
         );
@@ -197,8 +208,9 @@ pub fn run(name: &str, dir: Option<PathBuf>, args: &BenchArgs) -> Result<u8> {
     for &system in systems {
         for &family in &args.families {
             let mut cluster = fresh(name, dir.clone(), system, family)?;
-            std::thread::sleep(Duration::from_secs(3));
-            let quiet = idle(&cluster, Duration::from_secs(10))?;
+            // Forming a cluster is no idleness.
+            std::thread::sleep(Duration::from_secs(10));
+            let quiet = idle(&cluster, Duration::from_secs(20))?;
             say(&format!(
                 "{system}, idle: {:.2} % CPU, {:.1} MiB",
                 quiet.cpu_percent, quiet.rss_mib

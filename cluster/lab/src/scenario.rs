@@ -25,6 +25,8 @@ use crate::wait;
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Scenario {
+    /// Nothing happens: what the bed itself does to the figures.
+    Quiet,
     /// The owner's ports go down.
     LinkDown,
     /// The owner's frames are dropped, its carrier stays.
@@ -57,6 +59,7 @@ impl fmt::Display for Scenario {
             Self::LinkDown => "ports down",
             Self::Cut => "cut off, carrier stays",
             Self::Pause => "all processes paused",
+            Self::Quiet => "nothing",
             Self::Kill => "kill -9 of everything",
             Self::SwitchOver => "planned switchover",
             Self::Partition => "partition and heal",
@@ -223,6 +226,11 @@ fn perform(
             cluster.inject(&Fault::Noise(noise(Net::ALL.into())))?;
             std::thread::sleep(times.noise);
             lose_owner(cluster, vip, &Fault::Kill(name), times, owner)
+        }
+        Scenario::Quiet => {
+            let fault = wall_nanos();
+            std::thread::sleep(times.noise);
+            Ok(Marks { fault, heal: wall_nanos() })
         }
         Scenario::Busy => busy(cluster, times),
         Scenario::Restart => {
