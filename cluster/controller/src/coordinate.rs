@@ -25,6 +25,8 @@ use crate::replicated::Grant;
 const MAX_PLANS: usize = 40;
 /// See [`MAX_PLANS`].
 const PLANS_WITHIN: Duration = Duration::from_secs(1);
+/// After a proposal that was not taken, the next attempt comes no sooner.
+const GRANT_AGAIN: Duration = Duration::from_millis(250);
 /// How long a new coordinator waits for the status of a node that is heard before it plans without.
 const STATUS_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -332,6 +334,26 @@ impl Controller {
                 coordinator.awaiting.remove(&flight);
             }
             self.start_leased(clock, flight, group, node);
+        }
+    }
+
+    /// A proposal of ours was not taken: leadership is being handed over, or the store has failed.
+    /// Whoever waits for it is planned anew a little later; asking again at once would be refused
+    /// at once, for ever.
+    pub(crate) fn on_grant_dropped(&mut self, clock: Clock, group: &str) {
+        let Some(coordinator) = &mut self.coordinator else { return };
+        coordinator.proposed.remove(group);
+        let waiting: Vec<FlightId> = coordinator
+            .awaiting
+            .iter()
+            .filter(|(_, (wanted, _))| wanted == group)
+            .map(|(flight, _)| *flight)
+            .collect();
+        coordinator.awaiting.retain(|_, (wanted, _)| wanted != group);
+        let again = clock.now + GRANT_AGAIN;
+        coordinator.recheck = Some(coordinator.recheck.map_or(again, |at| at.min(again)));
+        for flight in waiting {
+            self.finish_flight(flight, false);
         }
     }
 

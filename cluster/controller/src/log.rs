@@ -315,7 +315,7 @@ impl Controller {
     fn on_dropped(&mut self, clock: Clock, purpose: Purpose, why: &DropReason) {
         match purpose {
             Purpose::Request(id) => self.on_request_dropped(id, why),
-            Purpose::Grant(group) => self.on_grant_settled(clock, &group),
+            Purpose::Grant(group) => self.on_grant_dropped(clock, &group),
             Purpose::Other => {}
         }
     }
