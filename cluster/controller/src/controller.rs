@@ -181,6 +181,11 @@ impl Controller {
         for Lease { group, epoch } in known {
             controller.heartbeat(haven_heartbeat::Input::Epoch { group, epoch });
         }
+        // What runs here goes on asking for its lease, also where it had lapsed when the process before
+        // ended: a lease that is held still is none the wiser for it.
+        for Lease { group, epoch } in controller.executor.leases() {
+            controller.heartbeat(haven_heartbeat::Input::Claim { group, epoch });
+        }
         Ok(controller)
     }
 

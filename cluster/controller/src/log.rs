@@ -168,6 +168,7 @@ impl Controller {
         self.inbox.push_back(Internal::Consensus(input));
     }
 
+    #[allow(clippy::wildcard_enum_match_arm, reason = "only one command takes a member away")]
     fn on_committed(
         &mut self,
         clock: Clock,
@@ -186,8 +187,16 @@ impl Controller {
                 return;
             }
         };
+        let leaves = match &command {
+            Command::RemoveMember { node } => Some(self.name_of(*node)),
+            _ => None,
+        };
         let applied = self.state.apply(command);
         self.applied = index;
+        if let (Some(name), Applied::Left(_)) = (leaves, &applied) {
+            // What it was asked to do it will not answer any more.
+            self.on_node_lost(&name);
+        }
         self.on_applied(clock, applied, purpose);
     }
 
