@@ -11,6 +11,7 @@ use haven_policy::AgentFacts;
 use haven_types::operation::{Lease, Operation};
 use haven_types::{BootId, LogIndex, LogPosition, NodeId, Term};
 
+use crate::claims::Claims;
 use crate::command::Member;
 use crate::coordinate::Coordinator;
 use crate::history::NodeHistory;
@@ -81,6 +82,7 @@ pub struct Controller {
     /// Nodes that have fallen silent and of which no verdict says that they are dead.
     pub(crate) suspected: BTreeSet<NodeId>,
     pub(crate) quorum: Quorum,
+    pub(crate) claims: Claims,
     pub(crate) leader: Option<NodeId>,
     /// Who led the present term last, heard at the moment or not.
     pub(crate) led: Option<NodeId>,
@@ -151,6 +153,7 @@ impl Controller {
             dead: BTreeMap::new(),
             suspected: BTreeSet::new(),
             quorum: Quorum::new(seen),
+            claims: Claims::default(),
             leader: None,
             led: None,
             leader_since: now,
@@ -195,7 +198,8 @@ impl Controller {
         let waiting = self.waiters.values().map(|waiter| waiter.deadline).min();
         let coordinating = self.coordinator.as_ref().and_then(Coordinator::deadline);
         let votes = self.quorum.deadline();
-        [self.consensus.deadline(), self.executor.deadline(), waiting, coordinating, votes]
+        let claims = self.claims.deadline();
+        [self.consensus.deadline(), self.executor.deadline(), waiting, coordinating, votes, claims]
             .into_iter()
             .flatten()
             .min()
@@ -206,6 +210,7 @@ impl Controller {
         self.accept(clock, input);
         self.settle(clock);
         self.update_quorum(clock);
+        self.tell_claims(clock);
         self.plan_if_needed(clock);
         self.settle(clock);
         self.serve_waiters(clock);

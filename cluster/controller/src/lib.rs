@@ -28,6 +28,7 @@
     )
 )]
 
+mod claims;
 mod command;
 mod configure;
 mod controller;

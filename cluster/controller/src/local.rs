@@ -29,9 +29,11 @@ impl Controller {
                 }
                 FromExecutor::AbortAgent(run) => self.out.push(Output::AbortAgent(run)),
                 FromExecutor::Claim(Lease { group, epoch }) => {
+                    self.claims.begun(group, clock.now);
                     self.heartbeat(haven_heartbeat::Input::Claim { group, epoch });
                 }
                 FromExecutor::Release(group) => {
+                    self.claims.ended(group);
                     self.heartbeat(haven_heartbeat::Input::Release { group });
                 }
                 FromExecutor::Recorded(record) => records.push(*record),
@@ -242,6 +244,7 @@ impl Controller {
             }
             Beat::LeaseGained { group, epoch, .. } => {
                 let lease = Lease { group, epoch };
+                self.claims.ended(group);
                 self.inbox.push_back(Internal::Executor(ToExecutor::LeaseGained(lease)));
             }
             Beat::LeaseLost { group, epoch, cause } => {
@@ -346,7 +349,18 @@ impl Controller {
         self.inbox.push_back(Internal::Executor(ToExecutor::LeaseLost { lease, superseded }));
         let group = lease.group;
         let name = self.group_name(group);
-        let text = format!("the lease of {name}, epoch {}, ended here: {cause:?}", lease.epoch);
+        self.claims.ended(group);
+        let why = match cause {
+            LossCause::Lapsed => {
+                "no majority renewed it in time; this host is silent for it until one does"
+            }
+            LossCause::GateFailed => {
+                "the kernel did not keep its gate open; this host is silent for it until it does"
+            }
+            LossCause::Superseded => "it was granted to another node meanwhile",
+            LossCause::Released => "it was released",
+        };
+        let text = format!("the lease of {name} (epoch {}) ended here: {why}", lease.epoch);
         self.event(clock, "HV1501", EventSeverity::Warning, format!("resource/{name}"), text);
     }
 

@@ -136,7 +136,6 @@ fn member(contact: &Contact) -> Member {
         },
         links: contact.links.clone(),
         channel: contact.channel,
-        // Not told at joining; the log tells it before anything large is sent.
-        key: [0; 32],
+        key: contact.key,
     }
 }

@@ -123,6 +123,12 @@ impl Event {
     /// True for events that call for a person's attention.
     #[must_use]
     pub const fn is_warning(&self) -> bool {
+        // After our lease the next owner speaks, as it should.
+        if let Self::Conflict { lease_left: Some(left), .. } = self
+            && left.is_zero()
+        {
+            return false;
+        }
         matches!(
             self,
             Self::Conflict { .. }
@@ -147,6 +153,13 @@ impl fmt::Display for Event {
                 f,
                 "{resource}: interface {nic} does not exist; the address follows as soon as it does"
             ),
+            Self::Conflict { ip, mac, dev, lease_left: Some(left), .. } if left.is_zero() => {
+                write!(
+                    f,
+                    "{mac} speaks for {ip} on {dev}, and our lease of it has ended: most likely the next \
+                 owner; this node stays silent"
+                )
+            }
             Self::Conflict { ip, mac, dev, action, lease_left } => {
                 write!(
                     f,
@@ -154,7 +167,9 @@ impl fmt::Display for Event {
                      switch's table for its port) and take {ip} off it; "
                 )?;
                 match lease_left {
-                    Some(left) => write!(f, "our lease has {left:?} left, ")?,
+                    Some(left) => {
+                        write!(f, "our lease of {} ms more proves it ours, ", left.as_millis())?;
+                    }
                     None => f.write_str("no lease proves the address ours, ")?,
                 }
                 write!(f, "on-conflict={}", action.word())

@@ -39,7 +39,7 @@ pub struct Settings {
     /// The keys in use.
     pub keys: haven_messaging::Keyring,
     /// The links and their sockets.
-    pub links: BTreeMap<LinkId, SocketAddr>,
+    pub links: BTreeMap<LinkId, LinkSpec>,
     /// The gate.
     pub gate: Gate,
     /// What keeps it in force.
@@ -61,11 +61,7 @@ pub fn spawn(settings: Settings) -> Result<(Handle, NewsReceiver), StartBeatErro
     if !settings.keep_gates {
         keeper.close_all()?;
     }
-    let links = settings
-        .links
-        .iter()
-        .map(|(id, local)| (*id, UdpLink::new(LinkSpec { local: *local, device: None })))
-        .collect();
+    let links = settings.links.iter().map(|(id, spec)| (*id, UdpLink::new(spec.clone()))).collect();
     let alive = Arc::new(());
     super::upkeep::spawn(settings.upkeep, news.clone(), Arc::downgrade(&alive))?;
     let frames = Frames::new(settings.local, settings.keys);

@@ -21,7 +21,7 @@ pub const MAX_LINKS: usize = 8;
 pub const DEFAULT_CONFIG_PATH: &str = "/etc/haven/haven.toml";
 
 /// One heartbeat link of this node.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LinkConfig {
     /// Its number, equal on all nodes.
     pub number: LinkId,
@@ -29,6 +29,8 @@ pub struct LinkConfig {
     pub local: IpAddr,
     /// UDP port, used at both ends.
     pub port: u16,
+    /// The interface that its beats leave and arrive by; where none is named the routes decide.
+    pub device: Option<String>,
 }
 
 impl LinkConfig {

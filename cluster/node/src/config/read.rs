@@ -10,6 +10,8 @@ use haven_types::LinkId;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::trust::check_name;
+
 use super::{
     DEFAULT_CHANNEL_PORT, DEFAULT_LINK_PORT, Finding, GateChoice, LinkConfig, MAX_LINKS, NodeConfig,
 };
@@ -18,7 +20,7 @@ use super::{
 const SCHEMA: &[(&str, &[&str])] = &[
     ("cluster", &["name"]),
     ("node", &["name"]),
-    ("link", &["number", "local", "port"]),
+    ("link", &["number", "local", "port", "device"]),
     ("channel", &["listen"]),
     ("paths", &["state", "run"]),
     ("log", &["level"]),
@@ -110,7 +112,7 @@ impl Reader<'_> {
         })
     }
 
-    /// `[section] name`: required, a host-name like word.
+    /// `[section] name`: required, a word that a certificate can hold.
     fn name(&mut self, root: &DeTable<'_>, section: &str) -> Option<String> {
         let object = format!("[{section}] name");
         let Some(value) = lookup(root, section, "name") else {
@@ -118,11 +120,9 @@ impl Reader<'_> {
             return None;
         };
         let text = self.string(value, &object)?;
-        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if text.is_empty() || text.len() > 63 || !text.chars().all(fits) {
-            let message =
-                format!("found {text:?}, expected 1 to 63 letters, digits, '-', '_' or '.'");
-            self.find(Some(&value.span()), &object, message);
+        // Refused here and now in the words of `init` and `join`, which would refuse it later.
+        if let Err(error) = check_name(&text) {
+            self.find(Some(&value.span()), &object, error.to_string());
             return None;
         }
         Some(text)
@@ -187,12 +187,41 @@ impl Reader<'_> {
         if usable.is_none() {
             let message = format!("found {text:?}, expected an IPv4 or IPv6 address of this node");
             self.find(Some(&value.span()), object, message);
+        } else if matches!(usable, Some(IpAddr::V6(v6)) if v6.is_unicast_link_local()) {
+            let message = format!(
+                "{text} is link-local, so other nodes cannot know by which interface it is reached: \
+                 use an address of a prefix, such as fd00::/8"
+            );
+            self.find(Some(&value.span()), object, message);
         }
+        let device = match table.get("device") {
+            Some(value) => Some(self.device(value)?),
+            None => None,
+        };
         Some(LinkConfig {
+            device,
             number: LinkId(u8::try_from(number?).ok()?),
             local: usable?,
             port: u16::try_from(port?).ok()?,
         })
+    }
+
+    /// The name of an interface, as the kernel takes them.
+    fn device(&mut self, value: &Value<'_>) -> Option<String> {
+        let object = "[[link]] device";
+        let text = self.string(value, object)?;
+        let fits = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '/' | ':');
+        if text.is_empty()
+            || text.len() > 15
+            || matches!(text.as_str(), "." | "..")
+            || !text.chars().all(fits)
+        {
+            let message =
+                format!("found {text:?}, expected the name of an interface, at most 15 bytes");
+            self.find(Some(&value.span()), object, message);
+            return None;
+        }
+        Some(text)
     }
 
     #[allow(

@@ -71,3 +71,33 @@ fn no_text_makes_it_panic() {
         }
     }
 }
+
+#[test]
+fn a_name_no_certificate_can_hold_is_refused_in_the_words_of_init_and_join() {
+    for name in ["a..b", "-n1", "n1-", "n1.", ".n1", "n 1", "n1/2", "10.0.0.1", "", "nöde"] {
+        let found = NodeConfig::parse(&GOOD.replace("\"n1\"", &format!("{name:?}"))).unwrap_err();
+        let said = crate::trust::check_name(name).unwrap_err().to_string();
+        assert_eq!(found.len(), 1, "{name}: {found:?}");
+        assert_eq!((found[0].line, &found[0].message), (5, &said), "{name}");
+    }
+}
+
+#[test]
+fn a_link_may_name_its_interface() {
+    let config = NodeConfig::parse(GOOD).unwrap();
+    assert_eq!(config.links[0].device, None);
+    let text = GOOD.replace("port = 6000", "port = 6000\ndevice = \"eth1.7\"");
+    let config = NodeConfig::parse(&text).unwrap();
+    assert_eq!(config.links[0].device.as_deref(), Some("eth1.7"));
+    for wrong in ["", "a/b", "a b", "sixteen-bytes-xx", "..", "eth0:1"] {
+        let text = GOOD.replace("port = 6000", &format!("device = {wrong:?}"));
+        let found = NodeConfig::parse(&text).unwrap_err();
+        assert!(found[0].message.contains("the name of an interface"), "{found:?}");
+    }
+}
+
+#[test]
+fn a_link_local_address_is_refused() {
+    let found = NodeConfig::parse(&GOOD.replace("fd00::1", "fe80::1")).unwrap_err();
+    assert!(found[0].message.contains("link-local"), "{found:?}");
+}

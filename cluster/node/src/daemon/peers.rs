@@ -278,6 +278,7 @@ fn contact(member: &Member) -> Contact {
         },
         links: member.links.clone(),
         channel: member.channel,
+        key: member.key,
     }
 }
 

@@ -13,8 +13,9 @@ use haven_controller::{
 use haven_executor::AgentRegistry;
 use haven_heartbeat as heartbeat;
 use haven_host::drive::{boot_time, defer_this_process, kernel_tick, prefer_this_process};
-use haven_host::gate::{Choice, Config as GateConfig, Gate, GateError, Upkeep};
+use haven_host::gate::{BackEnd, Choice, Config as GateConfig, Gate, GateError, Upkeep};
 use haven_host::identity::{BootIdError, EntropyError, next_boot_id, random_u64};
+use haven_host::socket::LinkSpec;
 use haven_host::socket::channel::{Channel, ChannelConfig, ChannelEvent};
 use haven_host::socket::tls::TlsError;
 use haven_host::store::{self, Store, StoreError, Worker};
@@ -28,7 +29,7 @@ use super::restart::Legacy;
 use super::run::Requests;
 use super::{BuiltIn, Daemon, Happening, Phase, clock, peers};
 use crate::beat::{self, NewsReceiver, StartBeatError};
-use crate::config::{GateChoice, NodeConfig};
+use crate::config::{GateChoice, LinkConfig, NodeConfig};
 use crate::control::{self, ControlError, Desk};
 use crate::membership::{self, MembershipError};
 use crate::trust::{self, Identity, IdentityError};
@@ -114,7 +115,9 @@ pub(super) async fn start(
     let first_life = !config.state.join("boot").exists();
     let legacy = Legacy::take(&config, identity.node);
     if legacy.is_some() && defer_this_process().is_err() {
-        tracing::debug!("services may feel this restart: the priority cannot be lowered and raised");
+        tracing::debug!(
+            "services may feel this restart: the priority cannot be lowered and raised"
+        );
     }
     let boot = BootId(next_boot_id(&config.state)?);
     let (opened, recovered) = open_store(&config).await?;
@@ -131,6 +134,7 @@ pub(super) async fn start(
     let mut controller = Controller::new(settings, recovered, bootstrap, handed_over, now)?;
     let (first, rest) = first_outputs(&mut controller);
     let (gate, upkeep) = open_gate(&config)?;
+    introduce(&config, &identity, boot, upkeep.status().back_end);
     let keep_gates = promises.is_some();
     let mut machine = heartbeat::Config {
         role: role_of(&controller, &identity),
@@ -154,7 +158,7 @@ pub(super) async fn start(
         first,
         local: Local { node: identity.node, boot, salt: random_u64()? },
         keys: identity.keys.clone(),
-        links: config.links.iter().map(|link| (link.number, link.address())).collect(),
+        links: config.links.iter().map(|link| (link.number, spec(link))).collect(),
         gate,
         upkeep,
         keep_gates,
@@ -218,6 +222,33 @@ pub(super) async fn start(
     }
     let inlets = Inlets { beats, happenings: happened, channel: channel_events, requests };
     Ok((daemon, inlets))
+}
+
+/// The first line of a log: who begins, where it speaks, and what holds its leases.
+fn introduce(config: &NodeConfig, identity: &Identity, boot: BootId, back_end: BackEnd) {
+    let links = config.links.iter().map(|link| {
+        let device = link.device.as_ref().map(|name| format!(" on {name}")).unwrap_or_default();
+        format!("link {} at {}{device}", link.number, link.address())
+    });
+    let held_by = match back_end {
+        BackEnd::Tcx => "BPF programs (tcx)",
+        BackEnd::Clsact => "BPF programs (clsact)",
+        BackEnd::Nftables => "nftables",
+    };
+    tracing::info!(
+        "haven {}: {} (node {}) of cluster {} begins life {boot}; {}; channel at {}; leases are \
+         held by {held_by}",
+        env!("CARGO_PKG_VERSION"),
+        config.name,
+        identity.node,
+        config.cluster,
+        links.collect::<Vec<_>>().join(", "),
+        config.channel,
+    );
+}
+
+fn spec(link: &LinkConfig) -> LinkSpec {
+    LinkSpec { local: link.address(), device: link.device.clone() }
 }
 
 /// A daemon that was killed a moment ago may still be on its way out: its store is waited for.

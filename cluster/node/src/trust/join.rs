@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use haven_base::WallTime;
 use haven_host::identity::{FileError, read_secret, write_secret};
-use haven_host::socket::channel::{FrameReader, connect_pinned, write_frame};
+use haven_host::socket::channel::{FrameReader, connect_pinned, describe, write_frame};
 use haven_host::socket::tls::{fingerprint, key_fingerprint, names};
 use haven_types::LinkId;
 use rcgen::KeyPair;
@@ -151,7 +151,7 @@ async fn connect_any(
     for address in addresses {
         match connect_pinned(*address, token.authority).await {
             Ok(stream) => return Ok((*address, stream)),
-            Err(error) => tried.push((*address, error.to_string())),
+            Err(error) => tried.push((*address, describe(&error))),
         }
     }
     Err(JoinError::Unreachable { tried })
@@ -184,7 +184,7 @@ async fn ask(
     request: &JoinRequest,
     address: SocketAddr,
 ) -> Result<Welcome, JoinError> {
-    let broken = |error: io::Error| JoinError::NoAnswer { address, reason: error.to_string() };
+    let broken = |error: io::Error| JoinError::NoAnswer { address, reason: describe(&error) };
     write_frame(&mut stream, &request.encode()).await.map_err(broken)?;
     let mut reader = FrameReader::with_limit(stream, MAX_FRAME);
     let reply = timeout(ANSWER, reader.next())

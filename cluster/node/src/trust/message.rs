@@ -38,6 +38,8 @@ pub struct Contact {
     pub links: Vec<(LinkId, SocketAddr)>,
     /// Where its TLS channel listens.
     pub channel: SocketAddr,
+    /// SHA-256 of its public key.
+    pub key: [u8; 32],
 }
 
 /// A node asks to become a member.

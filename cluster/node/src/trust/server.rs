@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use haven_base::{Instant, WallTime};
-use haven_host::socket::channel::{FrameReader, Stranger, write_frame};
+use haven_host::socket::channel::{FrameReader, Stranger, describe, write_frame};
 use haven_host::socket::tls::key_fingerprint;
 use haven_messaging::Keyring;
 use tokio::sync::{mpsc, watch};
@@ -108,7 +108,7 @@ impl<A: Admission> JoinServer<A> {
             match timeout(PATIENCE, reader.next()).await {
                 Ok(Ok(Some(frame))) => frame,
                 Ok(Ok(None)) => return malformed("no request was sent".to_owned()),
-                Ok(Err(error)) => return malformed(error.to_string()),
+                Ok(Err(error)) => return malformed(describe(&error)),
                 Err(_) => return malformed("no request within 5 s".to_owned()),
             }
         };

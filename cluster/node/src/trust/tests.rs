@@ -63,6 +63,7 @@ impl Admission for Registrar {
             role: request.role,
             links: request.links,
             channel: request.channel,
+            key: request.key,
         });
         Ok(Admitted { node: id, members: registry.members.clone() })
     }
@@ -111,6 +112,7 @@ impl Member {
             role: Role::Full,
             links: vec![],
             channel: member.address,
+            key: [1; 32],
         });
         member
     }

@@ -229,7 +229,47 @@ fn ended_by(ended: io::Result<usize>) -> String {
     }
 }
 
-/// An error with its causes on one line.
-pub(super) fn describe(error: &io::Error) -> String {
-    explain(error).map_or_else(|| error.to_string(), str::to_owned)
+/// What a failed connection means, in an operator's words: those of the TLS library are for
+/// programmers.
+#[must_use]
+#[allow(clippy::wildcard_enum_match_arm, reason = "the others speak for themselves")]
+pub fn describe(error: &io::Error) -> String {
+    if let Some(meaning) = explain(error) {
+        return meaning.to_owned();
+    }
+    let text = error.to_string();
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof if text.contains("handshake") => {
+            "it was closed at the other end before both had proved who they are".to_owned()
+        }
+        io::ErrorKind::UnexpectedEof => {
+            "it was closed at the other end without a goodbye".to_owned()
+        }
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+            "it was broken off at the other end".to_owned()
+        }
+        io::ErrorKind::ConnectionRefused => "connection refused: nobody listens there".to_owned(),
+        io::ErrorKind::TimedOut if error.raw_os_error().is_some() => {
+            "nothing came back from there for too long".to_owned()
+        }
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_words_of_a_library_reach_an_operator() {
+        let eof = io::ErrorKind::UnexpectedEof;
+        let closed = io::Error::new(eof, "peer closed connection: https://docs.rs/rustls/");
+        assert_eq!(describe(&closed), "it was closed at the other end without a goodbye");
+        let early = describe(&io::Error::new(eof, "tls handshake eof"));
+        assert!(early.contains("before both had proved"), "{early}");
+        let refused = describe(&io::ErrorKind::ConnectionRefused.into());
+        assert!(refused.contains("nobody listens there"), "{refused}");
+        let other = io::Error::new(io::ErrorKind::TimedOut, "no answer to the connection");
+        assert_eq!(describe(&other), "no answer to the connection");
+    }
 }

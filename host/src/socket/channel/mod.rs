@@ -30,7 +30,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 use tokio_rustls::{TlsAcceptor, TlsConnector, server::TlsStream};
 
-pub use dial::connect_pinned;
+pub use dial::{connect_pinned, describe};
 pub use frames::{FrameReader, MAX_FRAME, write_frame};
 
 use self::refusals::Refusals;
