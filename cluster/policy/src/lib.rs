@@ -28,8 +28,8 @@ pub use facts::{AgentFacts, AgentId};
 pub use graph::xml;
 pub use report::considered::{Considered, ConsideredAction, ConsideredInput};
 pub use report::state::{
-    ClusterState, FailedOperation, Health, NodeKind, NodeView, ReplicaView, ResourceKind,
-    ResourceView, TicketView,
+    ClusterState, FailedOperation, Health, NodeFailures, NodeKind, NodeView, ReplicaView,
+    ResourceFailures, ResourceKind, ResourceView, TicketView,
 };
 pub use unpack::digest::operation_digest;
 
@@ -73,6 +73,9 @@ pub struct Decision {
     /// All actions thought of; only when asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub considered: Option<Considered>,
+    /// What was overlooked on purpose, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
     /// What the operator should know about the input: unknown values, missing devices.
     pub warnings: Vec<String>,
 }

@@ -265,6 +265,9 @@ fn placements(args: &Args, decision: &Decision, begun: bool, text: &mut Text<'_>
         text.space();
     }
     text.open(heading);
+    if !args.quiet {
+        decision.remarks.iter().for_each(|line| text.remark(line));
+    }
     let lines = if args.show_scores { &decision.scores } else { &decision.utilization };
     lines.iter().for_each(|line| text.item(line));
     text.close();

@@ -128,6 +128,14 @@ impl World<'_> {
         let task = if starts { "start".to_owned() } else { recorded_task };
         let verdict = self.compare_digest(r, op, n);
         if self.only_private_changed(r, op, n, verdict) {
+            let remark = format!(
+                "Only 'private' parameters to {}-interval {task} for {} on {} changed: {}",
+                crate::world::values::readable_interval(interval),
+                self[r].id,
+                self[n].name,
+                record.transition_magic.as_deref().unwrap_or_default()
+            );
+            self.remarks.push(remark);
             return false;
         }
         match verdict {

@@ -19,6 +19,7 @@ pub(crate) fn decision(graphed: Graphed<'_>, options: &Options) -> Decision {
         placements: placements(&w),
         scores: w.scores.take().unwrap_or_default(),
         utilization: w.utilization.take().unwrap_or_default(),
+        remarks: std::mem::take(&mut w.remarks),
         warnings: std::mem::take(&mut w.warnings),
         graph: graphed.graph,
     }

@@ -27,6 +27,8 @@ pub struct ClusterState {
     pub resources: Vec<ResourceView>,
     /// Failed operations, oldest first.
     pub failures: Vec<FailedOperation>,
+    /// Fail counts of the nodes that are online, in the order of the status.
+    pub fail_counts: Vec<NodeFailures>,
     /// Tickets that resources depend on.
     pub tickets: Vec<TicketView>,
 }
@@ -81,6 +83,9 @@ pub struct NodeView {
     pub running: Vec<String>,
     /// Its attributes, permanent and transient ones.
     pub attributes: BTreeMap<String, String>,
+    /// What connectivity attributes are worth when everything answers: the attributes that `ping`
+    /// resources active here set, with the number of hosts times the multiplier.
+    pub connectivity: BTreeMap<String, i64>,
 }
 
 /// What a resource is composed of.
@@ -204,6 +209,28 @@ pub struct FailedOperation {
     pub masked_probe: bool,
 }
 
+/// Fail counts on a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeFailures {
+    /// Name of the node.
+    pub node: String,
+    /// What has failed there, in the order of its history.
+    pub resources: Vec<ResourceFailures>,
+}
+
+/// How often a resource has failed on a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceFailures {
+    /// Id in the history.
+    pub resource: String,
+    /// So many failures make it leave the node; 1,000,000 is never.
+    pub migration_threshold: i32,
+    /// How often it has failed; 1,000,000 is for good.
+    pub count: i32,
+    /// Second (since 1970) of the last failure.
+    pub last: Option<i64>,
+}
+
 /// A ticket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicketView {
@@ -216,10 +243,14 @@ pub struct TicketView {
 }
 
 impl World<'_> {
-    pub(crate) fn state(&self, cib: &Cib) -> ClusterState {
+    pub(crate) fn state(&mut self, cib: &Cib) -> ClusterState {
+        let fail_counts = self.fail_counts();
+        let order = self.node_order.clone();
+        let nodes = order.into_iter().map(|n| self.node_view(n)).collect();
         let mut state = ClusterState {
+            fail_counts,
             maintenance: self.set.maintenance,
-            nodes: self.node_order.iter().map(|n| self.node_view(*n)).collect(),
+            nodes,
             resources: self.top.iter().map(|r| self.view(*r, cib)).collect(),
             failures: self.failed.iter().map(|f| self.failure(f.op, f.node)).collect(),
             tickets: self
@@ -239,7 +270,33 @@ impl World<'_> {
         state
     }
 
-    fn node_view(&self, n: N) -> NodeView {
+    fn fail_counts(&mut self) -> Vec<NodeFailures> {
+        let status = self.status;
+        let mut list = Vec::new();
+        for state in &status.nodes {
+            let Some(n) = self.find_node_id(&state.id).filter(|n| self[*n].online) else {
+                continue;
+            };
+            let mut resources = Vec::new();
+            for entry in &state.resources {
+                let Some(r) = self.find_rsc(&entry.id) else { continue };
+                let (count, last) = self.fail_count(n, r, false, false, None);
+                if count > 0 {
+                    resources.push(ResourceFailures {
+                        resource: entry.id.clone(),
+                        migration_threshold: self[r].migration_threshold,
+                        count,
+                        last: (last > 0).then_some(last),
+                    });
+                }
+            }
+            list.push(NodeFailures { node: self[n].name.clone(), resources });
+        }
+        list
+    }
+
+    fn node_view(&mut self, n: N) -> NodeView {
+        let connectivity = self.connectivity(n);
         let node = &self[n];
         let kind = if self.is_guest(n) {
             NodeKind::Guest
@@ -261,7 +318,25 @@ impl World<'_> {
             health: self.health(n),
             running: node.running.iter().map(|r| self[*r].id.clone()).collect(),
             attributes: node.attrs.clone(),
+            connectivity,
         }
+    }
+
+    fn connectivity(&mut self, n: N) -> BTreeMap<String, i64> {
+        let mut map = BTreeMap::new();
+        for r in self[n].running.clone() {
+            let kind = self[r].config.kind.as_deref().unwrap_or_default();
+            if !kind.eq_ignore_ascii_case("ping") && !kind.eq_ignore_ascii_case("pingd") {
+                continue;
+            }
+            let params = self.params(r, Some(n));
+            let name = params.get("name").map_or("pingd", String::as_str);
+            let hosts = params.get("host_list").map_or(0, |l| l.split(' ').count());
+            let multiplier = params.get("multiplier").and_then(|m| values::int(m)).unwrap_or(1);
+            let worth = i64::try_from(hosts).unwrap_or(i64::MAX).saturating_mul(multiplier);
+            map.entry(name.to_owned()).or_insert(worth);
+        }
+        map
     }
 
     fn health(&self, n: N) -> Health {

@@ -76,6 +76,7 @@ pub(crate) fn unpack<'a>(
         scores: options.scores.then(Vec::new),
         utilization: options.utilization.then(Vec::new),
         warnings: Vec::new(),
+        remarks: Vec::new(),
         terms,
         spreading: 0,
         spread: 0,

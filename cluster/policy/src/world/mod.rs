@@ -225,6 +225,7 @@ pub(crate) struct World<'a> {
     pub(crate) scores: Option<Vec<String>>,
     pub(crate) utilization: Option<Vec<String>>,
     pub(crate) warnings: Vec<String>,
+    pub(crate) remarks: Vec<String>,
     /// What led to the decision, where somebody asks.
     pub(crate) terms: Option<Box<terms::Terms>>,
     /// How deep the spreading of scores along colocations is nested, and how often it has looked at

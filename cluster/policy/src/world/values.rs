@@ -113,6 +113,28 @@ pub(crate) fn seconds(ms: u64) -> i64 {
     i64::try_from(s).unwrap_or(i64::MAX)
 }
 
+/// An interval as people write it, such as `1m30s`.
+pub(crate) fn readable_interval(ms: u64) -> String {
+    if ms == 0 {
+        return "0s".to_owned();
+    }
+    let mut text = String::new();
+    let mut rest = ms;
+    for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000)] {
+        if rest >= size {
+            text += &format!("{}{unit}", rest / size);
+            rest %= size;
+        }
+    }
+    match (rest / 1000, rest % 1000) {
+        (0, 0) => {}
+        (s, 0) => text += &format!("{s}s"),
+        (0, ms) => text += &format!("{ms}ms"),
+        (s, ms) => text += &format!("{s}.{ms:03}s"),
+    }
+    text
+}
+
 /// Compares names with the numbers in them as numbers, upper and lower case the same.
 pub(crate) fn compare_names(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (a.as_bytes(), b.as_bytes());

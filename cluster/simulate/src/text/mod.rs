@@ -101,6 +101,7 @@ impl<'a> Text<'a> {
             self.attributes(state);
         }
         if show.failures {
+            self.fail_counts(state);
             self.failures(state);
         }
         self.close();

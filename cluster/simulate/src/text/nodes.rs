@@ -55,7 +55,38 @@ impl Text<'_> {
         for (n, list) in nodes.into_iter().filter(|(_, list)| !list.is_empty()) {
             self.open(&format!("Node: {}", n.name));
             for (name, value) in list {
-                self.item(&format!("{name:<32}\t: {value:<10}"));
+                let expected = n.connectivity.iter().find(|(k, _)| k.eq_ignore_ascii_case(&name));
+                let value_is = crate::execute::leading_number(&value).unwrap_or(0);
+                let verdict = match expected {
+                    Some(_) if value_is <= 0 => "\t: Connectivity is lost".to_owned(),
+                    Some((_, e)) if i64::from(value_is) < *e => {
+                        format!("\t: Connectivity is degraded (Expected={e})")
+                    }
+                    _ => String::new(),
+                };
+                self.item(&format!("{name:<32}\t: {value:<10}{verdict}"));
+            }
+            self.close();
+        }
+        self.close();
+    }
+
+    pub(super) fn fail_counts(&mut self, state: &ClusterState) {
+        if state.fail_counts.is_empty() {
+            return;
+        }
+        self.space();
+        self.open("Migration Summary");
+        for n in state.fail_counts.iter().filter(|n| !n.resources.is_empty()) {
+            self.open(&format!("Node: {}", n.node));
+            for r in &n.resources {
+                let last = r.last.map_or_else(String::new, |at| {
+                    format!(" last-failure='{}'", crate::time::calendar(at))
+                });
+                self.item(&format!(
+                    "{}: migration-threshold={} fail-count={}{last}",
+                    r.resource, r.migration_threshold, r.count
+                ));
             }
             self.close();
         }
@@ -152,37 +183,73 @@ fn failure(f: &FailedOperation) -> String {
     text
 }
 
-/// What an agent's result means, in words.
+/// What an agent's result, or an exit code, means in words.
 pub(super) fn exit_text(rc: i32) -> &'static str {
-    match rc {
-        0 => "OK",
-        1 => "Error occurred",
-        2 => "Invalid parameter",
-        3 => "Unimplemented",
-        4 => "Insufficient privileges",
-        5 => "Not installed",
-        6 => "Not configured",
-        7 => "Not running",
-        8 => "Promoted",
-        9 => "Failed in promoted role",
-        124 => "Timeout occurred",
-        190 => "Service is active but might fail soon",
-        191 => "Service is promoted but might fail soon",
-        193 => "No exit status available",
-        129..=254 => "Interrupted by signal",
-        _ => "Unknown exit status",
+    let known = EXIT_CODES.iter().find(|(code, _)| *code == rc);
+    match known {
+        Some((_, text)) => text,
+        None if (129..255).contains(&rc) => "Interrupted by signal",
+        None => "Unknown exit status",
     }
 }
+
+/// Results of agents, codes of sysexits.h, and Pacemaker's own.
+const EXIT_CODES: [(i32, &str); 45] = [
+    (0, "OK"),
+    (1, "Error occurred"),
+    (2, "Invalid parameter"),
+    (3, "Unimplemented"),
+    (4, "Insufficient privileges"),
+    (5, "Not installed"),
+    (6, "Not configured"),
+    (7, "Not running"),
+    (8, "Promoted"),
+    (9, "Failed in promoted role"),
+    (64, "Incorrect usage"),
+    (65, "Invalid data given"),
+    (66, "Input file not available"),
+    (67, "User does not exist"),
+    (68, "Host does not exist"),
+    (69, "Necessary service unavailable"),
+    (70, "Internal software bug"),
+    (71, "Operating system error occurred"),
+    (72, "System file not available"),
+    (73, "Cannot create output file"),
+    (74, "I/O error occurred"),
+    (75, "Temporary failure, try again"),
+    (76, "Protocol violated"),
+    (77, "Insufficient privileges"),
+    (78, "Invalid configuration"),
+    (100, "Fatal error occurred, will not respawn"),
+    (101, "System panic required"),
+    (102, "Not connected"),
+    (103, "Update was older than existing configuration"),
+    (104, "Digest mismatch"),
+    (105, "No such object"),
+    (106, "Quorum required"),
+    (107, "Operation not safe"),
+    (108, "Requested item already exists"),
+    (109, "Multiple items match request"),
+    (110, "Requested item has expired"),
+    (111, "Requested item is not yet in effect"),
+    (112, "Could not determine status"),
+    (113, "Not applicable under current conditions"),
+    (114, "DC is not yet elected"),
+    (124, "Timeout occurred"),
+    (190, "Service is active but might fail soon"),
+    (191, "Service is promoted but might fail soon"),
+    (193, "No exit status available"),
+    (255, "Error occurred"),
+];
 
 /// How an execution ended, in words.
 fn exec_text(status: i32) -> &'static str {
     match status {
-        -2 => "unknown",
-        -1 => "pending",
-        0 => "complete",
+        -1 => "Pending",
+        0 => "Done",
         1 => "Cancelled",
-        2 => "Timed Out",
-        3 => "NOT SUPPORTED",
+        2 => "Timed out",
+        3 => "Unsupported",
         4 => "Error",
         5 => "Hard error",
         6 => "Fatal error",
@@ -190,7 +257,7 @@ fn exec_text(status: i32) -> &'static str {
         8 => "Internal communication failure",
         9 => "Cannot execute now",
         10 => "No fence device",
-        11 => "CIB secrets failed",
-        _ => "UNKNOWN!",
+        11 => "CIB secrets unavailable",
+        _ => "Unrecognized status (bug?)",
     }
 }

@@ -168,7 +168,7 @@ fn made_up_events_have_the_same_consequences() {
         return;
     };
     let dir = scratch("questions");
-    let (files, every) = (saved(), seeds(0..40).end as usize);
+    let (files, every) = (saved(), usize::try_from(seeds(0..40).end).unwrap());
     let mut all = Tally::default();
     for (kind, name) in questions::KINDS.iter().enumerate() {
         let mut tally = Tally::default();
