@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::colocated::{self, factor};
+use super::spread::{self, Weight, factor};
 use crate::world::resource::Place;
 use crate::world::{N, R, Role, Table, Why, World, merge_sort, values};
 
@@ -115,24 +115,24 @@ impl World<'_> {
         if this_with.is_empty() && with_this.is_empty() {
             return self[n].base.score;
         }
-        let mut table = Table::default();
-        table.insert(n, self[n].base);
-        let mut nodes = Some(table);
+        let mut scores = vec![spread::ABSENT; self.nodes.len()];
+        scores[n.0 as usize] = self[n].base.score;
         for c in this_with {
             let coloc = &self.colocations[c];
-            let (other, f) = (coloc.primary, factor(coloc.score));
-            self.add_colocated_scores(other, Some(r), &mut nodes, Some(c), f, 0);
+            let (other, factor) = (coloc.primary, factor(coloc.score));
+            let how = Weight { target: r, colocation: c, factor, flags: 0 };
+            self.add_colocated_scores(other, &mut scores, how);
         }
         for c in with_this {
             if !self.has_influence(c, Some(r)) {
                 continue;
             }
             let coloc = &self.colocations[c];
-            let (other, f) = (coloc.dependent, factor(coloc.score));
-            let flags = colocated::NONNEGATIVE;
-            self.add_colocated_scores(other, Some(r), &mut nodes, Some(c), f, flags);
+            let (other, factor) = (coloc.dependent, factor(coloc.score));
+            let how = Weight { target: r, colocation: c, factor, flags: spread::NONNEGATIVE };
+            self.add_colocated_scores(other, &mut scores, how);
         }
-        nodes.and_then(|t| t.get(n).copied()).map_or(0, |c| c.score)
+        scores[n.0 as usize]
     }
 
     fn count_instance(&mut self, r: R, n: Option<N>) {

@@ -5,12 +5,15 @@
 
 mod bundle;
 mod clone;
-pub(crate) mod colocated;
+mod colocated;
+mod gather;
 mod group;
 mod instances;
 mod nodes;
 mod primitive;
 mod promotable;
+pub(crate) mod spread;
+mod sums;
 mod utilization;
 
 use crate::constrain::Constrained;
@@ -37,6 +40,7 @@ pub(crate) fn place<'a>(constrained: Constrained<'a>, layout: &dyn Layout) -> Pl
 
 impl Layout for Greedy {
     fn assign(&self, w: &mut World<'_>) {
+        w.prepare_spread();
         if w.set.strategy != Strategy::Default {
             w.sort_resources();
         }
@@ -56,6 +60,11 @@ impl Layout for Greedy {
         }
         w.show_capacities("Remaining");
     }
+}
+
+/// The node that was made as the `i`-th.
+fn node(i: usize) -> N {
+    N(u32::try_from(i).unwrap_or(u32::MAX))
 }
 
 impl World<'_> {
@@ -132,12 +141,11 @@ impl World<'_> {
         if priority != 0 {
             return priority;
         }
-        let (mut t1, mut t2) = (None, None);
-        let flags = colocated::THIS_WITH;
-        self.add_colocated_scores(a, None, &mut t1, None, 1.0, flags);
-        self.add_colocated_scores(b, None, &mut t2, None, 1.0, flags);
-        let score = |t: &Option<crate::world::Table>, n: Option<N>| {
-            n.and_then(|n| t.as_ref()?.get(n)).map_or(-values::INFINITY, |c| c.score)
+        let t1 = self.colocated_scores(a, spread::THIS_WITH);
+        let t2 = self.colocated_scores(b, spread::THIS_WITH);
+        let score = |t: &Option<spread::Scores>, n: Option<N>| {
+            let found = n.and_then(|n| t.as_ref()?.get(n.0 as usize).copied());
+            found.filter(|s| *s != spread::ABSENT).unwrap_or(-values::INFINITY)
         };
         let here = by(score(&t1, self.current(a)), score(&t2, self.current(b)));
         if here != 0 {

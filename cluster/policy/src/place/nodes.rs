@@ -77,7 +77,8 @@ impl World<'_> {
 
     /// Whether any node of a table can run something there.
     pub(crate) fn any_available(&self, table: &Table) -> bool {
-        table.iter().any(|(n, c)| self.can_run_at(n, c.score))
+        let nodes = table.cells().iter().zip(&self.spread.usable);
+        nodes.into_iter().any(|(c, usable)| c.present && c.score >= 0 && *usable)
     }
 
     /// The cell of the table that counts instances: of what is around, if anything is.

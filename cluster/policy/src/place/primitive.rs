@@ -208,5 +208,6 @@ impl World<'_> {
         } else {
             self[n].shutdown = true;
         }
+        self.spread.usable[n.0 as usize] = self.can_run(n);
     }
 }

@@ -1,6 +1,6 @@
 //! Which instances of a promotable clone are promoted.
 
-use super::colocated::{self, factor};
+use super::spread::{self, Weight, factor};
 use crate::world::resource::Place;
 use crate::world::{N, QuorumPolicy, R, Role, Why, World, merge_sort, values};
 
@@ -170,11 +170,12 @@ impl World<'_> {
             if coloc.primary_role != Role::Promoted || !self.has_influence(c, None) {
                 continue;
             }
-            let (dependent, f) = (coloc.dependent, factor(coloc.score));
-            let flags = colocated::ACTIVE | colocated::NONNEGATIVE;
-            let mut nodes = Some(self[clone].allowed.clone());
-            self.add_colocated_scores(dependent, Some(clone), &mut nodes, Some(c), f, flags);
-            self[clone].allowed = nodes.unwrap_or_default();
+            let (dependent, factor) = (coloc.dependent, factor(coloc.score));
+            let flags = spread::ACTIVE | spread::NONNEGATIVE;
+            let mut scores = self.own_scores(clone);
+            let how = Weight { target: clone, colocation: c, factor, flags };
+            self.add_colocated_scores(dependent, &mut scores, how);
+            self[clone].allowed.set_scores(&scores);
         }
         self.require_promotion_tickets(clone);
         for c in self[clone].children.clone() {

@@ -20,6 +20,7 @@ use haven_cib::{Cib, NvSet};
 use haven_types::status::Status;
 
 use crate::Options;
+use crate::place::spread::Spread;
 use crate::rules::nvpair::{self, Rules};
 use crate::world::terms::Terms;
 use crate::world::{QuorumPolicy, Settings, Strategy, World, values};
@@ -78,8 +79,7 @@ pub(crate) fn unpack<'a>(
         warnings: Vec::new(),
         remarks: Vec::new(),
         terms,
-        spreading: 0,
-        spread: 0,
+        spread: Spread::default(),
         depth: 0,
         deferred: Vec::new(),
     };

@@ -228,10 +228,7 @@ pub(crate) struct World<'a> {
     pub(crate) remarks: Vec<String>,
     /// What led to the decision, where somebody asks.
     pub(crate) terms: Option<Box<terms::Terms>>,
-    /// How deep the spreading of scores along colocations is nested, and how often it has looked at
-    /// a resource since it began.
-    pub(crate) spreading: u32,
-    pub(crate) spread: usize,
+    pub(crate) spread: crate::place::spread::Spread,
     /// How deep the propagation of flags is nested, and what waits until it is not.
     pub(crate) depth: u32,
     pub(crate) deferred: Vec<A>,

@@ -27,7 +27,24 @@ pub(crate) struct Table {
     cells: Vec<Cell>,
 }
 
+impl Cell {
+    /// A node that does not exist for the resource.
+    pub(crate) const NONE: Self = Self { score: 0, count: 0, probe: Probe::Always, present: false };
+}
+
 impl Table {
+    /// All cells, present or not, in the order nodes were made; the last ones may be missing.
+    pub(crate) fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+
+    /// Sets the scores of the nodes that are present.
+    pub(crate) fn set_scores(&mut self, scores: &[i32]) {
+        for (cell, score) in self.cells.iter_mut().zip(scores).filter(|(c, _)| c.present) {
+            cell.score = *score;
+        }
+    }
+
     pub(crate) fn get(&self, n: N) -> Option<&Cell> {
         self.cells.get(n.0 as usize).filter(|c| c.present)
     }

@@ -135,7 +135,8 @@ impl Terms {
     }
 }
 
-/// Taking down. Each does nothing unless asked for.
+/// Taking down. Every change of a score comes by here, since sums of scores that are kept have to be forgotten then;
+/// beyond that, each of these does nothing unless asked for.
 impl World<'_> {
     /// From here on constraints come from this object of the configuration.
     pub(crate) fn reading(&mut self, id: Option<&str>) {
@@ -187,6 +188,7 @@ impl World<'_> {
 
     #[inline]
     pub(crate) fn note_score(&mut self, r: R, node: N, why: Why, before: i32, after: i32) {
+        self.forget_sums(r);
         if let Some(t) = &mut self.terms
             && before != after
         {
@@ -197,6 +199,7 @@ impl World<'_> {
     /// Takes down how `change` alters the scores of `r`.
     #[inline]
     pub(crate) fn noting<T>(&mut self, r: R, why: Why, change: impl FnOnce(&mut Self) -> T) -> T {
+        self.forget_sums(r);
         if self.terms.is_none() {
             return change(self);
         }
@@ -217,6 +220,7 @@ impl World<'_> {
 
     /// Strikes out what was taken down since.
     pub(crate) fn strike_out(&mut self, r: R, since: usize) {
+        self.forget_sums(r);
         if let Some(list) = self.terms.as_mut().and_then(|t| t.scores.get_mut(&r)) {
             list.truncate(since);
         }
