@@ -46,6 +46,9 @@ pub(crate) struct Coordinator {
     next_order: u64,
     /// Starts that wait for their lease group to be granted to their node.
     awaiting: BTreeMap<FlightId, (String, NodeId)>,
+    /// Members about to be removed, each with the request that asked for it. They follow the log
+    /// without a vote; once that is in force the log removes them.
+    pub(crate) leaving: BTreeMap<NodeId, u64>,
     /// Grants proposed and not settled.
     proposed: BTreeMap<String, NodeId>,
     /// The decision may change by itself at this instant (date rules, expiring failures).
@@ -68,6 +71,7 @@ impl Coordinator {
             orders: BTreeMap::new(),
             next_order: 1,
             awaiting: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             proposed: BTreeMap::new(),
             recheck: None,
             patience: None,

@@ -51,7 +51,8 @@ impl Controller {
                 let input = haven_consensus::Input::Snapshot { index, bytes };
                 self.inbox.push_back(Internal::Consensus(input));
             }
-            Log::ReadReady { .. } | Log::ReadDropped { .. } | Log::MembersReached { .. } => {}
+            Log::MembersReached { configuration } => self.on_members_reached(&configuration),
+            Log::ReadReady { .. } | Log::ReadDropped { .. } => {}
             Log::MembersDropped { .. } => {}
             Log::Event(event) => self.on_log_event(clock, &event),
         }
@@ -161,11 +162,27 @@ impl Controller {
         }
     }
 
-    /// Every member votes; the consensus core brings it about step by step.
+    /// Every member votes but those about to leave; the consensus core brings it about step by step.
     pub(crate) fn want_members(&mut self) {
-        let voters = self.state.members.keys().copied().collect();
-        let input = haven_consensus::Input::ChangeMembers { voters, learners: [].into() };
+        let Some(coordinator) = &self.coordinator else { return };
+        let members = self.state.members.keys().copied();
+        let (learners, voters) = members.partition(|node| coordinator.leaving.contains_key(node));
+        let input = haven_consensus::Input::ChangeMembers { voters, learners };
         self.inbox.push_back(Internal::Consensus(input));
+    }
+
+    /// Those who vote no more may be removed.
+    fn on_members_reached(&mut self, reached: &haven_consensus::Configuration) {
+        let Some(coordinator) = &self.coordinator else { return };
+        let ready: Vec<(NodeId, u64)> = coordinator
+            .leaving
+            .iter()
+            .filter(|(node, _)| !reached.voters.contains(node) && !reached.outgoing.contains(node))
+            .map(|(node, request)| (*node, *request))
+            .collect();
+        for (node, request) in ready {
+            self.propose(&Command::RemoveMember { node }, Purpose::Request(request));
+        }
     }
 
     #[allow(clippy::wildcard_enum_match_arm, reason = "only one command takes a member away")]
@@ -228,6 +245,9 @@ impl Controller {
             }
             Applied::Left(node) => {
                 let node = *node;
+                if let Some(coordinator) = &mut self.coordinator {
+                    coordinator.leaving.remove(&node);
+                }
                 self.histories.remove(&node);
                 self.dead.remove(&node);
                 self.alive.remove(&node);
@@ -323,7 +343,12 @@ impl Controller {
 
     fn on_dropped(&mut self, clock: Clock, purpose: Purpose, why: &DropReason) {
         match purpose {
-            Purpose::Request(id) => self.on_request_dropped(id, why),
+            Purpose::Request(id) => {
+                if let Some(coordinator) = &mut self.coordinator {
+                    coordinator.leaving.retain(|_, request| *request != id);
+                }
+                self.on_request_dropped(id, why);
+            }
             Purpose::Grant(group) => self.on_grant_dropped(clock, &group),
             Purpose::Other => {}
         }

@@ -547,6 +547,13 @@ impl Controller {
             return Err(ApiError::new(Code::Unsafe, message)
                 .remedy("stop the daemon and delete its state directory instead"));
         }
+        let leaving = self.coordinator.as_ref().and_then(|c| c.leaving.keys().next().copied());
+        if let Some(other) = leaving {
+            let other = self.name_of(other);
+            let message = format!("cannot remove {name}: {other} is just leaving");
+            return Err(ApiError::new(Code::Unavailable, message)
+                .remedy(format!("try again once {other} has left")));
+        }
         let id = self.next_forward;
         self.next_forward += 1;
         let change = Change::action(format!("{name} is no member any more"), false, None);
@@ -562,7 +569,12 @@ impl Controller {
             kind: Kind::Action,
         };
         self.waiters.insert(id, waiter);
-        self.propose(&Command::RemoveMember { node }, Purpose::Request(id));
+        // It votes no more before it is told to end: a daemon that ended as a voter would be missing
+        // from the majority that its own removal needs.
+        if let Some(coordinator) = &mut self.coordinator {
+            coordinator.leaving.insert(node, id);
+        }
+        self.want_members();
         Ok(())
     }
 
