@@ -25,18 +25,23 @@
     reason = "a bed for tests: it fails by panicking"
 )]
 
+mod agents;
 mod beat;
 mod clock;
+mod connections;
 mod disk;
 mod host;
 mod invariants;
+mod joining;
 mod kernel;
 mod life;
 mod main_thread;
 mod network;
 mod people;
+mod processes;
 mod settings;
 mod storm;
+mod threads;
 mod trace;
 mod world;
 

@@ -106,6 +106,19 @@ impl Life {
     /// What the coordinator thinks, for whoever reads the trace.
     fn explain(&mut self) {
         let world = &mut self.world;
+        for (node, host) in &world.hosts {
+            let status = host.main().map(|main| main.controller.consensus_status());
+            let members = host.main().map(|main| main.members.keys().copied().collect::<Vec<_>>());
+            let status = status.map(|s| {
+                let (voters, outgoing) = (s.configuration_in_log.1.voters, s.configuration_in_log.1.outgoing);
+                format!(
+                    "{:?} term {} leader {:?} committed {} last {:?} voters {voters:?} outgoing {outgoing:?} mute {}",
+                    s.role, s.term, s.leader, s.committed, s.last, s.mute
+                )
+            });
+            let line = format!("removed {} {status:?} members {members:?}", host.removed);
+            world.trace.note(world.now, *node, "stands at", || line);
+        }
         let Some(leader) = world.leader() else { return };
         world.ask(leader, 5, RequestBody::Status);
         world.run_for(10 * MS);
@@ -127,6 +140,9 @@ impl Life {
         world.weather();
         world.network.heal();
         for node in world.ids() {
+            if world.hosts[&node].disk.broken {
+                world.kill(node);
+            }
             if let Some(process) = world.hosts.get_mut(&node).and_then(|h| h.process.as_mut()) {
                 process.beat.stopped_until = 0;
                 if let Some(main) = process.main.as_mut() {

@@ -1,8 +1,10 @@
 //! Faults at random times.
 
+use haven_api::RequestBody;
 use haven_types::{LinkId, NodeId};
 
 use crate::clock::{MS, nanos};
+use crate::main_thread::Happening;
 use crate::world::World;
 
 impl World {
@@ -21,6 +23,7 @@ impl World {
         while self.now < end && self.checks.broken.is_none() {
             let next = fault_at.min(request_at).min(end);
             self.run_for(next - self.now);
+            self.serve_joiners();
             if self.now >= fault_at {
                 self.fault();
                 fault_at = self.now + 1 + self.rng.below(2 * faults);
@@ -34,8 +37,20 @@ impl World {
 
     fn fault(&mut self) {
         let faults = self.settings.faults;
-        match self.rng.below(12) {
+        match self.rng.below(17) {
             0..=3 if faults.crashes => self.crash(),
+            12 if faults.crashes => {
+                let node = self.any();
+                self.ask(node, 0, RequestBody::PlanRestart);
+            }
+            13 if faults.crashes => self.leave(),
+            14 if faults.members => self.add_member(),
+            15 if faults.members => self.remove_member(),
+            16 if faults.crashes && self.rng.chance(1, 3) => {
+                let node = self.any();
+                self.trace.note(self.now, node, "has a broken disk", String::new);
+                self.hosts.get_mut(&node).unwrap().disk.broken = true;
+            }
             4..=6 if faults.cuts => self.cut(),
             7 | 8 => {
                 self.trace.note(self.now, NodeId(0), "all cuts are mended", String::new);
@@ -64,6 +79,13 @@ impl World {
         let most = if self.rng.chance(1, 2) { 300 * MS } else { 4_000 * MS };
         let delay = 10 * MS + self.rng.below(most);
         self.start_in(node, delay);
+    }
+
+    /// Somebody stops the daemon and starts it again later.
+    fn leave(&mut self) {
+        let node = self.any();
+        self.trace.note(self.now, node, "is told to end", String::new);
+        self.give(node, Happening::Terminate);
     }
 
     fn cut(&mut self) {

@@ -26,6 +26,9 @@ fn live(seeds: std::ops::Range<u64>) {
     }
     let (mut lived, mut failed) = (0, Vec::new());
     for seed in seeds.clone() {
+        if std::env::var_os("HAVEN_SIM_LIST").is_some() {
+            eprintln!("seed {seed} begins");
+        }
         let ended = Life::new(seed, Settings::of(seed), false).live();
         lived += ended.lived / 1_000_000_000;
         if let Some(broken) = ended.broken {

@@ -1,0 +1,69 @@
+//! The simulated agent: it puts an address up or takes it down after a while, or fails to.
+
+use haven_executor::RunId;
+use haven_types::NodeId;
+use haven_types::operation::{Lease, OcfCode, Operation, Outcome};
+
+use crate::clock::MS;
+use crate::host::{Call, Host};
+use crate::main_thread::{Happening, address};
+use crate::world::{Todo, World};
+
+impl World {
+    pub(crate) fn call_agent(
+        &mut self,
+        node: NodeId,
+        run: RunId,
+        operation: Operation,
+        lease: Option<Lease>,
+    ) {
+        let slow = self.stormy && self.rng.chance(1, 30);
+        let fails = self.stormy && self.rng.chance(self.settings.agent_fail_permille, 1000);
+        let most = if slow { 1_500 * MS } else { 6 * MS };
+        let delay = 300_000 + self.rng.below(most);
+        let Some(host) = self.hosts.get_mut(&node) else { return };
+        let life = host.life;
+        if let Some(process) = host.process.as_mut() {
+            process.calls.insert(run, Call { operation, lease, fails, acted: false });
+            self.plan(delay, Todo::Agent { node, life, run });
+        }
+    }
+
+    pub(crate) fn agent(&mut self, node: NodeId, life: u64, run: RunId) {
+        let half = self.rng.chance(1, 2);
+        let answer = 100_000 + self.rng.below(MS);
+        let Some(host) = self.host(node, life) else { return };
+        let Host { process: Some(process), kernel, .. } = host else { return };
+        let Some(call) = process.calls.get_mut(&run) else { return };
+        let Some(address) = address(&call.operation.params) else {
+            process.calls.remove(&run);
+            let code = OcfCode::BAD_CONFIGURATION;
+            let outcome = Outcome::done(code, "no address is given");
+            return self.give(node, Happening::Agent(run, outcome));
+        };
+        if !call.acted {
+            call.acted = true;
+            // A failure may come before or after the effect.
+            let takes_place = !call.fails || half;
+            match call.operation.action.as_str() {
+                "start" if takes_place => {
+                    kernel.addresses.insert(address);
+                }
+                "stop" if takes_place => {
+                    kernel.addresses.remove(&address);
+                }
+                _ => {}
+            }
+            self.look(node);
+            return self.plan(answer, Todo::Agent { node, life, run });
+        }
+        let (code, reason) = match call.operation.action.as_str() {
+            _ if call.fails => (1, "the simulation wills it"),
+            "monitor" if !kernel.addresses.contains(&address) => (7, "not there"),
+            _ => (0, ""),
+        };
+        process.calls.remove(&run);
+        let outcome = Outcome::done(OcfCode(code), reason);
+        self.give(node, Happening::Agent(run, outcome));
+    }
+}
