@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use haven_policy::AgentFacts;
 use haven_types::NodeId;
-use haven_types::operation::{ExecutionStatus, OperationRecord as Record};
+use haven_types::operation::{ExecutionStatus, OcfCode, OperationRecord as Record};
 use haven_types::status::{NodeState, OperationRecord, Presence, ResourceHistory, Status};
 
 use crate::command::Role;
-use crate::history::{NodeHistory, ResourceRecords, Slot, active, expected_code};
+use crate::history::{NodeHistory, ResourceRecords, Slot, active, expected_code, is_probe};
 use crate::leases::{lease_group, leased_primitives, unprotected};
 use crate::replicated::Replicated;
 
@@ -121,8 +121,11 @@ fn resources(
             // What ran under a lease on a dead node ends with the lease: the successor's claim waits
             // for that, so the plan need not (ARCHITECTURE §5, `requires=lease`).
             let ended = known.dead.contains(&node) && given_up(known, resource);
-            let mut history = resource_history(name, resource, records)?;
             let leased = leased(known, resource);
+            // Not what it should be, and not nothing either: it is stopped, then started.
+            let failed =
+                (leased && outside_of_lease(records)).then(|| with_failed_probe(records.clone()));
+            let mut history = resource_history(name, resource, failed.as_ref().unwrap_or(records))?;
             for operation in &mut history.operations {
                 if started_otherwise(records, leased) && operation.operation == "start" {
                     operation.op_digest = Some(OTHERWISE.to_owned());
@@ -154,6 +157,24 @@ fn started_otherwise(records: &ResourceRecords, leased: bool) -> bool {
     records.get(&Slot::Last).is_some_and(|record| {
         record.operation.action == "start" && record.lease.is_some() != leased
     })
+}
+
+/// A probe that found a leased resource active without its lease, after a failed stop for instance:
+/// its gate is closed, nobody claims it, and it would stay silent where it is for good.
+fn outside_of_lease(records: &ResourceRecords) -> bool {
+    records.get(&Slot::Last).is_some_and(|last| {
+        let code = last.outcome.as_ref().map(|outcome| outcome.code);
+        is_probe(last) && code == Some(OcfCode::OK) && last.lease.is_none()
+    })
+}
+
+fn with_failed_probe(mut records: ResourceRecords) -> ResourceRecords {
+    let outcome = records.get_mut(&Slot::Last).and_then(|last| last.outcome.as_mut());
+    if let Some(outcome) = outcome {
+        outcome.code = OcfCode::ERROR;
+        outcome.reason = "active without its lease".to_owned();
+    }
+    records
 }
 
 /// A resource whose lease was granted to somebody else since cannot be active here, whatever this

@@ -183,6 +183,18 @@ fn a_node_somebody_cannot_hear_keeps_what_it_runs() {
 }
 
 #[test]
+fn an_address_found_without_its_lease_is_stopped_and_started() {
+    let mut scene = Scene::served_by_n2();
+    scene.histories.insert(NodeId(2), NodeHistory::new(NodeId(2), BootId(1)));
+    scene.record(2, "monitor", 0, 0, 7, Some(2));
+    assert_eq!(scene.plan(), lines(&["vip_monitor_10000@n2"]), "found under its lease: well");
+    scene.record(2, "monitor", 0, 0, 7, None);
+    let plan = scene.plan();
+    assert!(plan.contains("vip_stop_0@n2"), "{plan:?}");
+    assert!(plan.iter().any(|line| line.starts_with("vip_start_0@")), "{plan:?}");
+}
+
+#[test]
 fn a_node_on_its_way_keeps_nothing_down() {
     let mut scene = Scene::served_by_n2();
     scene.record(2, "stop", 0, 0, 0, Some(2));

@@ -473,6 +473,12 @@ impl Executor {
     ) {
         let call = self.next_call;
         self.next_call += 1;
+        // A probe is ordered without a lease; whether one is held is part of what it finds.
+        let runs_under = self.resources.get(&job.operation.resource).and_then(|r| r.lease);
+        let held = |lease: &Lease| {
+            self.leases.get(&lease.group).is_some_and(|h| h.held && h.epoch == lease.epoch)
+        };
+        let lease = job.lease.or(runs_under.filter(held));
         let (outcome, began) = match ended {
             Some((outcome, began)) => (Some(outcome), began),
             None => (None, clock.now),
@@ -486,7 +492,7 @@ impl Executor {
             took: clock.now.since(began),
             queued: began.since(job.arrived),
             order: job.order,
-            lease: job.lease,
+            lease,
         })));
     }
 
