@@ -158,6 +158,7 @@ pub const ROOMS: &[Room] = &[
             "haven-lab",
         ],
     ),
+    room("tests/fuzz", "haven-fuzz-tests", Kind::Bench, &[]),
     room("tests/netns", "haven-netns-tests", Kind::Bench, &[]),
     room("tests/sim", "haven-sim-tests", Kind::Bench, &[]),
     room("xtask", "xtask", Kind::Bench, &[]),

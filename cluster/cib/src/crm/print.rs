@@ -152,8 +152,15 @@ fn container(
     join(&segments)
 }
 
+/// A document may leave parts of the agent out; a line cannot.
+fn names_an_agent(primitive: &Primitive) -> bool {
+    let part = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    let template = primitive.template.as_ref().is_some_and(|id| !id.is_empty());
+    template || (part(&primitive.class) && part(&primitive.kind))
+}
+
 fn primitive_line(word: &str, element: &str, primitive: &Primitive) -> String {
-    if has_unknown_rules(primitive) {
+    if has_unknown_rules(primitive) || !names_an_agent(primitive) {
         return xml(&write::primitive(element, primitive));
     }
     let agent = match &primitive.template {

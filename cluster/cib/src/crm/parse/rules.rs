@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::cursor::Cursor;
 use crate::crm::finding::Finding;
-use crate::crm::lex::Token;
+use crate::crm::lex::{Token, quote};
 use crate::crm::names::{RENAMED_ROLES, nearest, present_name};
 use crate::model::{AttributeTest, Condition, DateTest, Rule};
 
@@ -65,7 +65,11 @@ pub(super) fn rule(cursor: &mut Cursor<'_>, default_id: &str, score_needed: bool
             rule.id = id.to_owned();
         } else if let Some(role) = token.text.strip_prefix("$role=") {
             rule.role = Some(role_word(role));
-        } else if let Some(text) = token.text.strip_suffix(':').filter(|_| !token.quoted) {
+        } else if let Some(text) = token.text.strip_suffix(':')
+            && !token.quoted
+            && !text.is_empty()
+            && quote(text) == text
+        {
             rule.score = score(text);
             if rule.score.is_none() {
                 rule.score_attribute = Some(text.to_owned());
