@@ -7,9 +7,23 @@ use crate::world::{A, N, QuorumPolicy, R, Side, World, ar, values};
 impl World<'_> {
     /// Whether fencing is possible: at all, or of this node.
     pub(crate) fn can_fence(&self, n: Option<N>) -> bool {
+        self.can_fence_outside(n, &mut Vec::new())
+    }
+
+    /// The same; `inside` are the guests that have to be left to fence it. A guest that is said to
+    /// run inside itself has no outside.
+    fn can_fence_outside(&self, n: Option<N>, inside: &mut Vec<N>) -> bool {
         if let Some(n) = n.filter(|n| self.is_guest(*n)) {
             let Some(l) = self.launcher_of(n) else { return true };
-            return self[l].active.iter().all(|h| self[*h].online || self.can_fence(Some(*h)));
+            if inside.contains(&n) {
+                return false;
+            }
+            inside.push(n);
+            let hosts = &self[l].active;
+            let reachable =
+                hosts.iter().all(|h| self[*h].online || self.can_fence_outside(Some(*h), inside));
+            inside.pop();
+            return reachable;
         }
         if !self.set.fencing || !self.set.have_fencing {
             return false;

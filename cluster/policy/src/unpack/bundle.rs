@@ -12,6 +12,8 @@ use crate::world::{Bundle, Cell, Config, N, Probe, R, Replica, Why, World, value
 
 /// Where the key of connections is found, outside and inside.
 const KEY_FILE: &str = "/etc/pacemaker/authkey";
+/// More replicas than this are taken for a slip: each makes a node that every resource has a score on.
+const MOST_REPLICAS: i32 = 200;
 /// Where the logs of containers go.
 const LOG_DIR: &str = "/var/log/pacemaker/bundles";
 /// The port of connections.
@@ -43,8 +45,14 @@ impl World<'_> {
         let count = match option("replicas") {
             None if promoted_max > 0 => promoted_max,
             text => values::min_int(text, 1),
+        };
+        if count > MOST_REPLICAS {
+            let id = &b.id;
+            self.warn(format!(
+                "bundle {id}: replicas={count} is too many; {MOST_REPLICAS} are planned for"
+            ));
         }
-        .min(10_000);
+        let count = count.min(MOST_REPLICAS);
         let mut per_host = values::min_int(option("replicas-per-host"), 1);
         if per_host == 1 {
             self[r].unique = false;

@@ -20,6 +20,10 @@ pub(crate) enum Source {
     Bundle(Box<haven_cib::Bundle>),
 }
 
+/// More instances of a clone than this, and than four for each node, are taken for a slip: the work
+/// grows with their square.
+const MOST_INSTANCES: i32 = 2_000;
+
 impl World<'_> {
     pub(super) fn unpack_resources(&mut self, cib: &Cib, guests: &[Primitive]) {
         for (i, t) in cib.templates.iter().enumerate() {
@@ -434,7 +438,13 @@ impl World<'_> {
         }
         let count = i32::try_from(self.nodes.len()).unwrap_or(i32::MAX).max(1);
         self[r].clone_node_max = number(self, ["clone-node-max", ""], 1);
-        self[r].clone_max = number(self, ["clone-max", ""], count).min(100_000);
+        let asked = number(self, ["clone-max", ""], count);
+        let most = MOST_INSTANCES.max(count.saturating_mul(4));
+        if asked > most {
+            let id = self[r].id.clone();
+            self.warn(format!("clone {id}: clone-max={asked} is too many; {most} are planned for"));
+        }
+        self[r].clone_max = asked.min(most);
         self[r].clone_ordered = values::is_true(self[r].meta("ordered"));
         if !self[r].unique && self[r].clone_node_max > 1 {
             self[r].clone_node_max = 1;
