@@ -154,6 +154,11 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
+    /// Moves forward where no line ends.
+    fn skip_to(&mut self, position: u64) {
+        self.at = usize::try_from(position).unwrap_or(usize::MAX).min(self.bytes.len());
+    }
+
     fn line_at(&mut self, position: u64) -> u32 {
         let to = usize::try_from(position).unwrap_or(usize::MAX).min(self.bytes.len());
         if to > self.at {
@@ -245,7 +250,9 @@ pub(crate) fn markup(text: &str) -> Result<Markup<'_>, CibError> {
     loop {
         let event = reader.read_event();
         let end = reader.buffer_position();
-        let line = lines.line_at(end);
+        // Nearly all tags stand on one line, which is seen when they are split.
+        let tag = matches!(event, Ok(Event::Start(_) | Event::Empty(_)));
+        let line = if tag { lines.line } else { lines.line_at(end) };
         match event.map_err(|e| syntax(line, e.to_string()))? {
             Event::Start(tag) => {
                 if stack.len() >= MAX_DEPTH {
@@ -253,12 +260,12 @@ pub(crate) fn markup(text: &str) -> Result<Markup<'_>, CibError> {
                 }
                 let name_length = tag.name().into_inner().len();
                 let tag = inside(text, end, ">", &tag).map_err(|e| syntax(line, e))?;
-                stack.push(open(tag, name_length, line, &mut scratch)?);
+                stack.push(open(tag, name_length, &mut lines, end, &mut scratch)?);
             }
             Event::Empty(tag) => {
                 let name_length = tag.name().into_inner().len();
                 let tag = inside(text, end, "/>", &tag).map_err(|e| syntax(line, e))?;
-                let element = open(tag, name_length, line, &mut scratch)?;
+                let element = open(tag, name_length, &mut lines, end, &mut scratch)?;
                 close(element, &mut stack, &mut root, line)?;
             }
             Event::End(_) => {
@@ -305,22 +312,51 @@ fn inside<'a>(text: &'a str, end: u64, bracket: &str, tag: &str) -> Result<&'a s
 fn open<'a>(
     tag: &'a str,
     name_length: usize,
-    line: u32,
+    lines: &mut Lines<'_>,
+    end: u64,
     scratch: &mut Vec<(&'a str, Cow<'a, str>)>,
 ) -> Result<Markup<'a>, CibError> {
-    let syntax = |found: String| CibError::Syntax { line, found };
     scratch.clear();
-    for a in Attributes::new(tag, name_length) {
-        let a = a.map_err(|e| syntax(e.to_string()))?;
-        let value = match a.value {
-            Cow::Borrowed(v) => quick_xml::escape::unescape(v),
-            Cow::Owned(v) => quick_xml::escape::unescape(&v).map(|v| Cow::Owned(v.into_owned())),
-        };
-        scratch.push((a.key.into_inner(), value.map_err(|e| syntax(e.to_string()))?));
+    if plain_attributes(tag.get(name_length..).unwrap_or_default(), scratch) {
+        lines.skip_to(end);
+    } else {
+        let line = lines.line_at(end);
+        let syntax = |found: String| CibError::Syntax { line, found };
+        scratch.clear();
+        for a in Attributes::new(tag, name_length) {
+            let a = a.map_err(|e| syntax(e.to_string()))?;
+            let value = match a.value {
+                Cow::Borrowed(v) => quick_xml::escape::unescape(v),
+                Cow::Owned(v) => quick_xml::escape::unescape(&v).map(|v| v.into_owned().into()),
+            };
+            scratch.push((a.key.into_inner(), value.map_err(|e| syntax(e.to_string()))?));
+        }
     }
     let attributes = scratch.as_slice().to_vec();
     let name = tag.get(..name_length).unwrap_or_default();
-    Ok(Markup { name, attributes, line, ..Markup::default() })
+    Ok(Markup { name, attributes, line: lines.line, ..Markup::default() })
+}
+
+/// Splits attributes as nearly all documents have them: a blank before each name, no blanks around `=`, double quotes,
+/// nothing escaped, no name twice. False for everything else, right or wrong, which is left to the XML reader.
+fn plain_attributes<'a>(mut text: &'a str, list: &mut Vec<(&'a str, Cow<'a, str>)>) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
+    while !text.is_empty() {
+        let Some(rest) = text.strip_prefix(' ') else { return false };
+        let Some(end) = rest.bytes().position(|b| !plain(b)) else { return false };
+        let (name, rest) = rest.split_at(end);
+        let Some(rest) = rest.strip_prefix("=\"") else { return false };
+        let odd = |b: u8| matches!(b, b'"' | b'&' | b'<' | b'\t' | b'\n' | b'\r');
+        let Some(end) = rest.bytes().position(odd) else { return false };
+        let (value, rest) = rest.split_at(end);
+        let Some(rest) = rest.strip_prefix('"') else { return false };
+        if name.is_empty() || list.iter().any(|(n, _)| *n == name) {
+            return false;
+        }
+        list.push((name, Cow::Borrowed(value)));
+        text = rest;
+    }
+    true
 }
 
 fn close<'a>(

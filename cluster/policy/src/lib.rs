@@ -50,6 +50,8 @@ pub struct Options {
     pub summary: bool,
     /// Fill [`Decision::considered`].
     pub considered: bool,
+    /// The program ends soon after: leave the engine's memory to the system instead of giving it back piece by piece.
+    pub ends_soon: bool,
     /// The configuration is a saved one whose passwords may have been masked: a change of nothing
     /// but private parameters counts as none.
     pub sanitized: bool,

@@ -34,6 +34,7 @@ pub(crate) fn simulate(args: &Args, mut input: Snapshot, now: WallTime) -> Sessi
         summary: !args.quiet,
         considered: args.save_dotfile.is_some(),
         sanitized: !args.live_check,
+        ends_soon: true,
         ..Options::default()
     };
     let look = |s: &Snapshot| cluster_state(&s.cib, &s.status, now, &options);

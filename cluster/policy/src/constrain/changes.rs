@@ -92,12 +92,11 @@ impl World<'_> {
     fn agent_changed(&mut self, r: R, n: N, i: usize, j: usize, active: bool) -> bool {
         let entry = self.history(i, j);
         let config = std::rc::Rc::clone(&self[r].config);
-        let recorded = |s: &str| (!s.is_empty()).then(|| s.to_owned());
         let mut changed = false;
         for (now, then) in [
-            (config.kind.clone(), recorded(&entry.kind)),
-            (config.class.clone(), recorded(&entry.class)),
-            (config.provider.clone(), entry.provider.clone()),
+            (config.kind.as_deref(), Some(entry.kind.as_str()).filter(|k| !k.is_empty())),
+            (config.class.as_deref(), Some(entry.class.as_str()).filter(|c| !c.is_empty())),
+            (config.provider.as_deref(), entry.provider.as_deref()),
         ] {
             if now != then {
                 changed = true;

@@ -13,7 +13,7 @@ use crate::{Decision, Options, Placement};
 pub(crate) fn decision(graphed: Graphed<'_>, options: &Options) -> Decision {
     let mut w = graphed.world;
     let summary = if options.summary { w.summary() } else { Vec::new() };
-    Decision {
+    let decision = Decision {
         considered: options.considered.then(|| w.considered()),
         summary,
         placements: placements(&w),
@@ -22,7 +22,11 @@ pub(crate) fn decision(graphed: Graphed<'_>, options: &Options) -> Decision {
         remarks: std::mem::take(&mut w.remarks),
         warnings: std::mem::take(&mut w.warnings),
         graph: graphed.graph,
+    };
+    if options.ends_soon {
+        std::mem::forget(w);
     }
+    decision
 }
 
 fn placements(w: &World<'_>) -> Vec<Placement> {

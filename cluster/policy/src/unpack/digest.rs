@@ -97,7 +97,8 @@ impl World<'_> {
         interval: u64,
         n: N,
     ) -> (BTreeMap<String, String>, Verdict) {
-        let mut all = BTreeMap::new();
+        let params = self.params(r, Some(n));
+        let mut all = (*params).clone();
         if let Some(name) = self.bundle_remote_name(r) {
             all.insert("addr".to_owned(), name);
         }
@@ -106,8 +107,6 @@ impl World<'_> {
                 all.entry(k.clone()).or_insert_with(|| v.clone());
             }
         };
-        let params = self.params(r, Some(n));
-        add(&mut all, &params);
         let mut verdict = Verdict::Match;
         let entry = self.op_config(r, task, interval, true);
         if let Some(i) = entry {

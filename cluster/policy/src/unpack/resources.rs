@@ -29,10 +29,9 @@ impl World<'_> {
         for (i, t) in cib.templates.iter().enumerate() {
             self.template_names.entry(t.id.clone()).or_insert(i);
         }
-        let guests = guests.iter().cloned().map(CibResource::Primitive);
-        let all: Vec<CibResource> = cib.resources.iter().cloned().chain(guests).collect();
-        for r in all {
-            let made = match &r {
+        let guests: Vec<_> = guests.iter().cloned().map(CibResource::Primitive).collect();
+        for r in cib.resources.iter().chain(&guests) {
+            let made = match r {
                 CibResource::Primitive(p) => self
                     .primitive_config(p, &cib.templates)
                     .and_then(|c| self.create(&c, Source::Primitive, None, None)),
@@ -136,13 +135,12 @@ impl World<'_> {
 
     /// A primitive with what it takes from its template.
     fn primitive_config(&mut self, p: &Primitive, templates: &[Primitive]) -> Option<Rc<Config>> {
+        let Some(name) = p.template.clone() else { return Some(Rc::new(config_of(p))) };
         let mut p = p.clone();
-        if let Some(name) = p.template.clone() {
-            if name == p.id || !merge_template(&mut p, templates) {
-                return None;
-            }
-            self.templates.entry(name).or_default().push(p.id.clone());
+        if name == p.id || !merge_template(&mut p, templates) {
+            return None;
         }
+        self.templates.entry(name).or_default().push(p.id.clone());
         Some(Rc::new(config_of(&p)))
     }
 
