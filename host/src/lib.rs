@@ -15,5 +15,6 @@ pub mod gate;
 pub mod identity;
 pub mod netlink;
 pub mod packet;
+pub mod process;
 pub mod socket;
 pub mod store;
