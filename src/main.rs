@@ -9,6 +9,11 @@ use haven_api::{ApiError, Code};
 use haven_cli::Extra;
 use haven_lab::LabArgs;
 
+/// Threads must not wait for each other's memory: with the C library's allocator the heartbeat thread waited
+/// tens of milliseconds for a lock while another took in a big configuration (ADR 0003).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let extras = [lab(), simulate()];
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());

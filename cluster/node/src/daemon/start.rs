@@ -290,6 +290,8 @@ pub(crate) fn to_store(batch: &Batch) -> store::Batch {
 
 /// Beats tell that the coordinator lives, so its log's own heartbeats may be few: an idle node stays idle.
 const CONSENSUS_HEARTBEAT_TICKS: u8 = 5;
+/// A death verdict forces an election; silence of a coordinator that beats is a main task at work.
+const CONSENSUS_ELECTION_TICKS: u8 = 20;
 
 fn controller_config(
     config: &NodeConfig,
@@ -302,6 +304,7 @@ fn controller_config(
     let mut consensus = haven_consensus::Config::new(identity.node);
     consensus.priority = if witness { -1 } else { 0 };
     consensus.heartbeat_ticks = CONSENSUS_HEARTBEAT_TICKS;
+    consensus.election_ticks = CONSENSUS_ELECTION_TICKS;
     ControllerConfig {
         node: identity.node,
         boot,
