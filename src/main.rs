@@ -38,14 +38,19 @@ fn lab() -> Extra<'static> {
 
 fn simulate() -> Extra<'static> {
     let command = clap::Command::new("simulate")
-        .about("Show what the policy engine would do with a saved configuration and status");
+        .about("Show what the policy engine would do, and what would come of it");
     Extra {
         command: haven_simulate::Args::augment_args(command),
         run: Box::new(|matches| {
             let args = haven_simulate::Args::from_arg_matches(matches)
                 .map_err(|error| ApiError::new(Code::Usage, error.to_string()))?;
             let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
-            Ok(haven_simulate::run(&args, &mut out, &mut err))
+            let live = || {
+                let text = haven_cli::planning_input(matches, &daemon::Node)
+                    .map_err(|error| error.to_string())?;
+                haven_simulate::Snapshot::of_document(&text)
+            };
+            Ok(haven_simulate::run_with(&args, Some(&live), &mut out, &mut err))
         }),
     }
 }

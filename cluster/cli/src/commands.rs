@@ -98,7 +98,7 @@ fn wait_of(waiting: &Waiting) -> (bool, Option<u64>) {
 }
 
 /// The error for a reply of the wrong kind.
-fn unexpected(reply: &ReplyBody) -> ApiError {
+pub(crate) fn unexpected(reply: &ReplyBody) -> ApiError {
     let kind = serde_json::to_value(reply)
         .ok()
         .and_then(|value| value.as_object().and_then(|object| object.keys().next().cloned()))

@@ -30,4 +30,4 @@ mod run;
 pub use args::{JoinArgs, TokenArgs};
 pub use client::Client;
 pub use daemon::{Daemon, Initialised, Joined};
-pub use run::{Extra, ExtraRun, command, run};
+pub use run::{Extra, ExtraRun, command, planning_input, run};

@@ -6,11 +6,11 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
-use haven_api::{ApiError, Code};
+use haven_api::{ApiError, Code, ReplyBody, RequestBody};
 
 use crate::args::{CONFIG_VARIABLE, Cli, Command, DEFAULT_CONFIG};
 use crate::output::Output;
-use crate::{Daemon, commands, manual};
+use crate::{Client, Daemon, commands, manual};
 
 /// What an [`Extra`] does with its arguments; the answer is the exit code.
 pub type ExtraRun<'a> = dyn Fn(&ArgMatches) -> Result<u8, ApiError> + 'a;
@@ -84,6 +84,22 @@ fn dispatch(
         | Command::Explain(_)) => return commands::run(command, &config, daemon, output),
     }
     Ok(0)
+}
+
+/// What the coordinator plans with, configuration and status as one CIB document: for an [`Extra`],
+/// by the arguments it was given.
+///
+/// # Errors
+/// When the daemon cannot be reached or cannot answer.
+pub fn planning_input(matches: &ArgMatches, daemon: &dyn Daemon) -> Result<String, ApiError> {
+    let named = matches.try_get_one::<PathBuf>("config").ok().flatten().cloned();
+    let config = named.unwrap_or_else(default_config);
+    let mut client = Client::connect(&daemon.control_socket(&config)?)?;
+    let reply = client.call(RequestBody::PlanningInput)?;
+    let ReplyBody::Configuration { text, .. } = reply else {
+        return Err(commands::unexpected(&reply));
+    };
+    Ok(text)
 }
 
 fn default_config() -> PathBuf {

@@ -6,7 +6,7 @@ use clap::{ArgAction, Parser};
 
 /// Show what the cluster would do, for a saved configuration and status or for the running cluster.
 #[derive(Debug, Default, Parser)]
-#[command(name = "simulate", disable_version_flag = true)]
+#[command(name = "simulate", disable_version_flag = true, args_override_self = true)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Args {
     /// Configuration and status to look at; `-` is standard input, which is also the default

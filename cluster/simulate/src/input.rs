@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use haven_cib::Cib;
+use haven_cib::{Cib, CloneChild, NvPair, NvSet, Primitive, Resource};
 use haven_types::status::Status;
 
 use crate::Args;
@@ -15,6 +15,50 @@ pub struct Snapshot {
     pub cib: Cib,
     /// The status.
     pub status: Status,
+}
+
+impl Snapshot {
+    /// Reads what a daemon answers when it is asked what it plans with.
+    ///
+    /// # Errors
+    /// Where the text is no CIB.
+    pub fn of_document(text: &str) -> Result<Self, String> {
+        let (cib, mut status) = Cib::from_xml(text).map_err(|e| format!("the daemon: {e}"))?;
+        // It is of now, not of then.
+        status.recorded_at = None;
+        Ok(Self { cib, status })
+    }
+
+    /// Says `requires=quorum` where `requires=lease` stands, as Pacemaker knows no leases; how
+    /// often.
+    pub(crate) fn without_leases(&mut self) -> usize {
+        let sets = self.cib.rsc_defaults.iter_mut();
+        let templates = self.cib.templates.iter_mut().flat_map(|t| &mut t.meta);
+        let mut count = sets.chain(templates).map(no_lease).sum();
+        for r in &mut self.cib.resources {
+            count += r.meta_mut().iter_mut().map(no_lease).sum::<usize>();
+            let parts: Vec<&mut Primitive> = match r {
+                Resource::Primitive(_) => Vec::new(),
+                Resource::Group(g) => g.members.iter_mut().collect(),
+                Resource::Bundle(b) => b.primitive.iter_mut().collect(),
+                Resource::Clone(c) => match &mut *c.child {
+                    CloneChild::Primitive(p) => vec![p],
+                    CloneChild::Group(g) => {
+                        count += g.meta.iter_mut().map(no_lease).sum::<usize>();
+                        g.members.iter_mut().collect()
+                    }
+                },
+            };
+            count += parts.into_iter().flat_map(|p| &mut p.meta).map(no_lease).sum::<usize>();
+        }
+        count
+    }
+}
+
+fn no_lease(set: &mut NvSet) -> usize {
+    let lease = |p: &&mut NvPair| p.name == "requires" && p.value.as_deref() == Some("lease");
+    let pairs = set.pairs.iter_mut().filter(lease);
+    pairs.map(|p| p.value = Some("quorum".to_owned())).count()
 }
 
 /// Asks the running cluster; the error says why there is no answer and what to do.

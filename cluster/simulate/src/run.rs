@@ -9,7 +9,7 @@ use haven_policy::Decision;
 use serde_json::{Value, json};
 
 use crate::execute::Line;
-use crate::input::{self, Live};
+use crate::input::{self, Live, Snapshot};
 use crate::session::{Session, simulate};
 use crate::text::{Sections, Text};
 use crate::{Args, dot, profile, time};
@@ -60,7 +60,9 @@ fn try_run(
     for text in session.errors() {
         drop(writeln!(err, "{text}"));
     }
-    save(args, &session)?;
+    for text in save(args, &session)? {
+        drop(writeln!(err, "{text}"));
+    }
     let written = if args.json {
         let text = serde_json::to_string_pretty(&session.json()).map_err(|e| e.to_string())?;
         writeln!(out, "{text}")
@@ -147,11 +149,25 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
     std::fs::write(path, text).map_err(|e| format!("cannot write {}: {e}", path.display()))
 }
 
-/// Writes the files that were asked for.
-fn save(args: &Args, session: &Session) -> Result<(), String> {
+/// Writes the files that were asked for; what is to be said about it.
+fn save(args: &Args, session: &Session) -> Result<Vec<String>, String> {
     let input = &session.input;
+    let mut said = Vec::new();
+    let mut document = |path: &Path, snapshot: &Snapshot| {
+        let mut snapshot = snapshot.clone();
+        // From here a configuration leaves the cluster; what is read from a file stays as it is.
+        let leases = if args.live_check { snapshot.without_leases() } else { 0 };
+        if leases > 0 {
+            said.push(format!(
+                "{}: requires=lease is written as requires=quorum in {leases} places, since \
+                 Pacemaker knows no leases",
+                path.display()
+            ));
+        }
+        write(path, &snapshot.cib.to_xml_with(&snapshot.status))
+    };
     if let Some(path) = &args.save_input {
-        write(path, &input.cib.to_xml_with(&input.status))?;
+        document(path, input)?;
     }
     if let Some(decision) = &session.decision {
         if let Some(path) = &args.save_graph {
@@ -162,16 +178,15 @@ fn save(args: &Args, session: &Session) -> Result<(), String> {
         }
     }
     let output = session.output.as_ref().unwrap_or(input);
-    let text = || output.cib.to_xml_with(&output.status);
     if let Some(path) = &args.save_output {
-        write(path, &text())?;
+        document(path, output)?;
     }
     if args.in_place
         && let Some(path) = args.xml_file.as_deref().filter(|p| *p != Path::new("-"))
     {
-        write(path, &text())?;
+        document(path, output)?;
     }
-    Ok(())
+    Ok(said)
 }
 
 /// Prints the report.

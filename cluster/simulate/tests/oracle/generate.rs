@@ -55,6 +55,12 @@ pub(crate) struct Plan {
     pub(crate) instances: Vec<Instance>,
     pub(crate) tickets: Vec<String>,
     pub(crate) utilization: bool,
+    /// There is a tag `some`.
+    pub(crate) tagged: bool,
+    /// There is a template.
+    pub(crate) templated: bool,
+    /// There are fence devices that unfence.
+    pub(crate) unfencing: bool,
 }
 
 /// Something a constraint may name.
@@ -122,6 +128,9 @@ pub(crate) fn document(seed: u64) -> Element {
         instances: Vec::new(),
         tickets: Vec::new(),
         utilization: d.percent(25),
+        tagged: d.percent(20),
+        templated: d.percent(20),
+        unfencing: d.percent(8),
     };
     let mut cib = element(
         "cib",
@@ -149,6 +158,18 @@ pub(crate) fn document(seed: u64) -> Element {
     }
     if let Some(defaults) = resources::defaults(d, "op_defaults") {
         configuration.children.push(defaults);
+    }
+    if plan.tagged && !plan.targets.is_empty() {
+        let mut tags = Element::new("tags");
+        let mut tag = element("tag", &[("id", "some")]);
+        for _ in 0..1 + d.below(2) {
+            let t = plan.targets[d.below(plan.targets.len())].id.clone();
+            if tag.children.iter().all(|c| c.attr("id") != Some(&t)) {
+                tag.children.push(element("obj_ref", &[("id", &t)]));
+            }
+        }
+        tags.children.push(tag);
+        configuration.children.push(tags);
     }
     cib.children.push(configuration);
     cib.children.push(status::status(d, &plan));

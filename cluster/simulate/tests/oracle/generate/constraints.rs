@@ -22,6 +22,9 @@ pub(crate) fn constraints(d: &mut Dice, plan: &mut Plan) -> Element {
         }
     }
     if d.percent(12) {
+        section.children.push(location_set(d, plan));
+    }
+    if d.percent(12) {
         for i in 0..1 + d.below(2) {
             let ticket = format!("ticket{i}");
             section.children.push(ticket_constraint(d, plan, &ticket));
@@ -88,8 +91,71 @@ fn location(d: &mut Dice, plan: &Plan, i: usize) -> Element {
     e
 }
 
+/// One location for several resources, named by a set, a tag or a pattern.
+fn location_set(d: &mut Dice, plan: &Plan) -> Element {
+    let mut e = element("rsc_location", &[("id", "locset")]);
+    match d.below(3) {
+        0 => e.push("rsc-pattern", d.pick(&["^p", "[0-3]$", "g.*", "c"])),
+        1 if plan.tagged => e.push("rsc", "some"),
+        _ => {
+            let (a, b) =
+                if plan.targets.len() > 1 { two(d, plan) } else { return location(d, plan, 99) };
+            let mut set = element("resource_set", &[("id", "locset-set")]);
+            set.children.push(element("resource_ref", &[("id", &a.id)]));
+            set.children.push(element("resource_ref", &[("id", &b.id)]));
+            e.children.push(set);
+        }
+    }
+    e.push("node", d.pick_string(&plan.nodes));
+    e.push("score", d.score());
+    e
+}
+
 fn term(d: &mut Dice, nodes: &[String], id: &str) -> Element {
-    match d.below(6) {
+    match d.below(9) {
+        6 => {
+            let mut e = element(
+                "date_expression",
+                &[
+                    ("id", id),
+                    ("operation", "in_range"),
+                    ("start", "2023-11-01"),
+                    ("end", "2023-12-01"),
+                ],
+            );
+            if d.percent(50) {
+                e.remove("end");
+                let mut length = element("duration", &[("id", &format!("{id}-length"))]);
+                length.push("days", d.pick(&["10", "20"]));
+                e.children.push(length);
+            }
+            e
+        }
+        7 => {
+            let mut e = element("date_expression", &[("id", id), ("operation", "date_spec")]);
+            let mut spec = element("date_spec", &[("id", &format!("{id}-spec"))]);
+            spec.push("hours", d.pick(&["9-17", "20-23", "22"]));
+            if d.percent(50) {
+                spec.push("weekdays", d.pick(&["1-5", "6-7", "2"]));
+            }
+            e.children.push(spec);
+            e
+        }
+        8 => {
+            let mut e = element("rule", &[("id", id), ("boolean-op", d.pick(&["and", "or"]))]);
+            for k in 0..2 {
+                e.children.push(element(
+                    "expression",
+                    &[
+                        ("id", &format!("{id}-{k}")),
+                        ("attribute", d.pick(&["site", "#site-name", "zone"])),
+                        ("operation", d.pick(&["eq", "ne"])),
+                        ("value", d.pick(&["a", "b"])),
+                    ],
+                ));
+            }
+            e
+        }
         0 => element(
             "expression",
             &[
@@ -196,6 +262,12 @@ fn sets(d: &mut Dice, plan: &Plan, id: &str, e: &mut Element, order: bool) {
         if d.percent(40) {
             set.push("sequential", d.pick(&["true", "false"]));
         }
+        if !order && d.percent(20) && free.iter().all(|t| t.promotable) {
+            set.push("role", "Promoted");
+        }
+        if order && d.percent(15) {
+            set.push("action", d.pick(&["start", "stop"]));
+        }
         if order && d.percent(25) {
             set.push("require-all", "false");
             if set.attr("sequential").is_none() {
@@ -216,6 +288,12 @@ fn sets(d: &mut Dice, plan: &Plan, id: &str, e: &mut Element, order: bool) {
 
 fn ticket_constraint(d: &mut Dice, plan: &Plan, ticket: &str) -> Element {
     let t = target(d, plan);
+    if d.percent(20) && plan.targets.len() > 1 {
+        let mut e = element("rsc_ticket", &[("id", &format!("{ticket}-sets")), ("ticket", ticket)]);
+        sets(d, plan, &format!("{ticket}-sets"), &mut e, false);
+        e.push("loss-policy", d.pick(&["stop", "fence", "freeze"]));
+        return e;
+    }
     let mut e = element(
         "rsc_ticket",
         &[("id", &format!("{ticket}-{}", t.id)), ("ticket", ticket), ("rsc", &t.id)],

@@ -9,6 +9,9 @@ pub(crate) fn resources(d: &mut Dice, plan: &mut Plan) -> Element {
     if plan.fencing && d.percent(90) {
         section.children.push(fence_device(d, plan));
     }
+    if plan.templated {
+        section.children.push(template(d));
+    }
     let count = 1 + d.below(6);
     for i in 0..count {
         let made = match d.below(20) {
@@ -35,6 +38,15 @@ struct Around {
 fn fence_device(d: &mut Dice, plan: &mut Plan) -> Element {
     let mut device =
         element("primitive", &[("id", "fencer"), ("class", "stonith"), ("type", "fence_xvm")]);
+    if plan.unfencing {
+        let list = owned(&[("provides", "unfencing")]);
+        device.children.push(pairs("meta_attributes", "fencer-meta", &list));
+        device.children.push(pairs(
+            "instance_attributes",
+            "fencer-params",
+            &owned(&[("pcmk_host_list", "node1 node2")]),
+        ));
+    }
     let mut monitors = Vec::new();
     if d.percent(70) {
         let mut ops = Element::new("operations");
@@ -50,7 +62,11 @@ fn fence_device(d: &mut Dice, plan: &mut Plan) -> Element {
         id: "fencer".into(),
         class: "stonith",
         kind: "fence_xvm",
-        params: Vec::new(),
+        params: if plan.unfencing {
+            owned(&[("pcmk_host_list", "node1 node2")])
+        } else {
+            Vec::new()
+        },
         monitors,
         clone_of: None,
         unique: false,
@@ -59,6 +75,23 @@ fn fence_device(d: &mut Dice, plan: &mut Plan) -> Element {
         copies: 1,
     });
     device
+}
+
+/// What `t` primitives have in common.
+fn template(d: &mut Dice) -> Element {
+    let mut e = element(
+        "template",
+        &[("id", "common"), ("class", "ocf"), ("provider", "pacemaker"), ("type", "Dummy")],
+    );
+    let list = [("resource-stickiness".to_owned(), d.below(20).to_string())];
+    e.children.push(pairs("meta_attributes", "common-meta", &list));
+    let mut ops = Element::new("operations");
+    ops.children.push(element(
+        "op",
+        &[("id", "common-m"), ("name", "monitor"), ("interval", "10s"), ("timeout", "30s")],
+    ));
+    e.children.push(ops);
+    e
 }
 
 fn primitive_alone(d: &mut Dice, plan: &mut Plan, i: usize) -> Element {
@@ -93,11 +126,18 @@ fn primitive(
     may_migrate: bool,
 ) -> Element {
     let promotable = around.is_some_and(|a| a.promotable);
-    let kind = if promotable { "Stateful" } else { d.pick(&["Dummy", "Dummy2"]) };
-    let mut e = element(
-        "primitive",
-        &[("id", id), ("class", "ocf"), ("provider", "pacemaker"), ("type", kind)],
-    );
+    let from_template = plan.templated && !promotable && d.percent(35);
+    let kind = match (promotable, from_template) {
+        (true, _) => "Stateful",
+        (false, true) => "Dummy",
+        (false, false) => d.pick(&["Dummy", "Dummy2"]),
+    };
+    let mut e = if from_template {
+        element("primitive", &[("id", id), ("template", "common")])
+    } else {
+        let agent = [("id", id), ("class", "ocf"), ("provider", "pacemaker"), ("type", kind)];
+        element("primitive", &agent)
+    };
     let mut meta = meta(d, around.is_none());
     let migratable = may_migrate && d.percent(20);
     if migratable {
@@ -116,7 +156,29 @@ fn primitive(
     if !params.is_empty() {
         e.children.push(pairs("instance_attributes", &format!("{id}-params"), &params));
     }
-    let monitors = operations(d, id, promotable, &mut e);
+    if d.percent(6) {
+        // What a node attribute says counts before the rest.
+        let own = [("fake".to_owned(), "ruled".to_owned())];
+        let mut set = pairs("instance_attributes", &format!("{id}-ruled"), &own);
+        set.push("score", "5");
+        let mut rule = element("rule", &[("id", &format!("{id}-ruled-rule")), ("score", "0")]);
+        rule.children.push(element(
+            "expression",
+            &[
+                ("id", &format!("{id}-ruled-site")),
+                ("attribute", "site"),
+                ("operation", "eq"),
+                ("value", "a"),
+            ],
+        ));
+        set.children.insert(0, rule);
+        e.children.push(set);
+    }
+    let monitors = if from_template {
+        vec![(10_000, "", Some(30_000))]
+    } else {
+        operations(d, id, promotable, &mut e)
+    };
     if plan.utilization && d.percent(70) {
         let needs = [
             ("cpu".to_owned(), d.below(4).to_string()),
@@ -153,7 +215,7 @@ fn meta(d: &mut Dice, single: bool) -> Vec<(String, String)> {
     maybe(d, 3, "maintenance", &["true"]);
     maybe(d, 20, "migration-threshold", &["1", "2", "3", "5"]);
     maybe(d, 15, "failure-timeout", &["30s", "10min", "2h"]);
-    maybe(d, 10, "requires", &["nothing", "quorum", "fencing"]);
+    maybe(d, 10, "requires", &["nothing", "quorum", "fencing", "unfencing"]);
     maybe(d, 6, "critical", &["false"]);
     if single {
         maybe(d, 10, "multiple-active", &["stop_only", "block", "stop_start", "stop_unexpected"]);
@@ -253,6 +315,10 @@ fn group(d: &mut Dice, plan: &mut Plan, id: &str, around: Option<&Around>) -> El
     let meta = if around.is_none() { meta(d, false) } else { Vec::new() };
     if !meta.is_empty() {
         g.children.push(pairs("meta_attributes", &format!("{id}-meta"), &meta));
+    }
+    if around.is_none() && d.percent(8) {
+        let name = d.pick(&["ordered", "collocated"]);
+        add_meta(&mut g, id, &[(name, "false")]);
     }
     let count = 1 + d.below(4);
     for k in 0..count {
