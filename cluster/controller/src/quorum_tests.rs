@@ -343,3 +343,54 @@ fn two_nodes_alone_with_an_address_are_told_the_remedies() {
     hear(&mut controller, &[2, 3]);
     assert_eq!(status(&mut controller).alarms, Vec::<String>::new());
 }
+
+/// The civil clock jumps by years in either direction: it dates things, and decides nothing.
+#[test]
+fn a_jump_of_the_civil_clock_moves_nothing() {
+    let jumps = [1_000, 900_000_000, 0, -5_000_000_000, 9_000_000_000, 2_000];
+    let line = "primitive vip ocf:haven:ip params ip=192.0.2.10 nic=eth0 op monitor interval=10s";
+    let run = |walls: &[i64]| {
+        let mut controller = started(&state(1, false, line), None);
+        let mut seen = Vec::new();
+        for millis in 0..400_u64 {
+            let index = usize::try_from(millis / 70).unwrap() % walls.len();
+            let now = Instant::from_nanos(millis * 50_000_000);
+            let clock = Clock { now, wall: WallTime::from_seconds(walls[index]) };
+            let mut inputs = vec![Input::Tick];
+            while let Some(input) = inputs.pop() {
+                for output in controller.step(clock, input) {
+                    match output {
+                        Output::Persist { token, .. } => inputs.push(Input::Persisted(token)),
+                        Output::RunAgent { run, operation, .. } => {
+                            seen.push((millis, operation.key()));
+                            let code = haven_types::operation::OcfCode(
+                                if operation.interval.is_zero() && operation.action == "monitor" {
+                                    7
+                                } else {
+                                    0
+                                },
+                            );
+                            let outcome = haven_types::operation::Outcome::done(code, "");
+                            inputs.push(Input::AgentFinished { run, outcome });
+                        }
+                        Output::Heartbeat(input) => {
+                            if let haven_heartbeat::Input::Claim { group, epoch } = *input {
+                                let until = now + Duration::from_secs(1);
+                                let gained = Beat::LeaseGained { group, epoch, until };
+                                inputs.push(Input::Heartbeat(gained));
+                            }
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            let (id, author, body) = (1, String::new(), RequestBody::Status);
+            controller.step(clock, Input::Request { id, author, body });
+        }
+        seen
+    };
+    let steady = run(&[1_000]);
+    let started = steady.iter().filter(|(_, key)| key == "vip_start_0").count();
+    assert_eq!(started, 1, "{steady:?}");
+    assert_eq!(run(&jumps), steady, "what is done and when depends on no calendar");
+}

@@ -137,10 +137,16 @@ impl NodeConfig {
     /// # Errors
     /// When the file cannot be read, or with every finding at once when its content cannot work.
     pub fn load(path: &std::path::Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
+        let bytes = std::fs::read(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        Self::parse(&text)
-            .map_err(|findings| ConfigError::Invalid { path: path.to_owned(), findings })
+        let invalid = |findings| ConfigError::Invalid { path: path.to_owned(), findings };
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let sound = error.utf8_error().valid_up_to();
+            let line = error.as_bytes()[..sound].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let message = "not text: its bytes are no UTF-8; write the file anew".to_owned();
+            invalid(vec![Finding { line, object: "syntax".to_owned(), message }])
+        })?;
+        Self::parse(&text).map_err(invalid)
     }
 
     /// Checks the text of a configuration file.

@@ -198,13 +198,13 @@ impl Daemon {
                 tracing::info!("channel to {peer} is up");
                 if let Some(node) = self.member_named(&peer) {
                     self.step_keys(KeyInput::Connected(node));
+                    // What was too large for a datagram was lost while there was no channel.
+                    self.step(Input::PeerReset(node));
                 }
             }
             ChannelEvent::Disconnected { peer, reason } => {
+                // What it has lost is said again when it is up.
                 tracing::info!("channel to {peer} is down: {reason}");
-                if let Some(node) = self.member_named(&peer) {
-                    self.step(Input::PeerReset(node));
-                }
             }
             ChannelEvent::Refused { remote, reason, times } => {
                 tracing::warn!("a connection from {remote} was refused: {reason} ({times} times)");

@@ -1,0 +1,283 @@
+//! Hosts that are not as they should be: a node says what is wrong and what to do, the others go on,
+//! and nobody lies.
+
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use haven_lab::haven::config_file;
+use haven_lab::{Family, Fault, MeasureOptions, Measuring, Place, Report};
+use haven_netns_tests::{Lab, lab};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn ip(lab: &Lab, node: &str, args: &str) {
+    let mut command = Command::new("ip");
+    command.args(args.split_whitespace());
+    lab.cluster.bed.run(&Place::Node(node.to_owned()), &mut command).unwrap();
+}
+
+/// Whether `node` sees `peer` as a member, and its link 0 to it in this state.
+fn sees(lab: &Lab, node: &str, peer: &str, link: &str) -> bool {
+    let status = lab.json(node, &["status"]);
+    let nodes = status["nodes"].as_array().cloned().unwrap_or_default();
+    nodes
+        .iter()
+        .any(|it| it["name"] == peer && it["state"] == "online" && it["links"][0]["state"] == link)
+}
+
+fn measure(lab: &Lab) -> Measuring {
+    let vip = lab.cluster.bed.topology().vips()[0];
+    Measuring::start(&lab.cluster.bed, vip, MeasureOptions::default()).unwrap()
+}
+
+/// Nobody moved, nobody spoke beside the owner.
+fn unmoved(report: &Report) {
+    let table = report.table();
+    assert_eq!(report.ownership.overlaps, [], "{table}");
+    assert_eq!(report.probes.owner_before, report.probes.owner_after, "{table}");
+    assert!(report.probes.outage <= Duration::from_millis(500), "{table}");
+}
+
+/// Starts what does not run and waits until all is well.
+fn restore(lab: &mut Lab) {
+    lab.cluster.start_missing().unwrap();
+    lab.wait("the return of every node", 2 * LIMIT, |lab| {
+        lab.cluster.system.settled(&lab.cluster.bed)
+    });
+    lab.cluster.restore().unwrap();
+}
+
+fn stop(lab: &mut Lab, node: &str) {
+    lab.cluster.inject(&Fault::Kill(node.to_owned())).unwrap();
+    lab.wait("the end of its processes", LIMIT, |lab| {
+        !lab.cluster.system.runs(&lab.cluster.bed, node)
+    });
+}
+
+/// What `haven node run` says when it cannot.
+fn refused(lab: &Lab, node: &str) -> String {
+    lab.haven(node, &["node", "run"]).unwrap_err().to_string()
+}
+
+fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp").args(["-a", "--"]).arg(from).arg(to).status().unwrap();
+    assert!(status.success(), "cp {} {}", from.display(), to.display());
+}
+
+/// A file system over a directory, gone at the end.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn new(at: &Path, args: &[&str]) -> Self {
+        let status = Command::new("mount").args(args).arg(at).status().unwrap();
+        assert!(status.success(), "mount {args:?} {}", at.display());
+        Self(at.to_owned())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // Lazily: whatever still has a file open there ends with the lab.
+        drop(Command::new("umount").arg("-l").arg(&self.0).status());
+    }
+}
+
+#[test]
+fn a_missing_address_of_a_link_is_waited_for_on_the_other_link() {
+    let Some(lab) = lab("b-addr", 3, false, Family::V4) else { return };
+    let measuring = measure(&lab);
+    ip(&lab, "n2", "addr del 10.77.0.2/24 dev hb");
+    lab.wait("the report of the link", LIMIT, |lab| {
+        lab.log("n2").contains("link 0: no interface has the address 10.77.0.2: waiting for it")
+    });
+    lab.wait("one link to stand in for the other", LIMIT, |lab| sees(lab, "n1", "n2", "down"));
+    ip(&lab, "n2", "addr add 10.77.0.2/24 dev hb");
+    lab.wait("the link's return", LIMIT, |lab| {
+        lab.log("n2").contains("link 0: works again") && sees(lab, "n1", "n2", "up")
+    });
+    unmoved(&measuring.finish().unwrap());
+}
+
+#[test]
+fn a_renamed_interface_goes_on_and_a_missing_one_is_waited_for() {
+    let Some(mut lab) = lab("b-name", 3, false, Family::V4) else { return };
+    let file = config_file(&lab.cluster.bed, "n2");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replacen("port = ", "device = \"hb\"\nport = ", 1)).unwrap();
+    lab.haven("n2", &["node", "restart"]).unwrap();
+    lab.wait("the restart", LIMIT, |lab| sees(lab, "n1", "n2", "up"));
+    for step in ["link set hb down", "link set hb name hb7", "link set hb7 up"] {
+        ip(&lab, "n2", step);
+    }
+    lab.wait("the link under its new name", LIMIT, |lab| sees(lab, "n1", "n2", "up"));
+    // A daemon that starts now looks for the old name in vain, and lives by the other link.
+    stop(&mut lab, "n2");
+    lab.cluster.start_missing().unwrap();
+    lab.wait("the report of the link", LIMIT, |lab| {
+        lab.log("n2").contains("link 0: no interface named hb: waiting for it")
+    });
+    lab.wait("membership by the other link", LIMIT, |lab| sees(lab, "n1", "n2", "down"));
+    for step in ["link set hb7 down", "link set hb7 name hb", "link set hb up"] {
+        ip(&lab, "n2", step);
+    }
+    lab.wait("the link's return", LIMIT, |lab| sees(lab, "n1", "n2", "up"));
+    assert!(lab.log("n2").contains("link 0: works again"));
+}
+
+#[test]
+fn an_owner_whose_disk_is_full_keeps_its_address_and_says_what_to_do() {
+    let Some(mut lab) = lab("b-full", 3, false, Family::V4) else { return };
+    let state = lab.cluster.bed.node_state("n1");
+    let vip = lab.cluster.bed.topology().vips()[0];
+    stop(&mut lab, "n1");
+    let aside = state.with_extension("aside");
+    copy(&state, &aside);
+    let disk = Mounted::new(&state, &["-t", "tmpfs", "-o", "size=8m", "haven-test"]);
+    copy(&aside.join("."), &state);
+    restore(&mut lab);
+    lab.cluster.place(vip, "n1").unwrap();
+    // Whatever is left of the disk goes to somebody else; what was reserved is used up by and by.
+    let filler = state.join("filler");
+    drop(std::fs::write(&filler, vec![1; 16 << 20]));
+    let measuring = measure(&lab);
+    let text = lab.haven("n2", &["configure", "show"]).unwrap();
+    let mut failed = false;
+    for round in 0..60 {
+        let load = lab.cluster.bed.dir().join("large.crm");
+        let much = format!("{round}{}", "x".repeat(150_000));
+        let line = format!(
+            "\nprimitive d{} ocf:heartbeat:Dummy params state={much} meta target-role=Stopped op monitor interval=10s\n",
+            round % 2
+        );
+        std::fs::write(&load, format!("{text}{line}")).unwrap();
+        // The coordinator may change meanwhile, and a load may be lost with it.
+        drop(lab.haven("n2", &["configure", "load", &load.display().to_string()]));
+        let alarms = lab.json("n1", &["status"])["alarms"].to_string();
+        failed = alarms.contains("the store failed");
+        if failed {
+            assert!(alarms.contains("no longer votes"), "{alarms}");
+            assert!(alarms.contains("make the disk sound, then restart the daemon"), "{alarms}");
+            break;
+        }
+    }
+    assert!(failed, "the disk was never full: {}", lab.log("n1"));
+    // The others decide without it, and its lease lives on their promises.
+    lab.wait("another coordinator", LIMIT, |lab| {
+        let coordinator = lab.json("n2", &["status"])["coordinator"]["node"].clone();
+        coordinator.is_string() && coordinator != "n1"
+    });
+    lab.haven("n2", &["node", "standby", "n3"]).unwrap();
+    lab.haven("n2", &["node", "online", "n3"]).unwrap();
+    unmoved(&measuring.finish().unwrap());
+    // Mended and started anew it is as before.
+    std::fs::remove_file(&filler).unwrap();
+    stop(&mut lab, "n1");
+    restore(&mut lab);
+    let status = lab.json("n1", &["status"]);
+    assert!(!status["alarms"].to_string().contains("store"), "{status}");
+    assert_eq!(status["configuration"], lab.json("n2", &["status"])["configuration"]);
+    drop(lab);
+    drop(disk);
+}
+
+#[test]
+fn a_read_only_disk_is_named_at_the_start() {
+    let Some(mut lab) = lab("b-ro", 3, false, Family::V4) else { return };
+    let state = lab.cluster.bed.node_state("n3");
+    stop(&mut lab, "n3");
+    let path = state.display().to_string();
+    let bound = Mounted::new(&state, &["--bind", &path]);
+    let again = Mounted::new(&state, &["-o", "remount,ro,bind"]);
+    let said = refused(&lab, "n3");
+    assert!(said.contains(&path) && said.contains("Read-only file system"), "{said}");
+    std::mem::forget(again);
+    drop(bound);
+    restore(&mut lab);
+}
+
+#[test]
+fn two_daemons_with_one_id_are_reported_and_disturb_nobody() {
+    let Some(mut lab) = lab("b-twin", 3, false, Family::V4) else { return };
+    let vip = lab.cluster.bed.topology().vips()[0];
+    lab.cluster.place(vip, "n1").unwrap();
+    stop(&mut lab, "n3");
+    // Somebody cloned n2's disk.
+    let (original, twin) =
+        (lab.cluster.bed.node_state("n2"), lab.cluster.bed.node_state("n2-twin"));
+    copy(&original, &twin);
+    let file = config_file(&lab.cluster.bed, "n3");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let own = lab.cluster.bed.node_state("n3").display().to_string();
+    let text = text.replace(&own, &twin.display().to_string());
+    std::fs::write(&file, text.replace("name = \"n3\"", "name = \"n2\"")).unwrap();
+    let measuring = measure(&lab);
+    lab.cluster.system.start(&lab.cluster.bed, "n3").unwrap();
+    lab.wait("a report of the twin", LIMIT, |lab| {
+        ["n1", "n2", "n3"].iter().any(|node| {
+            let alarms = lab.json(node, &["status"])["alarms"].to_string();
+            let log = lab.log(node);
+            alarms.contains("two daemons run as n2") || log.contains("two processes run as node 2")
+        })
+    });
+    unmoved(&measuring.finish().unwrap());
+    drop(std::fs::remove_dir_all(&twin));
+}
+
+/// The files of the log, oldest first.
+fn segments(state: &Path) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(state.join("store")).unwrap();
+    let mut files: Vec<PathBuf> = files
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            name.starts_with("log") && std::fs::read(path).unwrap().iter().any(|b| *b != 0)
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn damage_to_a_store_or_to_keys_is_told_from_a_torn_end() {
+    let Some(mut lab) = lab("b-rot", 3, false, Family::V4) else { return };
+    let state = lab.cluster.bed.node_state("n3");
+    stop(&mut lab, "n3");
+    let aside = state.with_extension("aside");
+    copy(&state, &aside);
+    let put_back = || {
+        drop(std::fs::remove_dir_all(&state));
+        copy(&aside, &state);
+    };
+    // Power failed in the midst of the last write: the rest is fetched from the others.
+    let last = segments(&state).pop().unwrap();
+    let mut bytes = std::fs::read(&last).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    bytes[used - 8..used].fill(0);
+    std::fs::write(&last, &bytes).unwrap();
+    restore(&mut lab);
+    stop(&mut lab, "n3");
+    // Rot in the midst of it: nothing that it says can be relied on.
+    put_back();
+    let first = segments(&state).remove(0);
+    let mut bytes = std::fs::read(&first).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    for byte in &mut bytes[used / 3..used / 3 + 16] {
+        *byte ^= 0x55;
+    }
+    std::fs::write(&first, &bytes).unwrap();
+    let said = refused(&lab, "n3");
+    assert!(said.contains("remove it from the cluster and join it again"), "{said}");
+    assert!(said.contains("all of it was kept in"), "{said}");
+    let said = refused(&lab, "n3");
+    assert!(said.contains("there is none") && said.contains("haven cluster join"), "{said}");
+    // Keys that are none.
+    put_back();
+    std::fs::write(state.join("identity/keys.json"), "{\"sealing\":1,").unwrap();
+    let said = refused(&lab, "n3");
+    assert!(said.contains("keys.json") && said.contains("restore it from a backup"), "{said}");
+    put_back();
+    restore(&mut lab);
+}
