@@ -274,8 +274,15 @@ pub enum DropReason {
     },
     /// Leadership is being handed over: never appended; safe to repeat later.
     Transferring,
-    /// Too many bytes wait for commitment, or the entry alone exceeds 16 MiB: never appended.
+    /// Too many bytes wait for commitment: never appended; safe to repeat later.
     Overloaded,
+    /// The entry alone is longer than any may be: never appended.
+    TooBig {
+        /// Its length in bytes.
+        bytes: usize,
+        /// The longest allowed, in bytes.
+        most: usize,
+    },
     /// Another leader's entry took its place: certainly not committed.
     Superseded,
     /// Leadership was lost while it waited, and its fate is not known here: it may be committed.

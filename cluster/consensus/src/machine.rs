@@ -348,7 +348,7 @@ impl Consensus {
         } else if raft.lead_transferee.is_some() {
             DropReason::Transferring
         } else if bytes.len() > MAX_PROPOSAL {
-            DropReason::Overloaded
+            DropReason::TooBig { bytes: bytes.len(), most: MAX_PROPOSAL }
         } else {
             match self.raw.propose(convert::proposal_mark(), bytes) {
                 Ok(()) => {

@@ -427,6 +427,17 @@ impl Controller {
                 ApiError::new(Code::Unavailable, "too much waits to be committed")
                     .remedy("see `haven status` for members that do not answer; try again")
             }
+            DropReason::TooBig { bytes, most } => {
+                let mib = |bytes: &usize| bytes.div_ceil(1 << 20);
+                let message = format!(
+                    "with this change the configuration takes {} MiB, more than the {} MiB possible; \
+                     nothing was changed",
+                    mib(bytes),
+                    mib(most)
+                );
+                ApiError::new(Code::BadData, message)
+                    .remedy("shorten descriptions, or split the cluster")
+            }
             DropReason::Unknown => ApiError::new(
                 Code::Indeterminate,
                 "the coordinator changed while this was being committed",

@@ -211,6 +211,21 @@ fn a_leader_without_a_disk_names_a_successor_and_falls_mute() {
 }
 
 #[test]
+fn an_entry_that_is_too_big_is_refused_by_its_size_and_stops_nothing() {
+    let (mut world, leader) = group(8, 3);
+    let machine = world.nodes.get_mut(&leader).unwrap().machine.as_mut().unwrap();
+    let id = ProposalId(u64::MAX);
+    let most = 16 << 20;
+    let bytes = vec![0; most + 1];
+    let why = DropReason::TooBig { bytes: bytes.len(), most };
+    let said = machine.step(world.now, Input::Propose { id, bytes });
+    assert_eq!(said, vec![Output::ProposalDropped { id, why }]);
+    world.propose(leader).unwrap();
+    world.run_for(millis(50)).unwrap();
+    assert!(world.nodes[&leader].machine.as_ref().unwrap().status().counters.proposals > 0);
+}
+
+#[test]
 fn a_late_follower_gets_a_snapshot_and_the_log_stays_small() {
     let (mut world, leader) = group(9, 3);
     let late = other(&world, leader);
