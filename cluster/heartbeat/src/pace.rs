@@ -43,7 +43,7 @@ pub(crate) struct Pace {
     surge: Option<(Duration, Instant)>,
     /// The send of the newest beat that a majority answered.
     newest: Option<Instant>,
-    /// Beats sent before this say nothing: the thread stood still since.
+    /// Beats sent before this say nothing: the thread stood still since, or nobody answered.
     trusted: Instant,
 }
 
@@ -87,6 +87,13 @@ impl Pace {
     /// A majority answered the beat sent at `sent`, after `took`.
     pub(crate) fn completed(&mut self, now: Instant, sent: Instant, took: Duration) {
         if sent < self.trusted {
+            return;
+        }
+        if self.newest.is_some_and(|newest| now - newest > OUTAGE) {
+            // The end of an outage: what was sent during it waited for an address to be resolved, or for a
+            // port to open, and is no measure of the network.
+            self.trusted = now;
+            self.newest = None;
             return;
         }
         self.hold_up(now);
@@ -150,4 +157,54 @@ impl Pace {
 /// The beat interval that goes with `duration`: D/4, at most 25 ms.
 pub(crate) fn interval_of(duration: Duration) -> Duration {
     (duration / 4).min(INTERVAL_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEAT: Duration = Duration::from_millis(15);
+
+    /// A pace after a second of answers within half a millisecond, and the time.
+    fn steady() -> (Pace, Instant) {
+        let mut now = Instant::from_nanos(1_000_000_000);
+        let mut pace =
+            Pace::new(Terms::default(), Duration::from_millis(60), Duration::from_secs(5), now);
+        for _ in 0..67 {
+            pace.completed(now + Duration::from_micros(500), now, Duration::from_micros(500));
+            now = now + BEAT;
+            pace.poll(now);
+        }
+        assert_eq!(pace.duration(), Duration::from_millis(60));
+        (pace, now)
+    }
+
+    #[test]
+    fn what_was_sent_while_nobody_answered_teaches_nothing() {
+        let (mut pace, start) = steady();
+        let end = start + Duration::from_secs(2);
+        pace.poll(end);
+        // A port opens: the beats of the last half second arrive at once, and are answered.
+        for back in (0..33).rev() {
+            let sent = end.before(BEAT * back);
+            pace.completed(end, sent, end - sent);
+        }
+        let mut now = end;
+        for _ in 0..200 {
+            now = now + BEAT;
+            pace.completed(now, now.before(Duration::from_micros(500)), Duration::from_micros(500));
+            pace.poll(now);
+        }
+        assert_eq!(pace.duration(), Duration::from_millis(60));
+    }
+
+    #[test]
+    fn slow_answers_without_an_outage_are_learned_from() {
+        let (mut pace, mut now) = steady();
+        for _ in 0..20 {
+            now = now + BEAT;
+            pace.completed(now, now.before(Duration::from_millis(100)), Duration::from_millis(100));
+        }
+        assert!(pace.duration() >= Duration::from_millis(250), "{:?}", pace.duration());
+    }
 }

@@ -1,5 +1,5 @@
 //! Realtime scheduling and locked memory for the heartbeat thread.
-#![allow(unsafe_code, reason = "sched_setscheduler, mlockall and prctl have no safe wrapper")]
+#![allow(unsafe_code, reason = "sched_setscheduler and mlockall have no safe wrapper")]
 
 use std::io;
 
@@ -73,9 +73,5 @@ pub fn defer_this_process() -> io::Result<()> {
 /// # Errors
 /// What the kernel said.
 pub fn forgo_huge_pages() -> io::Result<()> {
-    // SAFETY: PR_SET_THP_DISABLE takes numbers only and touches no memory of ours.
-    match unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    rustix::thread::disable_transparent_huge_pages(true).map_err(io::Error::from)
 }
