@@ -104,6 +104,7 @@ impl<'a> Reader<'a> {
                 }
             }
             "resources" => {
+                cib.resources.reserve_exact(section.children.len());
                 for e in &section.children {
                     if e.name == "template" {
                         cib.templates.push(self.primitive(e)?);
@@ -113,6 +114,7 @@ impl<'a> Reader<'a> {
                 }
             }
             "constraints" => {
+                cib.constraints.reserve_exact(section.children.len());
                 for e in &section.children {
                     cib.constraints.push(self.constraint(e)?);
                 }
@@ -148,6 +150,8 @@ impl<'a> Reader<'a> {
         for e in parent.children.iter().filter(|c| c.name == name) {
             sets.push(self.nvset(self.resolve(e)?)?);
         }
+        // There is one, nearly always.
+        sets.shrink_to_fit();
         Ok(sets)
     }
 
@@ -159,6 +163,7 @@ impl<'a> Reader<'a> {
         };
         // Very old documents wrap the pairs in <attributes>.
         let inner = e.child("attributes").unwrap_or(e);
+        set.pairs.reserve_exact(inner.children.len());
         for c in &inner.children {
             match c.name {
                 "nvpair" => set.pairs.push(self.nvpair(c)?),
@@ -305,6 +310,7 @@ impl<'a> Reader<'a> {
                 operations.push(self.operation(self.resolve(op)?)?);
             }
         }
+        operations.shrink_to_fit();
         Ok(Primitive {
             id: id_of(e)?,
             class: e.get("class"),

@@ -30,6 +30,10 @@ impl World<'_> {
                 }
             }
         }
+        // Of those that are looked at again, when their hosts are known.
+        for rsc in self.rscs.iter_mut().filter(|r| !r.is_remote_connection) {
+            rsc.digests.clear();
+        }
     }
 
     fn resources_known_as(&self, id: &str, top: &BTreeSet<R>) -> Vec<R> {

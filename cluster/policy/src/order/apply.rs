@@ -16,6 +16,8 @@ impl World<'_> {
             self.block_colocation_dependents(index(i));
         }
         self.order_probes();
+        // From here on only the relations between actions count.
+        self.orderings = Vec::new();
         for i in (0..self.actions.len()).rev() {
             self.update_action(index(i));
             while let Some(a) = self.deferred.pop() {

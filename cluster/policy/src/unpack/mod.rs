@@ -93,6 +93,7 @@ pub(crate) fn unpack<'a>(
         world.tags.entry(t.id.clone()).or_default().extend(t.members.iter().cloned());
     }
     world.unpack_status();
+    world.rscs.shrink_to_fit();
     Unpacked(world)
 }
 

@@ -554,11 +554,11 @@ pub(crate) fn config_of(p: &Primitive) -> Config {
         .operations
         .iter()
         .map(|o| {
-            let mut attrs = o.options.clone();
-            attrs.insert("name".into(), o.name.clone());
-            if let Some(i) = &o.interval {
-                attrs.insert("interval".into(), i.clone());
-            }
+            let own = [("name", Some(&o.name)), ("interval", o.interval.as_ref())];
+            let own = own.into_iter().filter_map(|(k, v)| Some((k, v?)));
+            let others = o.options.iter().map(|(k, v)| (k.as_str(), v));
+            let others = others.filter(|(k, _)| *k != "name" && *k != "interval");
+            let attrs = own.chain(others).map(|(k, v)| (k.to_owned(), v.clone())).collect();
             OpConfig {
                 id: o.id.clone(),
                 name: o.name.clone(),

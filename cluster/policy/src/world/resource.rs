@@ -71,14 +71,14 @@ pub(crate) struct OpConfig {
     pub(crate) name: String,
     pub(crate) interval_ms: u64,
     /// All attributes as written, `interval` and `name` included, `id` not.
-    pub(crate) attrs: BTreeMap<String, String>,
+    pub(crate) attrs: Vec<(String, String)>,
     pub(crate) meta: Vec<NvSet>,
     pub(crate) params: Vec<NvSet>,
 }
 
 impl OpConfig {
     pub(crate) fn attr(&self, name: &str) -> Option<&str> {
-        self.attrs.get(name).map(String::as_str)
+        self.attrs.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
     /// False only where `enabled` says so.
