@@ -28,6 +28,8 @@
     )
 )]
 
+#[cfg(test)]
+mod bench_tests;
 mod claims;
 mod command;
 mod configure;
@@ -49,6 +51,8 @@ mod quorum;
 #[cfg(test)]
 mod quorum_tests;
 mod replicated;
+#[cfg(test)]
+mod replicated_tests;
 mod report;
 mod request;
 
