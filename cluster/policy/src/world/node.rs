@@ -61,6 +61,9 @@ impl World<'_> {
 
     /// The guests whose launchers run on this node.
     pub(crate) fn guests_on(&self, n: N) -> Vec<N> {
+        if !self.set.have_remotes {
+            return Vec::new();
+        }
         let connections = self[n]
             .running
             .iter()
