@@ -7,7 +7,7 @@ use haven_types::graph::{Action, ActionKind, TransitionGraph};
 /// Writes a graph as Pacemaker does, with this number.
 #[must_use]
 pub fn to_xml(graph: &TransitionGraph, number: u32) -> String {
-    let mut out = String::with_capacity(256 + graph.actions.len() * 512);
+    let mut out = String::with_capacity(256 + graph.actions.len() * 640);
     out.push_str("<transition_graph");
     attr(&mut out, "cluster-delay", &graph.cluster_delay);
     attr(&mut out, "fencing-timeout", &graph.fencing_timeout);

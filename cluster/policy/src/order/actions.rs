@@ -92,7 +92,15 @@ impl World<'_> {
         for t in nexts.into_iter().flatten() {
             self.recheck(t);
         }
-        let meta = Rc::new(meta);
+        // Most operations of most resources are configured alike.
+        let meta = match self.op_metas.get(&meta) {
+            Some(same) => Rc::clone(same),
+            None => {
+                let meta = Rc::new(meta);
+                self.op_metas.insert(Rc::clone(&meta));
+                meta
+            }
+        };
         if !is_fencing {
             self.op_meta.insert(key, OpMeta { meta: Rc::clone(&meta), entry });
         }

@@ -65,6 +65,7 @@ pub(crate) fn unpack<'a>(
         actions: Vec::new(),
         singletons: BTreeMap::new(),
         op_meta: BTreeMap::new(),
+        op_metas: std::collections::BTreeSet::new(),
         locations: Vec::new(),
         colocations: Vec::new(),
         orderings: Vec::new(),

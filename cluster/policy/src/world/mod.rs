@@ -10,8 +10,9 @@ pub(crate) mod table;
 pub(crate) mod terms;
 pub(crate) mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Index, IndexMut};
+use std::rc::Rc;
 
 use haven_cib::NvSet;
 use haven_types::status::{OperationRecord, ResourceHistory, Status};
@@ -211,6 +212,8 @@ pub(crate) struct World<'a> {
     pub(crate) singletons: BTreeMap<String, A>,
     /// Meta attributes of operations that depend on nothing but the configuration.
     pub(crate) op_meta: BTreeMap<(usize, String, u64), action::OpMeta>,
+    /// All different ones of them, each once.
+    pub(crate) op_metas: BTreeSet<Rc<BTreeMap<String, String>>>,
     pub(crate) locations: Vec<Location>,
     pub(crate) colocations: Vec<Colocation>,
     pub(crate) orderings: Vec<Ordering>,
@@ -220,7 +223,7 @@ pub(crate) struct World<'a> {
     /// Whether private values in the configuration may have been made unreadable.
     pub(crate) sanitized: bool,
     /// Recurring operations to be run anew since their failure expired.
-    pub(crate) reschedule: std::collections::BTreeSet<OpRef>,
+    pub(crate) reschedule: BTreeSet<OpRef>,
     pub(crate) recheck_by: i64,
     pub(crate) scores: Option<Vec<String>>,
     pub(crate) utilization: Option<Vec<String>>,
