@@ -48,8 +48,8 @@ pub(crate) fn execute(
     status: &mut Status,
     how: &How<'_>,
 ) -> Execution {
-    let mut known = BTreeSet::new();
-    state.resources.iter().for_each(|r| collect(r, &mut known));
+    let (mut known, mut leased) = (BTreeSet::new(), BTreeSet::new());
+    state.resources.iter().for_each(|r| collect(r, &mut known, &mut leased));
     let count = graph.actions.len();
     let mut run = Run {
         graph,
@@ -57,6 +57,7 @@ pub(crate) fn execute(
         status,
         how,
         known,
+        leased,
         abort_priority: 0,
         done: vec![Progress::Waiting; count],
         told: Execution::default(),
@@ -92,19 +93,24 @@ struct Run<'a> {
     how: &'a How<'a>,
     /// Ids that name a resource.
     known: BTreeSet<String>,
+    /// Ids that name one which runs only under a lease.
+    leased: BTreeSet<String>,
     /// After a failure, what has a lower priority stays.
     abort_priority: i32,
     done: Vec<Progress>,
     told: Execution,
 }
 
-fn collect(r: &ResourceView, known: &mut BTreeSet<String>) {
+fn collect(r: &ResourceView, known: &mut BTreeSet<String>, leased: &mut BTreeSet<String>) {
     known.insert(r.id.clone());
     known.extend(r.history_id.clone());
-    r.children.iter().for_each(|c| collect(c, known));
+    if r.leased {
+        leased.extend([r.id.clone(), r.config_id.clone()]);
+    }
+    r.children.iter().for_each(|c| collect(c, known, leased));
     for p in &r.replicas {
         let parts = [&p.child, &p.ip, &p.container, &p.remote];
-        parts.into_iter().flatten().for_each(|part| collect(part, known));
+        parts.into_iter().flatten().for_each(|part| collect(part, known, leased));
     }
 }
 
@@ -154,6 +160,9 @@ impl<'a> Run<'a> {
                 let of = action.resource.as_ref();
                 let of = of.map_or_else(String::new, |r| format!(" for {}", r.id));
                 self.tell(format!("Cluster action:  {}{of} on {node}", action.operation));
+                if action.operation == "lease_ended" {
+                    self.lease_ended(node);
+                }
                 true
             }
             ActionKind::Resource => match (on, &action.resource) {
@@ -174,6 +183,28 @@ impl<'a> Run<'a> {
             nodes::take_down(&mut self.status.nodes[at]);
         }
         nodes::forget(self.status, name);
+    }
+
+    /// What ran under a lease on this node no longer does.
+    fn lease_ended(&mut self, name: &str) {
+        let Some(node) = self.status.nodes.iter_mut().find(|n| n.uname == name) else { return };
+        let held = node.resources.iter().map(|r| r.id.clone());
+        let held: Vec<String> = held.filter(|id| self.leased.contains(id)).collect();
+        for id in held {
+            let entry = history::of_resource(node, &id, &id, Default::default);
+            let outcome = Outcome {
+                resource: &id,
+                operation: "stop",
+                interval_ms: 0,
+                rc: 0,
+                target_rc: 0,
+                reason: "",
+                node: name,
+                now: self.how.now,
+                action: None,
+            };
+            history::record(entry, &outcome);
+        }
     }
 
     fn operate(&mut self, action: &Action, on: &ActionNode, resource: &ActionResource) -> bool {

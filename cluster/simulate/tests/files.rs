@@ -62,6 +62,19 @@ fn a_running_cluster_is_asked_and_what_leaves_it_needs_no_lease() {
 }
 
 #[test]
+fn an_ended_lease_frees_the_address() {
+    let dir = folder("lease");
+    let file = dir.join("cib.xml");
+    fs::write(&file, DOCUMENT).unwrap();
+    let path = file.to_str().unwrap();
+    simulate(&["-x", path, "-X"]);
+    let (_, report, _) = simulate(&["-x", path, "-S", "-f", "a"]);
+    let carried = report.split("Executing Cluster Transition:").nth(1).unwrap();
+    assert!(carried.contains("Cluster action:  lease_ended on a"), "{report}");
+    assert!(carried.contains("vip\t(ocf:haven:ip):\t Started b\n"), "{report}");
+}
+
+#[test]
 fn a_result_is_kept_in_the_file_that_was_read() {
     let dir = folder("in-place");
     let file = dir.join("cib.xml");

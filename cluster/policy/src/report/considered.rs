@@ -81,6 +81,11 @@ impl World<'_> {
             None => format!("{prefix}{name}"),
         };
         if let Some(known) = action.rsc.and_then(|r| self[r].history_id.as_deref()) {
+            let of = |name: &str| action.meta(name).unwrap_or_default();
+            if action.task == "notify" {
+                let (kind, about) = (of("notify_key_type"), of("notify_key_operation"));
+                return at(&format!("{known}_{kind}_notify_{about}_0"));
+            }
             return at(&self.key_with(a, known));
         }
         match host {

@@ -149,6 +149,8 @@ pub struct ResourceView {
     pub failure_ignored: bool,
     /// Made by the cluster, not configured: the connection to a guest.
     pub implicit: bool,
+    /// It runs only under a lease, which ends by itself when its node is lost.
+    pub leased: bool,
     /// Its instances are told apart.
     pub unique: bool,
     /// It can be promoted: its instances, or, of an instance, the clone it belongs to says so.
@@ -435,6 +437,7 @@ impl World<'_> {
             failed: rsc.failed,
             failure_ignored: rsc.ignore_failure,
             implicit: values::is_true(rsc.meta("internal_rsc")),
+            leased: rsc.needs_lease,
             unique: rsc.unique,
             promotable,
             probed_as: self.probed_as(r),

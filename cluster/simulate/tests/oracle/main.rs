@@ -93,6 +93,32 @@ impl Tally {
     }
 }
 
+/// The graph for Graphviz is the same text.
+#[test]
+fn the_picture_of_a_decision_is_the_same() {
+    let Some(oracle) = oracle() else {
+        println!("skipped, because HAVEN_CRM_SIMULATE names no crm_simulate");
+        return;
+    };
+    let dir = scratch("dot");
+    let files = saved();
+    let (mut equal, mut different) = (0_u32, Vec::new());
+    for file in files.iter().step_by(20) {
+        let picture = dir.join("graph.dot");
+        let args = words(&["-a", "-D", picture.to_str().unwrap()]);
+        let drawn = |_| fs::read_to_string(&picture).unwrap_or_default();
+        let theirs = drawn(asked(&oracle, &dir, file, &args));
+        let mine = drawn(ours(&dir, file, &args, &dir.join("after.xml")));
+        if theirs == mine {
+            equal += 1;
+        } else {
+            different.push(file.file_stem().unwrap().to_string_lossy().into_owned());
+        }
+    }
+    println!("pictures: equal {equal}, different {}: {different:?}", different.len());
+    assert!(different.is_empty() && equal > 0, "{different:?}");
+}
+
 fn words(list: &[&str]) -> Vec<String> {
     list.iter().map(|s| (*s).to_owned()).collect()
 }
