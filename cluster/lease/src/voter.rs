@@ -66,6 +66,8 @@ pub struct Voter {
     /// that an entry is applied or the word that it is in the log, is not the voter's to know: a
     /// snapshot brings both at once.
     applied: Option<(LogPosition, Instant)>,
+    /// What was applied before this process started: who votes by an entry up to here has voted before.
+    at_start: LogPosition,
     /// True while the newest configuration entry is joint and only its incoming half names us.
     incoming: bool,
     silent_until: Instant,
@@ -105,6 +107,7 @@ impl Voter {
             terms,
             standing,
             applied: None,
+            at_start: applied,
             incoming: is_incoming(node, log.last()),
             silent_until: silent_until.max(table.silent_until),
             promises: table.promises,
@@ -120,6 +123,10 @@ impl Voter {
         self.incoming = is_incoming(self.node, newest);
         self.standing = match (self.standing, newest.filter(|c| c.has_voter(self.node))) {
             (_, None) => Standing::NotVoter,
+            // An entry that took the vote away, or gave it, was never committed and is gone again.
+            (Standing::NotVoter, Some(newest)) if newest.position <= self.at_start => {
+                Standing::Voter
+            }
             (Standing::NotVoter, Some(newest)) => {
                 let entry = newest.position;
                 let known = self.applied.filter(|(position, _)| *position >= entry);

@@ -270,3 +270,19 @@ fn an_entry_applied_before_it_is_known_counts_from_then() {
     assert_eq!(ask(&mut voter, 1_073, CLAIM), Some(RefusalCause::TooNew));
     assert_eq!(ask(&mut voter, 1_074, CLAIM), None);
 }
+
+/// The log found at the start held an uncommitted configuration that is truncated later.
+// spec: L4
+#[test]
+fn a_voter_stays_one_when_an_uncommitted_configuration_goes() {
+    let terms = Terms { d_max: ms(60), ..Terms::default() };
+    let (committed, truncated) = (entry(1, &[1, 2, 9], None), entry(4, &[2, 9], None));
+    let log = std::slice::from_ref(&truncated);
+    let table = PromiseTable::default();
+    let mut voter = Voter::new(ME, terms, at(0), table, log, committed.position);
+    assert_eq!(ask(&mut voter, 500, CLAIM), Some(RefusalCause::TooNew));
+    voter.set_configuration(None);
+    assert_eq!(ask(&mut voter, 600, CLAIM), Some(RefusalCause::NotVoter));
+    voter.set_configuration(Some(&committed));
+    assert_eq!(ask(&mut voter, 700, CLAIM), None);
+}
