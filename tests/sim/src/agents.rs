@@ -2,7 +2,7 @@
 
 use haven_executor::RunId;
 use haven_types::NodeId;
-use haven_types::operation::{Lease, OcfCode, Operation, Outcome};
+use haven_types::operation::{OcfCode, Operation, Outcome};
 
 use crate::clock::MS;
 use crate::host::{Call, Host};
@@ -10,13 +10,7 @@ use crate::main_thread::{Happening, address};
 use crate::world::{Todo, World};
 
 impl World {
-    pub(crate) fn call_agent(
-        &mut self,
-        node: NodeId,
-        run: RunId,
-        operation: Operation,
-        lease: Option<Lease>,
-    ) {
+    pub(crate) fn call_agent(&mut self, node: NodeId, run: RunId, operation: Operation) {
         let slow = self.stormy && self.rng.chance(1, 30);
         let fails = self.stormy && self.rng.chance(self.settings.agent_fail_permille, 1000);
         let most = if slow { 1_500 * MS } else { 6 * MS };
@@ -24,7 +18,7 @@ impl World {
         let Some(host) = self.hosts.get_mut(&node) else { return };
         let life = host.life;
         if let Some(process) = host.process.as_mut() {
-            process.calls.insert(run, Call { operation, lease, fails, acted: false });
+            process.calls.insert(run, Call { operation, fails, acted: false });
             self.plan(delay, Todo::Agent { node, life, run });
         }
     }

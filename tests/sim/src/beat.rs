@@ -76,6 +76,8 @@ pub(crate) struct BeatThread {
     /// The true time of the next run, if one is planned.
     pub(crate) runs_at: Option<u64>,
     pub(crate) stopped_until: u64,
+    /// A mutant: what is received never reaches the machine.
+    pub(crate) drops_beats: bool,
 }
 
 /// Datagrams that wait in a socket at most; more are lost.
@@ -102,6 +104,7 @@ impl BeatThread {
             held_back: VecDeque::new(),
             runs_at: None,
             stopped_until: 0,
+            drops_beats: false,
         }
     }
 
@@ -117,11 +120,6 @@ impl BeatThread {
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.machine.as_ref().and_then(Heartbeat::deadline)
-    }
-
-    /// The machine, while the thread runs.
-    pub(crate) fn machine(&self) -> Option<&Heartbeat> {
-        self.machine.as_ref()
     }
 
     /// Does the next thing there is to do; `None` when there is nothing until the deadline.
@@ -149,7 +147,9 @@ impl BeatThread {
 
     fn step(&mut self, now: Instant, input: Input) -> Act {
         let Some(machine) = &mut self.machine else { return Act::Quiet };
-        let outputs = machine.step(now, input.clone());
+        let lost = self.drops_beats && matches!(input, Input::Received { .. });
+        let taken = if lost { Input::Tick } else { input.clone() };
+        let outputs = machine.step(now, taken);
         self.outbox.extend(outputs.iter().cloned());
         Act::Stepped { input, outputs }
     }

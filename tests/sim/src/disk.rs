@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use haven_base::Rng;
 use haven_consensus::{
-    Batch, BatchRecords, PersistToken, RecordError, Recovered, RecoveredRecords,
+    Batch, BatchRecords, Payload, PersistToken, RecordError, Recovered, RecoveredRecords,
 };
 
 /// One host's disk. What is written goes through the real encoding.
@@ -20,6 +20,8 @@ pub(crate) struct Disk {
     pub(crate) broken: bool,
     /// A mutant: says durable as soon as asked.
     pub(crate) lies: bool,
+    /// A mutant: the last entry reads as an empty one.
+    pub(crate) rots: bool,
 }
 
 impl Disk {
@@ -98,6 +100,14 @@ impl Disk {
     }
 
     pub(crate) fn recover(&self) -> Result<Recovered, RecordError> {
+        let mut recovered = self.read()?;
+        if let Some(last) = recovered.entries.last_mut().filter(|_| self.rots) {
+            last.payload = Payload::Empty;
+        }
+        Ok(recovered)
+    }
+
+    fn read(&self) -> Result<Recovered, RecordError> {
         Recovered::from_records(&RecoveredRecords {
             snapshot: self.snapshot.clone(),
             entries: self.entries.clone().into_iter().collect(),

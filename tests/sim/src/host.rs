@@ -1,6 +1,7 @@
 //! One host: its clock, kernel and disk, which outlive processes, and the process it runs.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use haven_base::WallTime;
 use haven_cib::crm::Facts;
@@ -9,7 +10,7 @@ use haven_controller::{Clock, Config, Controller, HandOver, Input, Member, Outpu
 use haven_executor::RunId;
 use haven_heartbeat as heartbeat;
 use haven_messaging::{ClusterKey, Frames, Keyring, Local};
-use haven_types::operation::{Lease, Operation};
+use haven_types::operation::Operation;
 use haven_types::{BootId, GroupId, NodeId};
 
 use crate::beat::{BeatThread, News};
@@ -17,7 +18,7 @@ use crate::clock::SECOND;
 use crate::disk::Disk;
 use crate::kernel::Kernel;
 use crate::main_thread::{MainThread, address};
-use crate::settings::Settings;
+use crate::settings::{Mutant, Settings};
 
 /// What a process leaves to the next one on the same boot of the host.
 #[derive(Clone, Debug)]
@@ -30,7 +31,6 @@ pub(crate) struct Legacy {
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) operation: Operation,
-    pub(crate) lease: Option<Lease>,
     /// It will say that it failed.
     pub(crate) fails: bool,
     /// Its effect has taken place.
@@ -47,6 +47,10 @@ pub(crate) struct Process {
     pub(crate) rest: Vec<Output>,
     pub(crate) starting: Option<Controller>,
     pub(crate) calls: BTreeMap<RunId, Call>,
+    /// The voter configurations its heartbeat machine started with.
+    pub(crate) configurations: Vec<heartbeat::Configuration>,
+    /// Whether it knows what earlier processes promised, because there were none or by hand-over.
+    pub(crate) knows_promises: bool,
     /// What the heartbeat thread told before the main thread listened.
     pub(crate) early: VecDeque<News>,
 }
@@ -145,11 +149,14 @@ impl Host {
         let local = Local { node: self.node, boot, salt: start.salt };
         let frames = Frames::new(local, Keyring::new(ClusterKey { epoch: 1, secret: [7; 32] }));
         let tick = start.settings.terms.tick;
+        let configurations = machine.configurations.clone();
+        let knows_promises = !matches!(machine.start, heartbeat::Start::Unknown);
         let mut beat =
             BeatThread::new(heartbeat::Heartbeat::new(machine, clock.now), frames, tick, first);
         let members = controller.state().members.keys().copied();
         let others = members.filter(|node| *node != self.node).collect();
         beat.order(crate::beat::Order::Peers(others));
+        beat.drops_beats = start.settings.mutant == Mutant::DroppedBeats;
         self.process = Some(Process {
             boot,
             beat,
@@ -157,6 +164,8 @@ impl Host {
             rest,
             starting: Some(controller),
             calls: BTreeMap::new(),
+            configurations,
+            knows_promises,
             early: VecDeque::new(),
         });
         Ok(())
@@ -177,6 +186,9 @@ impl Host {
         let mut consensus = haven_consensus::Config::new(self.node);
         consensus.priority = if self.role == Role::Witness { -1 } else { 0 };
         consensus.change_spacing = settings.terms.configuration_spacing() + settings.terms.tick * 2;
+        if settings.hasty_members {
+            consensus.change_spacing = Duration::from_millis(1);
+        }
         consensus.snapshot_after_bytes = settings.snapshot_after_bytes;
         consensus.keep_entries = settings.keep_entries;
         Config {

@@ -45,6 +45,7 @@ mod threads;
 mod trace;
 mod world;
 
+pub use haven_heartbeat::{Rule, Rules};
 pub use invariants::Broken;
 pub use life::{Ended, Life};
-pub use settings::{Faults, Settings};
+pub use settings::{Faults, Mutant, Settings};

@@ -6,7 +6,7 @@ use haven_types::NodeId;
 use crate::clock::{MS, SECOND};
 use crate::invariants::Broken;
 use crate::people::{configuration, load, standby, vip};
-use crate::settings::Settings;
+use crate::settings::{Mutant, Settings};
 use crate::trace::Trace;
 use crate::world::{World, controller};
 
@@ -21,6 +21,8 @@ pub struct Ended {
     pub lines: Vec<String>,
     /// True time that passed, in nanoseconds.
     pub lived: u64,
+    /// Gates seen open.
+    pub opened: u64,
 }
 
 /// A cluster under simulation.
@@ -54,7 +56,8 @@ impl Life {
     fn end(self) -> Ended {
         let World { checks, trace, now, .. } = self.world;
         let lines = trace.lines.unwrap_or_default();
-        Ended { broken: checks.broken, trace_hash: trace.hash, lines, lived: now }
+        let opened = checks.gates_seen_open();
+        Ended { broken: checks.broken, trace_hash: trace.hash, lines, lived: now, opened }
     }
 
     /// The cluster gets its configuration before anything happens to it.
@@ -139,6 +142,10 @@ impl Life {
         world.stormy = false;
         world.weather();
         world.network.heal();
+        if world.settings.mutant == Mutant::LastingCut {
+            let ids = world.ids();
+            world.network.part(&ids, &ids);
+        }
         for node in world.ids() {
             if world.hosts[&node].disk.broken {
                 world.kill(node);
@@ -187,6 +194,10 @@ impl Life {
         let end = self.world.now + WATCH;
         while self.world.now < end && self.world.checks.broken.is_none() {
             self.world.run_for(10 * MS);
+            if self.world.settings.mutant == Mutant::LastingCrashes && self.world.rng.chance(1, 50)
+            {
+                self.world.kill(owners[0]);
+            }
             let now = self.world.now;
             let found = match self.settled() {
                 Ok(found) if found == owners => continue,

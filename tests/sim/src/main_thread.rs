@@ -8,12 +8,12 @@ use std::time::Duration;
 use haven_api::{ApiError, ReplyBody, RequestBody};
 use haven_base::Instant;
 use haven_consensus::{Batch, PersistToken};
-use haven_controller::{Clock, Controller, Input, JoinRefusal, Member, Output};
+use haven_controller::{Clock, Controller, Input, JoinRefusal, Member, Output, PeerMessage};
 use haven_executor::RunId;
 use haven_heartbeat::Output as Beat;
 use haven_messaging::Class;
 use haven_messaging::express::{self, Express};
-use haven_types::operation::{Lease, Operation, Outcome};
+use haven_types::operation::{Operation, Outcome};
 use haven_types::{BootId, LinkId, NodeId};
 
 use crate::beat::{News, Order};
@@ -45,7 +45,7 @@ pub(crate) enum Happening {
 pub(crate) enum Effect {
     Beat(Order),
     Persist { token: PersistToken, batch: Box<Batch> },
-    RunAgent { run: RunId, operation: Operation, lease: Option<Lease> },
+    RunAgent { run: RunId, operation: Operation },
     AbortAgent(RunId),
     Stream { to: NodeId, bytes: Vec<u8> },
     Reply { id: u64, body: Result<ReplyBody, ApiError> },
@@ -79,6 +79,8 @@ pub(crate) struct MainThread {
     restart_ready: bool,
     /// Messages longer than this travel by the connection.
     large: usize,
+    /// A mutant: see [`MainThread::renewed`].
+    pub(crate) renews_orders: bool,
     out: Vec<Effect>,
     /// Every input of the controller with its outputs, for those who watch.
     pub(crate) seen: Vec<(Input, Vec<Output>)>,
@@ -107,6 +109,7 @@ impl MainThread {
             phase: Phase::Serving,
             restart_ready: false,
             large,
+            renews_orders: false,
             out: Vec::new(),
             seen: Vec::new(),
             runs_at: None,
@@ -271,11 +274,25 @@ impl MainThread {
 
     /// Feeds one input to the controller and carries out all that follows.
     fn step(&mut self, clock: Clock, input: Input) {
-        let outputs = self.controller.step(clock, input.clone());
+        let taken = if self.renews_orders { self.renewed(&input) } else { input.clone() };
+        let outputs = self.controller.step(clock, taken);
         self.seen.push((input, outputs.clone()));
         self.refresh_entries();
         for output in outputs {
             self.perform(clock, output);
+        }
+    }
+
+    /// A mutant: an order of a lower term looks like one of the present term.
+    fn renewed(&self, input: &Input) -> Input {
+        let Input::Peer { from, boot, bytes } = input else { return input.clone() };
+        match PeerMessage::decode(bytes) {
+            Some(PeerMessage::Order(mut order)) => {
+                order.id.term = order.id.term.max(self.controller.consensus_status().term);
+                let bytes = PeerMessage::Order(order).encode();
+                Input::Peer { from: *from, boot: *boot, bytes }
+            }
+            _ => input.clone(),
         }
     }
 
@@ -284,9 +301,9 @@ impl MainThread {
             Output::Heartbeat(input) => self.out.push(Effect::Beat(Order::Machine(input))),
             Output::Send { to, bytes, ordered } => self.send(clock, to, bytes, ordered),
             Output::Persist { token, batch } => self.out.push(Effect::Persist { token, batch }),
-            Output::RunAgent { run, operation, lease } => {
+            Output::RunAgent { run, operation, .. } => {
                 self.runs.insert(run);
-                self.out.push(Effect::RunAgent { run, operation, lease });
+                self.out.push(Effect::RunAgent { run, operation });
             }
             Output::AbortAgent(run) => {
                 self.runs.remove(&run);

@@ -71,15 +71,6 @@ impl Network {
         self.cuts.clear();
     }
 
-    pub(crate) fn mended(&self) -> bool {
-        self.cuts.is_empty()
-    }
-
-    /// Whether datagrams pass one way on some link.
-    pub(crate) fn passes(&self, from: NodeId, to: NodeId) -> bool {
-        self.links.iter().any(|link| !self.cuts.contains(&(from, to, *link)))
-    }
-
     /// Whether a connection between the two works: it runs over link 0, both ways.
     pub(crate) fn connects(&self, a: NodeId, b: NodeId) -> bool {
         !self.cuts.contains(&(a, b, LinkId(0))) && !self.cuts.contains(&(b, a, LinkId(0)))

@@ -5,6 +5,7 @@ use haven_types::NodeId;
 use crate::clock::{Clock, MS, SECOND};
 use crate::host::{Legacy, Start};
 use crate::main_thread::MainThread;
+use crate::settings::Mutant;
 use crate::world::{Todo, World};
 
 impl World {
@@ -38,7 +39,7 @@ impl World {
     }
 
     pub(crate) fn cleaned_up(&mut self, node: NodeId, life: u64) {
-        let (now, large) = (self.now, self.settings.large);
+        let (now, large, mutant) = (self.now, self.settings.large, self.settings.mutant);
         let links = self.settings.links().into_iter().collect();
         let Some(host) = self.host(node, life) else { return };
         host.clean_up();
@@ -48,6 +49,7 @@ impl World {
         let rest = std::mem::take(&mut process.rest);
         let mut main = MainThread::new(node, process.boot, controller, links, large);
         main.news = std::mem::take(&mut process.early);
+        main.renews_orders = mutant == Mutant::RenewedOrders;
         let effects = main.begin(clock, rest);
         process.main = Some(main);
         self.watch_main(node);
@@ -75,10 +77,11 @@ impl World {
         let drift = self.settings.drift;
         let Some(host) = self.hosts.get_mut(&node) else { return };
         host.kernel.lose_power();
+        self.checks.on_power_loss(node);
         host.legacy = None;
         host.clock = Clock::booted(now, local);
         if drift {
-            host.clock.slew(now, &mut self.rng, 100);
+            host.clock.slew(now, &mut self.rng, self.settings.rho_permille());
         }
         self.trace.note(now, node, "loses its power", String::new);
     }

@@ -50,6 +50,34 @@ pub struct Settings {
     pub request_every: Duration,
     /// Which kinds of faults happen.
     pub faults: Faults,
+    /// A coordinator that keeps no distance between changes of voters.
+    pub hasty_members: bool,
+    /// What is wrong with this world on purpose.
+    pub mutant: Mutant,
+}
+
+/// A world that breaks a rule on purpose, to show that somebody would notice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Mutant {
+    /// None: the world keeps its contracts.
+    #[default]
+    None,
+    /// Disks say that something is durable as soon as they are asked.
+    LyingDisk,
+    /// Kernels close their gates a tick late.
+    LateGate,
+    /// Clocks run at up to a third more or less than true time, far beyond ρ.
+    WildClocks,
+    /// Orders of former coordinators are passed on as if the present one had given them.
+    RenewedOrders,
+    /// Whoever reads a disk finds the last entry of its log turned into an empty one.
+    RottenEntry,
+    /// Beats are lost on their way into the machine, after they were received.
+    DroppedBeats,
+    /// One node of the cluster stays cut off in the calm.
+    LastingCut,
+    /// In the calm, a daemon is killed now and then.
+    LastingCrashes,
 }
 
 /// Kinds of faults that may be left out.
@@ -102,10 +130,12 @@ impl Settings {
             large: if rng.chance(1, 3) { 300 + rng.below(3_000) as usize } else { 64 * 1024 },
             snapshot_after_bytes: 2_000 + rng.below(20_000),
             keep_entries: rng.below(20),
-            storm: Duration::from_secs(8),
+            storm: Duration::from_secs(6),
             fault_every: Duration::from_millis(100 + rng.below(500)),
             request_every: Duration::from_millis(200 + rng.below(1_500)),
             faults: Faults::ALL,
+            hasty_members: false,
+            mutant: Mutant::None,
         }
     }
 
@@ -132,6 +162,11 @@ impl Settings {
             faults: Faults::NONE,
             ..Self::of(seed)
         }
+    }
+
+    /// How far clocks go astray, in thousandths.
+    pub(crate) fn rho_permille(&self) -> u64 {
+        if self.mutant == Mutant::WildClocks { 330 } else { 100 }
     }
 
     pub(crate) fn links(&self) -> BTreeSet<LinkId> {

@@ -60,7 +60,7 @@ impl World {
             11 if self.settings.drift => {
                 let (node, now) = (self.any(), self.now);
                 let mut clock = self.hosts[&node].clock.clone();
-                clock.slew(now, &mut self.rng, 100);
+                clock.slew(now, &mut self.rng, self.settings.rho_permille());
                 self.hosts.get_mut(&node).unwrap().clock = clock;
                 self.wake_beat(node, 0);
                 self.wake_main(node, 0);

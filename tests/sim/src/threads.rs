@@ -190,7 +190,7 @@ impl World {
         let seen = std::mem::take(&mut main.seen);
         for (input, outputs) in &seen {
             self.trace.main(self.now, node, input, outputs);
-            self.checks.on_controller(self.now, node, &self.hosts, input, outputs);
+            self.checks.on_controller(self.now, node, input, outputs);
         }
         self.checks.after_round(self.now, node, &self.hosts);
     }
@@ -217,9 +217,7 @@ impl World {
                         self.plan_at(due, Todo::Synced { node, life });
                     }
                 }
-                Effect::RunAgent { run, operation, lease } => {
-                    self.call_agent(node, run, operation, lease);
-                }
+                Effect::RunAgent { run, operation } => self.call_agent(node, run, operation),
                 Effect::AbortAgent(run) => {
                     let host = self.hosts.get_mut(&node).and_then(|h| h.process.as_mut());
                     if let Some(process) = host {

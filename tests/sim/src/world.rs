@@ -19,7 +19,7 @@ use crate::invariants::Checks;
 use crate::joining::Joiner;
 use crate::main_thread::Happening;
 use crate::network::{Network, Weather};
-use crate::settings::Settings;
+use crate::settings::{Mutant, Settings};
 use crate::trace::Trace;
 
 /// Something that happens at a point in true time.
@@ -169,9 +169,15 @@ impl World {
         let local = SECOND + self.rng.below(1_000 * SECOND);
         let mut clock = Clock::booted(self.now, local);
         if self.settings.drift {
-            clock.slew(self.now, &mut self.rng, 100);
+            clock.slew(self.now, &mut self.rng, self.settings.rho_permille());
         }
-        self.hosts.insert(member.id, Host::new(member, clock, recovered));
+        let mut host = Host::new(member, clock, recovered);
+        host.disk.lies = self.settings.mutant == Mutant::LyingDisk;
+        host.disk.rots = self.settings.mutant == Mutant::RottenEntry;
+        if self.settings.mutant == Mutant::LateGate {
+            host.kernel.late = self.settings.terms.tick * 2;
+        }
+        self.hosts.insert(member.id, host);
     }
 
     /// The weather of the settings, or none in the calm.

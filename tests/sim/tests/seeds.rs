@@ -44,7 +44,7 @@ fn live(seeds: std::ops::Range<u64>) {
     }
     panic!(
         "seed {seed}: {broken}\nreplay: HAVEN_SIM_SEED={seed} cargo test -p haven-sim-tests --test \
-         seeds usual -- --nocapture"
+         seeds usual_1 -- --nocapture"
     );
 }
 
@@ -60,8 +60,103 @@ fn replay(seed: u64) {
     }
 }
 
-#[test]
-fn usual() {
+/// One of `parts` equal parts of the usual lives, so that several run at once.
+fn usual(part: u64) {
+    let seeds = number("HAVEN_SIM_SEEDS").unwrap_or(300);
     let first = number("HAVEN_SIM_FIRST").unwrap_or(0);
-    live(first..first + number("HAVEN_SIM_SEEDS").unwrap_or(10));
+    live(first + seeds * part / 4..first + seeds * (part + 1) / 4);
+}
+
+/// As [`usual`], of ten thousand.
+fn long(part: u64) {
+    live(1_000 + part * 1_000..2_000 + part * 1_000);
+}
+
+#[test]
+fn usual_1() {
+    usual(0);
+}
+
+#[test]
+fn usual_2() {
+    usual(1);
+}
+
+#[test]
+fn usual_3() {
+    usual(2);
+}
+
+#[test]
+fn usual_4() {
+    usual(3);
+}
+
+#[test]
+#[ignore = "long: a thousand lives, some five minutes"]
+fn long_1() {
+    long(0);
+}
+
+#[test]
+#[ignore = "long: a thousand lives, some five minutes"]
+fn long_2() {
+    long(1);
+}
+
+#[test]
+#[ignore = "long: a thousand lives, some five minutes"]
+fn long_3() {
+    long(2);
+}
+
+#[test]
+#[ignore = "long: a thousand lives, some five minutes"]
+fn long_4() {
+    long(3);
+}
+
+#[test]
+#[ignore = "long: a thousand lives, some five minutes"]
+fn long_5() {
+    long(4);
+}
+
+#[test]
+#[ignore = "long: a thousand lives, some five minutes"]
+fn long_6() {
+    long(5);
+}
+
+#[test]
+#[ignore = "long: a thousand lives, some five minutes"]
+fn long_7() {
+    long(6);
+}
+
+#[test]
+#[ignore = "long: a thousand lives, some five minutes"]
+fn long_8() {
+    long(7);
+}
+
+#[test]
+#[ignore = "long: a thousand lives, some five minutes"]
+fn long_9() {
+    long(8);
+}
+
+#[test]
+#[ignore = "long: a thousand lives, some five minutes"]
+fn long_10() {
+    long(9);
+}
+
+/// The same seed lives the same life, to the last byte sent.
+#[test]
+fn a_seed_has_one_life() {
+    for seed in [3, 17, 29, 41] {
+        let life = || Life::new(seed, Settings::of(seed), false).live().trace_hash;
+        assert_eq!(life(), life(), "seed {seed}");
+    }
 }

@@ -1,17 +1,24 @@
 //! What must hold whatever happens, one rule per file. Each sees what the world sees from outside: steps
 //! of machines, kernels, disks; none asks the machines for their opinion of themselves.
 
+mod answers;
+mod leases;
 mod one_coordinator;
 mod one_log;
 mod one_owner;
 mod one_state;
+mod orders;
+mod promises;
+mod spacing;
+mod verdicts;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use haven_controller::{Input, Output};
-use haven_heartbeat as heartbeat;
+use haven_heartbeat::{self as heartbeat, Rules, Terms};
 use haven_types::NodeId;
 
+use crate::clock::nanos;
 use crate::host::Host;
 use crate::settings::Settings;
 
@@ -38,13 +45,21 @@ pub(crate) struct Checks {
     coordinator: one_coordinator::OneCoordinator,
     log: one_log::OneLog,
     state: one_state::OneState,
+    answers: answers::Answers,
+    leases: leases::Leases,
+    orders: orders::Orders,
+    promises: promises::Promises,
+    spacing: spacing::Spacing,
+    verdicts: verdicts::Verdicts,
 }
 
 /// What a rule says: nothing, or what it saw.
 pub(crate) type Verdict = Result<(), String>;
 
 impl Checks {
-    pub(crate) fn new(_settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        // The rules are judged as they are written, whatever clause the machines lack.
+        let terms = Terms { rules: Rules::ALL, ..settings.terms };
         Self {
             broken: None,
             removed: BTreeSet::new(),
@@ -52,6 +67,13 @@ impl Checks {
             coordinator: one_coordinator::OneCoordinator::default(),
             log: one_log::OneLog::default(),
             state: one_state::OneState::default(),
+            answers: answers::Answers::default(),
+            leases: leases::Leases::new(terms),
+            orders: orders::Orders::default(),
+            promises: promises::Promises::new(terms),
+            // A clock that runs 10 % fast makes of D_max·(1+ρ) no less than D_max.
+            spacing: spacing::Spacing::new(nanos(terms.d_max)),
+            verdicts: verdicts::Verdicts::default(),
         }
     }
 
@@ -78,23 +100,45 @@ impl Checks {
         let verdict = self.log.on_start(node, hosts);
         self.judge(at, one_log::RULE, verdict);
         self.state.on_start(node);
+        self.answers.on_start(node);
+        self.orders.on_start(node);
+        self.spacing.on_start(node);
+        let Some(process) = hosts.get(&node).and_then(|host| host.process.as_ref()) else { return };
+        self.promises.on_start(at, node, process.knows_promises);
+        self.verdicts.on_start(at, node, &process.configurations);
+        self.leases.on_start(node, process.configurations.clone());
+    }
+
+    /// A host loses its power, and its clock begins anew.
+    pub(crate) fn on_power_loss(&mut self, node: NodeId) {
+        self.leases.on_power_loss(node);
     }
 
     /// A gate, an address or the set of guarded addresses changed on a host.
-    pub(crate) fn on_gate(&mut self, at: u64, _node: NodeId, hosts: &Hosts) {
+    pub(crate) fn on_gate(&mut self, at: u64, node: NodeId, hosts: &Hosts) {
         let verdict = self.owner.look(at, hosts);
         self.judge(at, one_owner::RULE, verdict);
+        let verdict = self.leases.on_gate(at, node, hosts);
+        self.judge(at, leases::RULE, verdict);
     }
 
     /// A heartbeat machine took a step.
     pub(crate) fn on_beat_step(
         &mut self,
-        _at: u64,
-        _node: NodeId,
-        _hosts: &Hosts,
-        _input: &heartbeat::Input,
-        _outputs: &[heartbeat::Output],
+        at: u64,
+        node: NodeId,
+        hosts: &Hosts,
+        input: &heartbeat::Input,
+        outputs: &[heartbeat::Output],
     ) {
+        let verdict = self.answers.on_step(node, input, outputs);
+        self.judge(at, answers::RULE, verdict);
+        let verdict = self.promises.on_step(at, node, input, outputs);
+        self.judge(at, promises::RULE, verdict);
+        let verdict = self.leases.on_step(at, node, hosts, input, outputs);
+        self.judge(at, leases::RULE, verdict);
+        let verdict = self.verdicts.on_step(at, node, input, outputs);
+        self.judge(at, verdicts::RULE, verdict);
     }
 
     /// A controller took a step.
@@ -102,15 +146,18 @@ impl Checks {
         &mut self,
         at: u64,
         node: NodeId,
-        _hosts: &Hosts,
-        _input: &Input,
+        input: &Input,
         outputs: &[Output],
     ) {
+        let verdict = self.orders.on_controller(node, &self.coordinator, input, outputs);
+        self.judge(at, orders::RULE, verdict);
         for output in outputs {
             match output {
                 Output::Persist { batch, .. } => {
                     let verdict = self.log.on_persist(node, batch);
                     self.judge(at, one_log::RULE, verdict);
+                    let verdict = self.spacing.on_persist(at, node, batch);
+                    self.judge(at, spacing::RULE, verdict);
                 }
                 Output::Removed => {
                     self.removed.insert(node);
@@ -130,6 +177,13 @@ impl Checks {
         self.judge(at, one_coordinator::RULE, verdict);
         let verdict = self.state.look(node, controller, &status);
         self.judge(at, one_state::RULE, verdict);
+        self.orders.after_round(node, status.term);
+        self.spacing.after_round(at, node, &status);
+    }
+
+    /// Gates seen open at a change: a model in which none ever opens would pass for a good one.
+    pub(crate) fn gates_seen_open(&self) -> u64 {
+        self.owner.opened
     }
 }
 

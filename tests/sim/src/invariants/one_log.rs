@@ -40,8 +40,14 @@ impl OneLog {
         let recovered = host.disk.recover().map_err(|error| error.to_string())?;
         let entries = recovered.entries.iter().map(|e| (e.position.index, mark(e))).collect();
         let replica = Replica { entries, committed: recovered.hard_state.commit };
+        let lost = replica.entries.range(..=replica.committed).find(|(index, mark)| {
+            self.committed.get(index).is_some_and(|committed| committed != *mark)
+        });
+        let verdict = lost.map_or(Ok(()), |(index, _)| {
+            Err(format!("{node} finds another entry at {index} on its disk than was committed"))
+        });
         self.replicas.insert(node, replica);
-        Ok(())
+        verdict
     }
 
     pub(crate) fn on_persist(&mut self, node: NodeId, batch: &Batch) -> Verdict {

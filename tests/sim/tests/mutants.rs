@@ -1,0 +1,131 @@
+//! Each rule can fail: a world or a machine that breaks it on purpose, and the simulation that notices.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "tests fail by panicking and print what they measured"
+)]
+
+use haven_sim_tests::{Broken, Life, Mutant, Rule, Rules, Settings};
+
+/// The first of `seeds` lives in which something is noticed.
+fn noticed(seeds: u64, change: impl Fn(&mut Settings)) -> Option<(u64, Broken)> {
+    (0..seeds).find_map(|seed| {
+        let mut settings = Settings::of(seed);
+        change(&mut settings);
+        let broken = Life::new(seed, settings, false).live().broken?;
+        Some((seed, broken))
+    })
+}
+
+/// Asserts that the first thing noticed is one of these rules.
+fn expect(name: &str, rules: &[&str], change: impl Fn(&mut Settings)) {
+    let found = noticed(60, change);
+    println!("{name}: {found:?}");
+    let (_, broken) = found.unwrap_or_else(|| panic!("{name}: nobody noticed in 60 lives"));
+    assert!(rules.iter().any(|rule| broken.rule.starts_with(rule)), "{name}: {broken}");
+}
+
+fn without(rule: Rule) -> impl Fn(&mut Settings) {
+    move |settings| settings.terms.rules = Rules::ALL.without(rule)
+}
+
+fn in_world(mutant: Mutant) -> impl Fn(&mut Settings) {
+    move |settings| settings.mutant = mutant
+}
+
+// spec: L1
+#[test]
+fn unanswered_beats_are_noticed() {
+    expect("dropped beats", &["answers"], in_world(Mutant::DroppedBeats));
+}
+
+// spec: L2
+#[test]
+fn two_promises_at_a_time_are_noticed() {
+    expect("two promises", &["promises", "one owner"], without(Rule::RefuseWhilePromised));
+}
+
+// spec: L2
+#[test]
+fn a_promise_to_an_old_epoch_is_noticed() {
+    expect("old epoch", &["promises"], without(Rule::RefuseOlderEpoch));
+}
+
+// spec: L3
+#[test]
+fn a_lease_without_a_majority_is_noticed() {
+    expect("no majority", &["lease"], without(Rule::NeedMajority));
+}
+
+// spec: L3
+#[test]
+fn a_lease_counted_from_the_answer_is_noticed() {
+    expect("from the answer", &["lease"], without(Rule::CountFromSend));
+}
+
+// spec: L3
+#[test]
+fn a_lease_without_margin_is_noticed() {
+    expect("no margin for drift", &["lease"], without(Rule::LeaseDrift));
+    expect("no margin of ticks", &["lease"], without(Rule::LeaseTicks));
+}
+
+// spec: L3
+#[test]
+fn a_gate_that_closes_late_is_noticed() {
+    expect("late gate", &["lease"], in_world(Mutant::LateGate));
+}
+
+// spec: L4
+#[test]
+fn a_forgetful_voter_is_noticed() {
+    expect("no silence after a start", &["promises"], without(Rule::WaitAfterStart));
+}
+
+// spec: L5
+#[test]
+fn voters_changed_too_soon_are_noticed() {
+    expect("no distance", &["spacing"], |settings| settings.hasty_members = true);
+}
+
+// spec: L6
+#[test]
+fn a_verdict_without_majority_or_silence_is_noticed() {
+    expect("one opinion", &["verdicts"], without(Rule::VerdictMajority));
+    expect("a short silence", &["verdicts"], without(Rule::VerdictSilence));
+}
+
+// spec: L7
+#[test]
+fn an_order_of_a_former_coordinator_is_noticed() {
+    expect("renewed orders", &["orders"], in_world(Mutant::RenewedOrders));
+}
+
+#[test]
+fn clocks_beyond_rho_are_noticed() {
+    let rules = ["promises", "lease", "one owner", "verdicts", "spacing"];
+    expect("wild clocks", &rules, in_world(Mutant::WildClocks));
+}
+
+#[test]
+fn a_disk_that_lies_is_noticed() {
+    // A lost configuration entry shows as a lease counted against the wrong voters.
+    let rules = ["one log", "one coordinator", "one state", "lease"];
+    expect("lying disk", &rules, in_world(Mutant::LyingDisk));
+}
+
+#[test]
+fn a_rotten_entry_is_noticed() {
+    expect("rotten entry", &["one log", "one state"], in_world(Mutant::RottenEntry));
+}
+
+#[test]
+fn a_cluster_that_does_not_heal_is_noticed() {
+    expect("lasting cut", &["liveness"], in_world(Mutant::LastingCut));
+}
+
+#[test]
+fn addresses_that_move_in_the_calm_are_noticed() {
+    expect("lasting crashes", &["calm"], in_world(Mutant::LastingCrashes));
+}
