@@ -608,7 +608,11 @@ impl Executor {
         let (status, reason) = match stage {
             // No fault of the resource: it never came to be asked.
             Stage::AwaitLease(lease) => {
-                self.drop_user(name, lease.group, out);
+                // Ordered again while it ran and its lease had lapsed: it runs still, and asks on.
+                let runs = self.resources.get(name).is_some_and(|r| r.started.is_some());
+                if !runs {
+                    self.drop_user(name, lease.group, out);
+                }
                 let reason = "no majority of the voters promised the lease within the timeout";
                 (ExecutionStatus::Cancelled, reason)
             }

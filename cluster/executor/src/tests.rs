@@ -98,6 +98,18 @@ fn a_stop_closes_the_gate_before_the_agent_runs() {
 }
 
 #[test]
+fn a_start_ordered_again_while_the_lease_has_lapsed_does_not_give_it_up() {
+    let mut executor = started();
+    step(&mut executor, 3, Input::LeaseLost { lease: LEASE, superseded: false });
+    let again = order(2, 1, operation("vip", "start", 0), Some(LEASE));
+    assert_eq!(step(&mut executor, 4, again), vec![Output::Claim(LEASE)]);
+    let out = step(&mut executor, 1_004, Input::Tick);
+    assert!(!out.contains(&Output::Release(LEASE.group)), "{out:?}");
+    let out = step(&mut executor, 1_005, Input::LeaseGained(LEASE));
+    assert!(matches!(out[..], [Output::RunAgent { .. }]), "it mends what lapsed: {out:?}");
+}
+
+#[test]
 fn a_stop_undoes_what_the_start_did_whatever_the_configuration_says_now() {
     let with = |action: &str, ip: &str| Operation {
         params: BTreeMap::from([("ip".to_owned(), ip.to_owned())]),
