@@ -6,8 +6,10 @@
 mod actions;
 mod apply;
 mod fencing;
+mod flags;
 mod migration;
 mod notify;
+mod operations;
 mod primitive;
 mod probes;
 mod recurring;

@@ -5,8 +5,9 @@ use std::rc::Rc;
 
 use haven_cib::{Bundle as CibBundle, NvPair, NvSet, Operation, Primitive};
 
+use super::config::config_of;
 use super::nodes::{Connection, remote_primitive};
-use super::resources::{Source, config_of};
+use super::resources::Source;
 use crate::world::resource::CloneChild;
 use crate::world::{Bundle, Cell, Config, N, Probe, R, Replica, Why, World, values};
 

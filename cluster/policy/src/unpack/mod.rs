@@ -4,6 +4,7 @@
 //! already, since a failed operation asks for a stop and a lost node for fencing.
 
 pub(crate) mod bundle;
+mod config;
 pub(crate) mod digest;
 pub(crate) mod failcount;
 mod history;

@@ -8,6 +8,7 @@ pub(crate) mod node;
 pub(crate) mod resource;
 pub(crate) mod table;
 pub(crate) mod terms;
+mod tree;
 pub(crate) mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
