@@ -1,271 +1,18 @@
-//! Three controllers with each other, over a network, disks, agents and leases that never fail by
-//! themselves: what a coordinator does and does not do.
+//! What a coordinator does and does not do.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use haven_api::{ApiError, Code, Format, LoadMode, ReplyBody, RequestBody};
-use haven_base::{Instant, WallTime};
-use haven_cib::crm;
-use haven_consensus::Recovered;
-use haven_heartbeat::{Input as ToBeat, LossCause, Output as Beat, View};
-use haven_types::operation::{OcfCode, Order, OrderId, Outcome};
-use haven_types::{BootId, Epoch, GroupId, NodeId, Term};
+use haven_api::{Code, Format, LoadMode, ReplyBody, RequestBody};
+use haven_base::WallTime;
+use haven_heartbeat::{LossCause, Output as Beat};
+use haven_types::operation::{Order, OrderId};
+use haven_types::{BootId, Epoch, NodeId, Term};
 
-use crate::command::{Command, JoinRefusal, Member, Role};
-use crate::controller::{Config, Controller};
+use crate::bench::{Answer, Bench, VIP, member};
+use crate::command::{Command, JoinRefusal};
 use crate::message::PeerMessage;
-use crate::port::{Clock, Input, Output};
-use crate::replicated::Replicated;
-
-const VIP: &str =
-    "primitive vip ocf:haven:ip params ip=192.0.2.10 nic=eth0 op monitor interval=10s";
-
-fn member(id: u16) -> Member {
-    Member {
-        id: NodeId(id),
-        name: format!("n{id}"),
-        role: Role::Full,
-        links: Vec::new(),
-        channel: format!("192.0.2.{id}:5406").parse().unwrap(),
-        key: [u8::try_from(id).unwrap(); 32],
-    }
-}
-
-type Answer = Result<ReplyBody, ApiError>;
-
-struct Bench {
-    now: u64,
-    nodes: BTreeMap<NodeId, Controller>,
-    flying: VecDeque<(NodeId, NodeId, Vec<u8>)>,
-    /// Who holds each lease, and who claims it besides.
-    leases: BTreeMap<GroupId, (NodeId, Epoch)>,
-    claims: BTreeMap<(GroupId, NodeId), Epoch>,
-    /// Agents' calls: when, where, what.
-    calls: Vec<(u64, u16, String)>,
-    /// Answers other than success, by node and operation.
-    codes: BTreeMap<(u16, String), i32>,
-    answers: BTreeMap<u64, Vec<Answer>>,
-    joins: Vec<Result<Member, JoinRefusal>>,
-    outdated: u32,
-    events: Vec<(u16, String, String)>,
-    next: u64,
-}
-
-impl Bench {
-    fn new(lines: &str) -> Self {
-        let mut state = Replicated::founded(member(1), haven_cib::Cib::default());
-        for id in [2, 3] {
-            let (expires, answer) = (WallTime::from_seconds(2_000), (NodeId(1), 1));
-            let token = [u8::try_from(id).unwrap(); 32];
-            state.apply(Command::MintToken { token, expires, answer });
-            state.apply(Command::AddMember { member: member(id), token, answer });
-        }
-        state.cib = crm::load(&state.cib, lines, crm::Mode::Update).unwrap().cib;
-        let mut bench = Self {
-            now: 1,
-            nodes: BTreeMap::new(),
-            flying: VecDeque::new(),
-            leases: BTreeMap::new(),
-            claims: BTreeMap::new(),
-            calls: Vec::new(),
-            codes: BTreeMap::new(),
-            answers: BTreeMap::new(),
-            joins: Vec::new(),
-            outdated: 0,
-            events: Vec::new(),
-            next: 100,
-        };
-        for id in 1..=3 {
-            bench.boot(id, &state);
-        }
-        bench.all_hear_all();
-        bench.run(5_000);
-        bench
-    }
-
-    fn boot(&mut self, id: u16, state: &Replicated) {
-        let node = NodeId(id);
-        let config = Config {
-            node,
-            boot: BootId(1),
-            name: format!("n{id}"),
-            cluster: "test".to_owned(),
-            consensus: haven_consensus::Config::new(node),
-            facts: haven_policy::AgentFacts::default(),
-            verification: crm::Facts::default(),
-            seed: u64::from(id),
-        };
-        let ids = state.members.keys().copied();
-        let recovered = Recovered::founding(ids, state.encode());
-        let now = self.clock().now;
-        let controller = Controller::new(config, recovered, Vec::new(), None, now).unwrap();
-        self.nodes.insert(node, controller);
-        self.step(id, Input::Tick);
-    }
-
-    fn clock(&self) -> Clock {
-        let now = Instant::from_nanos(self.now * 1_000_000);
-        let seconds = 1_000 + i64::try_from(self.now / 1_000).unwrap();
-        Clock { now, wall: WallTime::from_seconds(seconds) }
-    }
-
-    fn ids(&self) -> Vec<u16> {
-        self.nodes.keys().map(|node| node.0).collect()
-    }
-
-    fn all_hear_all(&mut self) {
-        let members: BTreeSet<NodeId> = self.nodes.keys().copied().collect();
-        for id in self.ids() {
-            for node in members.iter().copied().filter(|node| node.0 != id) {
-                self.beat(id, Beat::Alive { node, boot: BootId(1) });
-            }
-            self.beat(id, Beat::View(View { number: 1, members: members.clone() }));
-        }
-    }
-
-    fn beat(&mut self, id: u16, report: Beat) {
-        self.step(id, Input::Heartbeat(report));
-    }
-
-    fn step(&mut self, id: u16, input: Input) {
-        let clock = self.clock();
-        let Some(controller) = self.nodes.get_mut(&NodeId(id)) else { return };
-        for output in controller.step(clock, input) {
-            self.perform(id, output);
-        }
-    }
-
-    fn perform(&mut self, id: u16, output: Output) {
-        let node = NodeId(id);
-        match output {
-            Output::Send { to, bytes, .. } => self.flying.push_back((node, to, bytes)),
-            Output::Persist { token, .. } => self.step(id, Input::Persisted(token)),
-            Output::RunAgent { run, operation, .. } => {
-                let key = operation.key();
-                let probe = operation.interval.is_zero() && operation.action == "monitor";
-                let code = self.codes.get(&(id, key.clone())).copied();
-                let code = OcfCode(code.unwrap_or(if probe { 7 } else { 0 }));
-                self.calls.push((self.now, id, key));
-                self.step(id, Input::AgentFinished { run, outcome: Outcome::done(code, "") });
-            }
-            Output::Heartbeat(input) => self.lease(id, &input),
-            Output::Reply { id, body, .. } => self.answers.entry(id).or_default().push(*body),
-            Output::Admitted { result, .. } => self.joins.push(result),
-            Output::KeyOutdated => self.outdated += 1,
-            Output::Event(event) => self.events.push((id, event.code, event.text)),
-            _ => {}
-        }
-    }
-
-    /// One holder at a time, the highest epoch first.
-    fn lease(&mut self, id: u16, input: &ToBeat) {
-        match *input {
-            ToBeat::Claim { group, epoch } => {
-                self.claims.insert((group, NodeId(id)), epoch);
-            }
-            ToBeat::Release { group } => {
-                self.claims.remove(&(group, NodeId(id)));
-                self.leases.retain(|held, (holder, _)| *held != group || holder.0 != id);
-                let epoch = Epoch(0);
-                self.beat(id, Beat::Released { group, epoch });
-            }
-            _ => return,
-        }
-        self.settle_leases();
-    }
-
-    fn settle_leases(&mut self) {
-        let until = self.clock().now + Duration::from_secs(1);
-        for ((group, node), epoch) in self.claims.clone() {
-            if !self.leases.contains_key(&group) && self.nodes.contains_key(&node) {
-                self.leases.insert(group, (node, epoch));
-                self.beat(node.0, Beat::LeaseGained { group, epoch, until });
-            }
-        }
-    }
-
-    fn run(&mut self, millis: u64) {
-        let until = self.now + millis;
-        while self.now < until {
-            self.now += 5;
-            for (from, to, bytes) in std::mem::take(&mut self.flying) {
-                if self.nodes.contains_key(&from) {
-                    self.step(to.0, Input::Peer { from, boot: BootId(1), bytes });
-                }
-            }
-            for id in self.ids() {
-                let due = self.nodes[&NodeId(id)].deadline();
-                if due.is_some_and(|due| due <= self.clock().now) {
-                    self.step(id, Input::Tick);
-                }
-            }
-        }
-    }
-
-    fn coordinator(&self) -> u16 {
-        let leads = |controller: &&Controller| controller.coordinator.is_some();
-        let mut leading = self.nodes.values().filter(leads).map(|c| c.config.node.0);
-        let found = leading.next().unwrap();
-        assert_eq!(leading.next(), None, "two coordinators");
-        found
-    }
-
-    /// Its process is gone; nobody has noticed.
-    fn kill(&mut self, id: u16) {
-        self.nodes.remove(&NodeId(id));
-    }
-
-    /// The others agree that it is, and its leases have ended.
-    fn notice(&mut self, id: u16) {
-        let (node, boot) = (NodeId(id), BootId(1));
-        self.leases.retain(|_, (holder, _)| *holder != node);
-        self.claims.retain(|(_, claimant), _| *claimant != node);
-        let members: BTreeSet<NodeId> = self.nodes.keys().copied().collect();
-        let successor = members.first().copied();
-        for other in self.ids() {
-            self.beat(other, Beat::Dead { node, boot, successor });
-            self.beat(other, Beat::View(View { number: 2, members: members.clone() }));
-        }
-        self.settle_leases();
-    }
-
-    fn ask(&mut self, id: u16, body: RequestBody) -> u64 {
-        self.next += 1;
-        let request = self.next;
-        self.step(id, Input::Request { id: request, author: "uid 0".to_owned(), body });
-        request
-    }
-
-    /// The one answer to a request.
-    fn answer(&mut self, id: u16, body: RequestBody) -> Answer {
-        let request = self.ask(id, body);
-        self.run(2_000);
-        let mut answers = self.answers.remove(&request).unwrap_or_default();
-        assert_eq!(answers.len(), 1, "{answers:?}");
-        answers.remove(0)
-    }
-
-    fn load(&mut self, id: u16, text: &str, force: bool) -> Answer {
-        let (text, format, mode) = (text.to_owned(), Format::Crm, LoadMode::Update);
-        self.answer(id, RequestBody::ConfigureLoad { text, format, mode, expected: None, force })
-    }
-
-    /// Where and how often an operation was called.
-    fn called(&self, key: &str) -> Vec<u16> {
-        self.calls.iter().filter(|(_, _, called)| called == key).map(|(_, id, _)| *id).collect()
-    }
-
-    fn owner(&self) -> u16 {
-        *self.called("vip_start_0").last().unwrap()
-    }
-
-    fn grant(&self) -> (Epoch, Option<NodeId>) {
-        let any = self.nodes.values().next().unwrap();
-        let grant = any.state().grants["vip"];
-        (grant.epoch, grant.holder)
-    }
-}
+use crate::port::{Input, Output};
 
 fn code(answer: &Answer) -> Code {
     answer.as_ref().unwrap_err().code
@@ -473,6 +220,8 @@ fn a_node_speaks_for_itself_only() {
     bench.step(coordinator, Input::Peer { from: liar, boot: BootId(1), bytes });
     let known = |bench: &Bench| bench.nodes[&NodeId(coordinator)].histories[&victim].clone();
     assert_eq!(known(&bench), before);
+    let own = bench.nodes[&NodeId(coordinator)].histories[&liar].node;
+    assert_eq!(own, liar, "nor is it taken for the liar's own");
     // Nor does an old whole take the place of a newer one.
     let mut old = before.clone();
     old.version = 0;
@@ -594,4 +343,49 @@ fn a_node_that_comes_back_is_asked_and_the_agents_are_told() {
     controller.step(clock, Input::Heartbeat(Beat::Dead { node, boot, successor: None }));
     let out = controller.step(clock, Input::Heartbeat(Beat::Alive { node, boot }));
     assert!(out.iter().any(|output| matches!(output, Output::Notify { .. })));
+}
+
+#[test]
+fn the_verdict_is_enough_for_a_takeover_before_the_view_follows() {
+    let mut bench = Bench::new(VIP);
+    let owner = bench.owner();
+    bench.kill(owner);
+    bench.leases.clear();
+    bench.claims.clear();
+    let (node, boot, successor) = (NodeId(owner), BootId(1), bench.ids().first().copied());
+    for other in bench.ids() {
+        let successor = successor.map(NodeId);
+        bench.beat(other, Beat::Dead { node, boot, successor });
+    }
+    bench.run(1_000);
+    assert_ne!(bench.owner(), owner);
+}
+
+#[test]
+fn a_superseded_owner_stops_by_itself() {
+    let mut bench = Bench::new(VIP);
+    let owner = bench.owner();
+    let (group, (_, epoch)) = bench.leases.iter().next().map(|(g, l)| (*g, *l)).unwrap();
+    // Its coordinator does not know of it, nor need it.
+    bench.beat(owner, Beat::LeaseLost { group, epoch, cause: LossCause::Superseded });
+    assert_eq!(bench.called("vip_stop_0"), [owner]);
+}
+
+#[test]
+fn the_votes_seen_go_into_the_log_only_where_they_are_tracked() {
+    for (lines, votes) in [("", 0), ("property expected_votes_tracking=yes", 3)] {
+        let mut bench = Bench::new(lines);
+        bench.run(1_000);
+        let kept: Vec<u32> = bench.nodes.values().map(|c| c.state().highest_votes).collect();
+        assert_eq!(kept, [votes; 3], "{lines}");
+    }
+}
+
+#[test]
+fn alarms_are_bounded() {
+    let mut bench = Bench::new("");
+    for n in 0..200 {
+        bench.step(1, Input::Alarm(format!("number {n}")));
+    }
+    assert_eq!(bench.nodes[&NodeId(1)].alarms.len(), 64);
 }

@@ -29,6 +29,8 @@
 )]
 
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod bench_tests;
 mod claims;
 mod command;

@@ -85,3 +85,65 @@ fn nothing_is_applied_after_an_entry_that_cannot_be_read() {
     let errors = |o: &crate::Output| matches!(o, crate::Output::Event(e) if e.severity == EventSeverity::Error);
     assert!(!controller.out.iter().any(errors), "{:?}", controller.out);
 }
+
+// spec: L2
+#[test]
+fn the_lease_hears_of_an_epoch_when_it_is_in_the_log_and_not_only_when_it_is_applied() {
+    let mut controller = founded();
+    let grant = |epoch| {
+        let (group, holder) = ("vip".to_owned(), Some(NodeId(2)));
+        Command::Grant { group, epoch: haven_types::Epoch(epoch), holder }.encode()
+    };
+    commit(&mut controller, 4, grant(1));
+    controller.out.clear();
+    let position = haven_types::LogPosition { term: Term(2), index: LogIndex(5) };
+    let payload = haven_consensus::Payload::Proposal(grant(2));
+    let entries = vec![haven_consensus::LogEntry { position, payload }];
+    controller.on_consensus(CLOCK, Log::Appended { entries });
+    let told = controller.out.iter().any(|output| match output {
+        crate::Output::Heartbeat(input) => {
+            let epoch = haven_types::Epoch(2);
+            **input == haven_heartbeat::Input::Epoch { group: haven_types::GroupId(1), epoch }
+        }
+        _ => false,
+    });
+    assert!(told, "{:?}", controller.out);
+}
+
+// spec: L5
+#[test]
+fn a_configuration_that_is_cut_off_the_log_is_forgotten() {
+    let mut controller = founded();
+    let position = |index| haven_types::LogPosition { term: Term(2), index: LogIndex(index) };
+    for index in [5, 9] {
+        let configuration = haven_consensus::Configuration {
+            voters: [NodeId(1)].into(),
+            ..haven_consensus::Configuration::default()
+        };
+        let position = position(index);
+        controller.on_consensus(CLOCK, Log::ConfigurationInLog { position, configuration });
+    }
+    controller.on_consensus(CLOCK, Log::Truncated { from: LogIndex(9) });
+    let latest = controller.configurations.back().map(|known| known.position);
+    assert_eq!(latest, Some(position(5)));
+}
+
+#[test]
+fn a_leader_that_is_merely_suspected_has_led_until_a_new_term_says_otherwise() {
+    use haven_consensus::Role as R;
+    let mut controller = founded();
+    let mut turn = |leader: Option<u16>, term, role| {
+        let leader = leader.map(NodeId);
+        controller.on_consensus(CLOCK, Log::RoleChanged { leader, term: Term(term), role });
+        let coordinates = controller.coordinator.as_ref().map(|it| it.term.0);
+        (controller.leader, controller.led, coordinates)
+    };
+    let two = Some(NodeId(2));
+    assert_eq!(turn(Some(2), 3, R::Follower), (two, two, None));
+    assert_eq!(turn(None, 3, R::Follower), (None, two, None), "who succeeds it must know");
+    assert_eq!(turn(None, 4, R::Candidate), (None, None, None));
+    let one = Some(NodeId(1));
+    assert_eq!(turn(Some(1), 4, R::Leader), (one, one, Some(4)));
+    assert_eq!(turn(Some(1), 6, R::Leader), (one, one, Some(6)), "all is begun anew");
+    assert_eq!(turn(Some(2), 7, R::Follower), (two, two, None));
+}

@@ -1,0 +1,267 @@
+//! For tests: three controllers with each other, over a network, disks, agents and leases that never
+//! fail by themselves.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use haven_api::{ApiError, Format, LoadMode, ReplyBody, RequestBody};
+use haven_base::{Instant, WallTime};
+use haven_cib::crm;
+use haven_consensus::Recovered;
+use haven_heartbeat::{Input as ToBeat, Output as Beat, View};
+use haven_types::operation::{OcfCode, Outcome};
+use haven_types::{BootId, Epoch, GroupId, NodeId};
+
+use crate::command::{Command, JoinRefusal, Member, Role};
+use crate::controller::{Config, Controller};
+use crate::port::{Clock, Input, Output};
+use crate::replicated::Replicated;
+
+pub(crate) const VIP: &str =
+    "primitive vip ocf:haven:ip params ip=192.0.2.10 nic=eth0 op monitor interval=10s";
+
+pub(crate) fn member(id: u16) -> Member {
+    Member {
+        id: NodeId(id),
+        name: format!("n{id}"),
+        role: Role::Full,
+        links: Vec::new(),
+        channel: format!("192.0.2.{id}:5406").parse().unwrap(),
+        key: [u8::try_from(id).unwrap(); 32],
+    }
+}
+
+pub(crate) type Answer = Result<ReplyBody, ApiError>;
+
+pub(crate) struct Bench {
+    pub(crate) now: u64,
+    pub(crate) nodes: BTreeMap<NodeId, Controller>,
+    pub(crate) flying: VecDeque<(NodeId, NodeId, Vec<u8>)>,
+    /// Who holds each lease, and who claims it besides.
+    pub(crate) leases: BTreeMap<GroupId, (NodeId, Epoch)>,
+    pub(crate) claims: BTreeMap<(GroupId, NodeId), Epoch>,
+    /// Agents' calls: when, where, what.
+    pub(crate) calls: Vec<(u64, u16, String)>,
+    /// Answers other than success, by node and operation.
+    pub(crate) codes: BTreeMap<(u16, String), i32>,
+    pub(crate) answers: BTreeMap<u64, Vec<Answer>>,
+    pub(crate) joins: Vec<Result<Member, JoinRefusal>>,
+    pub(crate) outdated: u32,
+    pub(crate) events: Vec<(u16, String, String)>,
+    pub(crate) next: u64,
+}
+
+impl Bench {
+    pub(crate) fn new(lines: &str) -> Self {
+        let mut state = Replicated::founded(member(1), haven_cib::Cib::default());
+        for id in [2, 3] {
+            let (expires, answer) = (WallTime::from_seconds(2_000), (NodeId(1), 1));
+            let token = [u8::try_from(id).unwrap(); 32];
+            state.apply(Command::MintToken { token, expires, answer });
+            state.apply(Command::AddMember { member: member(id), token, answer });
+        }
+        state.cib = crm::load(&state.cib, lines, crm::Mode::Update).unwrap().cib;
+        let mut bench = Self {
+            now: 1,
+            nodes: BTreeMap::new(),
+            flying: VecDeque::new(),
+            leases: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            calls: Vec::new(),
+            codes: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            joins: Vec::new(),
+            outdated: 0,
+            events: Vec::new(),
+            next: 100,
+        };
+        for id in 1..=3 {
+            bench.boot(id, &state);
+        }
+        bench.all_hear_all();
+        bench.run(5_000);
+        bench
+    }
+
+    pub(crate) fn boot(&mut self, id: u16, state: &Replicated) {
+        let node = NodeId(id);
+        let config = Config {
+            node,
+            boot: BootId(1),
+            name: format!("n{id}"),
+            cluster: "test".to_owned(),
+            consensus: haven_consensus::Config::new(node),
+            facts: haven_policy::AgentFacts::default(),
+            verification: crm::Facts::default(),
+            seed: u64::from(id),
+        };
+        let ids = state.members.keys().copied();
+        let recovered = Recovered::founding(ids, state.encode());
+        let now = self.clock().now;
+        let controller = Controller::new(config, recovered, Vec::new(), None, now).unwrap();
+        self.nodes.insert(node, controller);
+        self.step(id, Input::Tick);
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        let now = Instant::from_nanos(self.now * 1_000_000);
+        let seconds = 1_000 + i64::try_from(self.now / 1_000).unwrap();
+        Clock { now, wall: WallTime::from_seconds(seconds) }
+    }
+
+    pub(crate) fn ids(&self) -> Vec<u16> {
+        self.nodes.keys().map(|node| node.0).collect()
+    }
+
+    pub(crate) fn all_hear_all(&mut self) {
+        let members: BTreeSet<NodeId> = self.nodes.keys().copied().collect();
+        for id in self.ids() {
+            for node in members.iter().copied().filter(|node| node.0 != id) {
+                self.beat(id, Beat::Alive { node, boot: BootId(1) });
+            }
+            self.beat(id, Beat::View(View { number: 1, members: members.clone() }));
+        }
+    }
+
+    pub(crate) fn beat(&mut self, id: u16, report: Beat) {
+        self.step(id, Input::Heartbeat(report));
+    }
+
+    pub(crate) fn step(&mut self, id: u16, input: Input) {
+        let clock = self.clock();
+        let Some(controller) = self.nodes.get_mut(&NodeId(id)) else { return };
+        for output in controller.step(clock, input) {
+            self.perform(id, output);
+        }
+    }
+
+    pub(crate) fn perform(&mut self, id: u16, output: Output) {
+        let node = NodeId(id);
+        match output {
+            Output::Send { to, bytes, .. } => self.flying.push_back((node, to, bytes)),
+            Output::Persist { token, .. } => self.step(id, Input::Persisted(token)),
+            Output::RunAgent { run, operation, .. } => {
+                let key = operation.key();
+                let probe = operation.interval.is_zero() && operation.action == "monitor";
+                let code = self.codes.get(&(id, key.clone())).copied();
+                let code = OcfCode(code.unwrap_or(if probe { 7 } else { 0 }));
+                self.calls.push((self.now, id, key));
+                self.step(id, Input::AgentFinished { run, outcome: Outcome::done(code, "") });
+            }
+            Output::Heartbeat(input) => self.lease(id, &input),
+            Output::Reply { id, body, .. } => self.answers.entry(id).or_default().push(*body),
+            Output::Admitted { result, .. } => self.joins.push(result),
+            Output::KeyOutdated => self.outdated += 1,
+            Output::Event(event) => self.events.push((id, event.code, event.text)),
+            _ => {}
+        }
+    }
+
+    /// One holder at a time, the highest epoch first.
+    pub(crate) fn lease(&mut self, id: u16, input: &ToBeat) {
+        match *input {
+            ToBeat::Claim { group, epoch } => {
+                self.claims.insert((group, NodeId(id)), epoch);
+            }
+            ToBeat::Release { group } => {
+                self.claims.remove(&(group, NodeId(id)));
+                self.leases.retain(|held, (holder, _)| *held != group || holder.0 != id);
+                let epoch = Epoch(0);
+                self.beat(id, Beat::Released { group, epoch });
+            }
+            _ => return,
+        }
+        self.settle_leases();
+    }
+
+    pub(crate) fn settle_leases(&mut self) {
+        let until = self.clock().now + Duration::from_secs(1);
+        for ((group, node), epoch) in self.claims.clone() {
+            if !self.leases.contains_key(&group) && self.nodes.contains_key(&node) {
+                self.leases.insert(group, (node, epoch));
+                self.beat(node.0, Beat::LeaseGained { group, epoch, until });
+            }
+        }
+    }
+
+    pub(crate) fn run(&mut self, millis: u64) {
+        let until = self.now + millis;
+        while self.now < until {
+            self.now += 5;
+            for (from, to, bytes) in std::mem::take(&mut self.flying) {
+                if self.nodes.contains_key(&from) {
+                    self.step(to.0, Input::Peer { from, boot: BootId(1), bytes });
+                }
+            }
+            for id in self.ids() {
+                let due = self.nodes[&NodeId(id)].deadline();
+                if due.is_some_and(|due| due <= self.clock().now) {
+                    self.step(id, Input::Tick);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn coordinator(&self) -> u16 {
+        let leads = |controller: &&Controller| controller.coordinator.is_some();
+        let mut leading = self.nodes.values().filter(leads).map(|c| c.config.node.0);
+        let found = leading.next().unwrap();
+        assert_eq!(leading.next(), None, "two coordinators");
+        found
+    }
+
+    /// Its process is gone; nobody has noticed.
+    pub(crate) fn kill(&mut self, id: u16) {
+        self.nodes.remove(&NodeId(id));
+    }
+
+    /// The others agree that it is, and its leases have ended.
+    pub(crate) fn notice(&mut self, id: u16) {
+        let (node, boot) = (NodeId(id), BootId(1));
+        self.leases.retain(|_, (holder, _)| *holder != node);
+        self.claims.retain(|(_, claimant), _| *claimant != node);
+        let members: BTreeSet<NodeId> = self.nodes.keys().copied().collect();
+        let successor = members.first().copied();
+        for other in self.ids() {
+            self.beat(other, Beat::Dead { node, boot, successor });
+            self.beat(other, Beat::View(View { number: 2, members: members.clone() }));
+        }
+        self.settle_leases();
+    }
+
+    pub(crate) fn ask(&mut self, id: u16, body: RequestBody) -> u64 {
+        self.next += 1;
+        let request = self.next;
+        self.step(id, Input::Request { id: request, author: "uid 0".to_owned(), body });
+        request
+    }
+
+    /// The one answer to a request.
+    pub(crate) fn answer(&mut self, id: u16, body: RequestBody) -> Answer {
+        let request = self.ask(id, body);
+        self.run(2_000);
+        let mut answers = self.answers.remove(&request).unwrap_or_default();
+        assert_eq!(answers.len(), 1, "{answers:?}");
+        answers.remove(0)
+    }
+
+    pub(crate) fn load(&mut self, id: u16, text: &str, force: bool) -> Answer {
+        let (text, format, mode) = (text.to_owned(), Format::Crm, LoadMode::Update);
+        self.answer(id, RequestBody::ConfigureLoad { text, format, mode, expected: None, force })
+    }
+
+    /// Where and how often an operation was called.
+    pub(crate) fn called(&self, key: &str) -> Vec<u16> {
+        self.calls.iter().filter(|(_, _, called)| called == key).map(|(_, id, _)| *id).collect()
+    }
+
+    pub(crate) fn owner(&self) -> u16 {
+        *self.called("vip_start_0").last().unwrap()
+    }
+
+    pub(crate) fn grant(&self) -> (Epoch, Option<NodeId>) {
+        let any = self.nodes.values().next().unwrap();
+        let grant = any.state().grants["vip"];
+        (grant.epoch, grant.holder)
+    }
+}
