@@ -140,6 +140,15 @@ fn a_blind_sleep_in_a_test_is_found_and_a_paced_one_is_not() {
 }
 
 #[test]
+fn a_clause_of_the_lease_is_taken_away_in_tests_only() {
+    let line = concat!("fn rules() { Rules::ALL.with", "out(Rule::NeedMajority); }\n");
+    expect_one("cluster/lease/src/promise.rs", line, "only tests may take one away");
+    let tree = tidy_tree();
+    write(tree.path(), "cluster/lease/tests/mutants.rs", line);
+    assert_eq!(complaints(tree.path()), Vec::<String>::new());
+}
+
+#[test]
 fn a_file_that_no_mod_line_reaches_is_found() {
     expect_one("cluster/lease/src/forgotten.rs", "fn lost() {}\n", "it is dead");
     let tree = tidy_tree();

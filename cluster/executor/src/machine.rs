@@ -237,6 +237,7 @@ impl Executor {
     }
 
     fn on_order(&mut self, clock: Clock, order: Order, out: &mut Vec<Output>) {
+        // spec: L7 "Executors refuse orders of a lower term"
         if order.id.term < self.term {
             out.push(Output::Refused {
                 order: order.id,

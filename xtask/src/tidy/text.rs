@@ -25,6 +25,8 @@ const MACHINE_PATHS: [&str; 5] = [
 ];
 const IGNORED: &str = concat!("#[igno", "re");
 const SLEEPS: [&str; 2] = [concat!("sle", "ep("), concat!("sleep_", "until(")];
+/// Takes a clause of the lease away: for simulations only.
+const MUTANT: &str = concat!("ALL.with", "out(");
 const PACED: &str = "// paced:";
 
 /// How many lines before a sleep the loop that it paces may start.
@@ -60,11 +62,17 @@ fn of_file(source: &Source) -> Vec<Complaint> {
                     .into(),
             );
         }
+        let in_test = tests_from.is_some_and(|from| number >= from);
+        if source.is_rust() && !in_test && line.contains(MUTANT) && !is_comment(line) {
+            complain(
+                "a daemon runs with every clause of the lease: only tests may take one away".into(),
+            );
+        }
         let sleeps = SLEEPS.iter().any(|call| line.contains(call)) && !is_comment(line);
         let paced = recent.iter().any(|line| starts_loop(line))
             || line.contains(PACED)
             || recent.last().is_some_and(|line| line.contains(PACED));
-        if sleeps && !paced && tests_from.is_some_and(|from| number >= from) {
+        if sleeps && !paced && in_test {
             complain(format!(
                 "a test that sleeps is slow or flaky: wait for the event, drive virtual time, or say \
                  what real time it needs by `{PACED} why` on the line before"
