@@ -559,7 +559,8 @@ impl Executor {
             self.finish(clock, name, outcome, out);
             return;
         }
-        let Some(started) = resource.started.clone() else {
+        // A start that is under way is undone once it has ended.
+        let Some(started) = resource.started.clone().or_else(|| resource.tried.clone()) else {
             return;
         };
         let stop = Operation { action: "stop".to_owned(), interval: Duration::ZERO, ..started };

@@ -110,6 +110,22 @@ fn a_start_ordered_again_while_the_lease_has_lapsed_does_not_give_it_up() {
 }
 
 #[test]
+fn a_start_whose_lease_goes_to_another_meanwhile_is_undone() {
+    let mut executor = Executor::new(NodeId(1));
+    step(&mut executor, 0, order(1, 1, operation("vip", "start", 0), Some(LEASE)));
+    step(&mut executor, 1, Input::LeaseGained(LEASE));
+    step(&mut executor, 2, Input::LeaseLost { lease: LEASE, superseded: true });
+    let out = step(&mut executor, 3, finished(1, OcfCode::OK));
+    let stops = |output: &Output| match output {
+        Output::RunAgent { operation, .. } => operation.action == "stop",
+        _ => false,
+    };
+    assert!(out.iter().any(stops), "{out:?}");
+    step(&mut executor, 4, finished(2, OcfCode::OK));
+    assert_eq!(executor.started().count(), 0);
+}
+
+#[test]
 fn a_stop_undoes_what_the_start_did_whatever_the_configuration_says_now() {
     let with = |action: &str, ip: &str| Operation {
         params: BTreeMap::from([("ip".to_owned(), ip.to_owned())]),
