@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use haven_agents::IpResource;
 use haven_api::{ApiError, Code};
+use haven_children::{Bus, InitScripts, OcfAgents, OcfSettings, Services, SystemdUnits};
 use haven_cib::crm::Facts;
 use haven_cli::{Daemon, Initialised, JoinArgs, Joined};
 use haven_executor::AgentRegistry;
+use haven_host::process::{Cgroups, Launcher};
 use haven_ipfail::{AgentConfig, IpAgent};
 use haven_node::config::{ConfigError, NodeConfig};
 use haven_node::{BuiltIn, End};
@@ -26,6 +28,8 @@ impl Daemon for Node {
     fn run(&self, config: &Path) -> Result<(), ApiError> {
         let settings = load(config)?;
         log_to_stderr(&settings.log_level);
+        let foreign = Foreign::of(&settings);
+        let agents = move || agents(foreign);
         let end = runtime()?
             .block_on(haven_node::run(settings, BuiltIn { agents, verification: verification() }))
             .map_err(|error| failure(&error))?;
@@ -55,10 +59,43 @@ impl Daemon for Node {
     }
 }
 
-fn agents() -> Result<AgentRegistry, String> {
+/// What agents that run as children need to know of the node.
+struct Foreign {
+    /// Tells the nodes of one host apart.
+    name: String,
+    ocf: OcfSettings,
+}
+
+impl Foreign {
+    fn of(settings: &NodeConfig) -> Self {
+        let (root, environment) =
+            (settings.agents.ocf_root.clone(), settings.agents.environment.clone());
+        Self {
+            name: format!("{}.{}", settings.cluster, settings.name),
+            ocf: OcfSettings { root, environment },
+        }
+    }
+}
+
+fn agents(foreign: Foreign) -> Result<AgentRegistry, String> {
     let mut registry = AgentRegistry::default();
     let ip = IpAgent::open(AgentConfig::default()).map_err(|error| error.to_string())?;
     registry.add(Arc::new(IpResource::new(ip)));
+    let cgroups = Cgroups::open(&foreign.name);
+    if cgroups.is_none() {
+        tracing::info!(
+            "no writable cgroup2 hierarchy: what agents start is known by process group and \
+             environment only"
+        );
+    }
+    let launcher = Launcher::start(cgroups).map_err(|error| error.to_string())?;
+    let environment = foreign.ocf.environment.clone();
+    let scripts = InitScripts::new(launcher.clone(), PathBuf::from("/etc/init.d"), environment);
+    let units = SystemdUnits::new(Bus::System, PathBuf::from("/run/systemd/system"));
+    registry.add(Arc::new(Services::new(scripts.clone(), units.clone())));
+    registry.add(Arc::new(scripts));
+    registry.add(Arc::new(units));
+    registry.add(Arc::new(OcfAgents::new(launcher, foreign.ocf)));
     Ok(registry)
 }
 

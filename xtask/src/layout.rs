@@ -91,6 +91,12 @@ pub const ROOMS: &[Room] = &[
         ],
     ),
     room(
+        "cluster/children",
+        "haven-children",
+        Kind::Shell,
+        &["haven-base", "haven-types", "haven-host", "haven-cib", "haven-executor"],
+    ),
+    room(
         "cluster/agents",
         "haven-agents",
         Kind::Shell,
@@ -151,6 +157,7 @@ pub const ROOMS: &[Room] = &[
             "haven-api",
             "haven-cib",
             "haven-agents",
+            "haven-children",
             "haven-executor",
             "haven-node",
             "haven-cli",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use haven_cib::crm::{AgentFacts, ParamFacts};
-use haven_executor::{Agent, AgentFuture, HeldLease, Hook, HookFuture};
+use haven_executor::{Agent, AgentFuture, HeldLease, Hook, HookFuture, Serves};
 use haven_ipfail::{IpAgent, IpParams, ProvenByLease};
 use haven_ipfail_proto::params::table::{PARAMETERS, Parameter};
 use haven_types::operation::{AgentName, ExecutionStatus, OcfCode, Operation, Outcome};
@@ -24,12 +24,12 @@ impl IpResource {
 }
 
 impl Agent for IpResource {
-    fn name(&self) -> AgentName {
-        AgentName {
+    fn serves(&self) -> Serves {
+        Serves::Name(AgentName {
             standard: "ocf".to_owned(),
             provider: Some("haven".to_owned()),
             name: "ip".to_owned(),
-        }
+        })
     }
 
     fn leased_by_default(&self) -> bool {

@@ -257,6 +257,12 @@ impl Controller {
         self.executor.started()
     }
 
+    /// How long this node's agents took, by operation.
+    #[must_use]
+    pub const fn run_times(&self) -> &haven_executor::Measured {
+        self.executor.measured()
+    }
+
     /// Whether an operation of this node's executor is waiting or running.
     #[must_use]
     pub fn busy(&self) -> bool {

@@ -33,10 +33,20 @@ pub enum Hook {
     PeerReturned,
 }
 
+/// Which agents' names an [`Agent`] answers to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Serves {
+    /// This one.
+    Name(AgentName),
+    /// Every name of this standard that no other agent answers to: what exists on a node is found
+    /// out by asking for it.
+    Standard(String),
+}
+
 /// Something that acts on resources of one kind.
 pub trait Agent: fmt::Debug + Send + Sync {
-    /// The name resources call it by.
-    fn name(&self) -> AgentName;
+    /// The names that resources call it by.
+    fn serves(&self) -> Serves;
 
     /// Whether a resource of this agent runs under a lease unless it says otherwise.
     fn leased_by_default(&self) -> bool;
@@ -59,22 +69,26 @@ pub trait Agent: fmt::Debug + Send + Sync {
 #[derive(Clone, Debug, Default)]
 pub struct AgentRegistry {
     agents: BTreeMap<AgentName, Arc<dyn Agent>>,
+    standards: BTreeMap<String, Arc<dyn Agent>>,
 }
 
 impl AgentRegistry {
-    /// Adds an agent under its own name; a later one replaces an earlier.
+    /// Adds an agent for what it serves; a later one replaces an earlier.
     pub fn add(&mut self, agent: Arc<dyn Agent>) {
-        self.agents.insert(agent.name(), agent);
+        match agent.serves() {
+            Serves::Name(name) => drop(self.agents.insert(name, agent)),
+            Serves::Standard(standard) => drop(self.standards.insert(standard, agent)),
+        }
     }
 
-    /// The agent of that name.
+    /// The agent of that name, else the one of its standard.
     #[must_use]
     pub fn get(&self, name: &AgentName) -> Option<Arc<dyn Agent>> {
-        self.agents.get(name).cloned()
+        self.agents.get(name).or_else(|| self.standards.get(&name.standard)).cloned()
     }
 
-    /// All agents, ordered by name.
+    /// All agents: those of one name, then those of a standard, each ordered by name.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Agent>> {
-        self.agents.values()
+        self.agents.values().chain(self.standards.values())
     }
 }

@@ -14,8 +14,10 @@
 
 mod agent;
 mod machine;
+mod run_times;
 #[cfg(test)]
 mod tests;
 
-pub use agent::{Agent, AgentFuture, AgentRegistry, HeldLease, Hook, HookFuture};
+pub use agent::{Agent, AgentFuture, AgentRegistry, HeldLease, Hook, HookFuture, Serves};
 pub use machine::{Executor, Input, MAX_QUEUED_PER_RESOURCE, Output, RunId};
+pub use run_times::{MAX_MEASURED, Measured, RunTimes};

@@ -10,6 +10,8 @@ use haven_types::operation::{
 use haven_types::{GroupId, NodeId, Term};
 use serde::{Deserialize, Serialize};
 
+use crate::run_times::Measured;
+
 /// Orders waiting for one resource beyond which further ones are refused: a coordinator sends the
 /// next order of a resource only after the last was answered, so more is a mistake of its.
 pub const MAX_QUEUED_PER_RESOURCE: usize = 16;
@@ -145,6 +147,9 @@ pub struct Executor {
     leases: BTreeMap<GroupId, HeldLease>,
     next_run: u64,
     next_call: u64,
+    /// Begins anew with each life of the daemon.
+    #[serde(skip)]
+    measured: Measured,
 }
 
 impl Executor {
@@ -158,6 +163,7 @@ impl Executor {
             leases: BTreeMap::new(),
             next_run: 1,
             next_call: 1,
+            measured: Measured::default(),
         }
     }
 
@@ -182,6 +188,12 @@ impl Executor {
             !r.queue.is_empty()
                 || r.running.as_ref().is_some_and(|j| j.job.operation.interval.is_zero())
         })
+    }
+
+    /// How long agents took, by operation.
+    #[must_use]
+    pub const fn measured(&self) -> &Measured {
+        &self.measured
     }
 
     /// Leases that started resources run under.
@@ -407,6 +419,9 @@ impl Executor {
             return;
         };
         let job = running.job;
+        if matches!(running.stage, Stage::Agent(_)) {
+            self.measured.add(&job.operation, clock.now.since(running.began), &outcome);
+        }
         let ok = outcome.status == ExecutionStatus::Done && outcome.code == OcfCode::OK;
         match job.operation.action.as_str() {
             "start" if ok => resource.started = Some(job.operation.clone()),
@@ -479,7 +494,7 @@ impl Executor {
         let held = |lease: &Lease| {
             self.leases.get(&lease.group).is_some_and(|h| h.held && h.epoch == lease.epoch)
         };
-        let lease = job.lease.or(runs_under.filter(held));
+        let lease = job.lease.or_else(|| runs_under.filter(held));
         let (outcome, began) = match ended {
             Some((outcome, began)) => (Some(outcome), began),
             None => (None, clock.now),

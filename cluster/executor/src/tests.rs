@@ -242,6 +242,23 @@ fn an_agent_that_does_not_answer_is_aborted() {
 }
 
 #[test]
+fn run_times_are_measured_for_each_operation_and_timeouts_counted() {
+    let mut executor = Executor::new(NodeId(1));
+    for (number, took) in [(1, 30), (2, 40), (3, 2000)] {
+        let began = number * 10_000;
+        step(&mut executor, began, order(1, number, operation("a", "start", 0), None));
+        step(&mut executor, began + took, Input::Tick);
+        step(&mut executor, began + took, finished(number, OcfCode::OK));
+    }
+    let counters = executor.measured().counters();
+    assert_eq!(counters["operation_a_start_0_count"], 3);
+    assert_eq!(counters["operation_a_start_0_timeouts"], 1);
+    let median = counters["operation_a_start_0_p50_us"];
+    assert!((40_000..=50_000).contains(&median), "{median}");
+    assert_eq!(counters["operation_a_start_0_max_us"], 2_000_000);
+}
+
+#[test]
 fn recurring_operations_keep_their_grid_and_report_changes_only() {
     let mut executor = started();
     let out = step(&mut executor, 100, order(1, 2, operation("vip", "monitor", 50), None));

@@ -47,6 +47,13 @@ pub fn node_configuration(bed: &Bed, node: &Node) -> String {
         bed.node_state(&node.name).display(),
         bed.node_dir(&node.name).join("run").display(),
     );
+    // Nodes share this host's files: what agents note down must not be found by other nodes.
+    let notes = bed.node_dir(&node.name).join("agents");
+    let _ = write!(
+        text,
+        "\n[agents]\nenvironment = {{ HA_VARRUN = \"{0}\", HA_RSCTMP = \"{0}\" }}\n",
+        notes.display()
+    );
     text
 }
 
@@ -159,6 +166,9 @@ impl System for Haven {
             let path = config_file(bed, &node.name);
             std::fs::write(&path, node_configuration(bed, node))
                 .map_err(LabError::io(format!("write {}", path.display())))?;
+            let notes = bed.node_dir(&node.name).join("agents");
+            std::fs::create_dir_all(&notes)
+                .map_err(LabError::io(format!("make {}", notes.display())))?;
         }
         let Some((first, others)) = nodes.split_first() else { return Ok(()) };
         Self::run(bed, &first.name, &["cluster", "init"])?;

@@ -1,4 +1,5 @@
 //! One call of a child, from its turn to the last of what it started.
+#![allow(unsafe_code, reason = "tokio takes the validity of a pidfd on trust")]
 
 use std::collections::BTreeMap;
 use std::io;
@@ -113,7 +114,8 @@ async fn supervise(
     let stdout = child.stdout.take().map(|pipe| output::read(OwnedFd::from(pipe), keep.0));
     let stderr = child.stderr.take().map(|pipe| output::read(OwnedFd::from(pipe), keep.1));
     let end = pidfd(&child).map_err(system)?;
-    let end = AsyncFd::try_with_interest(end, Interest::READABLE)
+    // SAFETY: the descriptor is owned by `end`, which neither closes nor replaces it while it lives.
+    let end = unsafe { AsyncFd::register_with_interest(end, Interest::READABLE) }
         .map_err(|error| system(io::Error::from(error)))?;
     let ended = tokio::select! {
         biased;

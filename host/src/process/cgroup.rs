@@ -47,6 +47,11 @@ impl Cgroups {
         members(&self.root.join(file_name(scope)).join("left"))
     }
 
+    /// Removes the place unless services live in it.
+    pub(super) fn close(&self) {
+        drop(fs::remove_dir(&self.root));
+    }
+
     /// Ends calls that an earlier life of the daemon had under way: nobody waits for them any more.
     /// Services stay. Returns the number of processes that were killed.
     #[must_use]

@@ -56,13 +56,18 @@ pub fn can_run(test: &str) -> bool {
     if rustix::process::geteuid().is_root() {
         return true;
     }
-    let line = format!("skipped, because it needs root: {test}\n");
+    skip("it needs root", test);
+    false
+}
+
+/// Says that a test cannot run here.
+pub fn skip(reason: &str, test: &str) {
+    let line = format!("skipped, because {reason}: {test}\n");
     if let Some(path) = std::env::var_os("HAVEN_SKIPPED") {
         let open = std::fs::File::options().append(true).create(true).open(path);
         open.unwrap().write_all(line.as_bytes()).unwrap();
     }
     std::io::stderr().write_all(line.as_bytes()).unwrap();
-    false
 }
 
 /// A lab of `nodes` nodes, serving its VIPs; `None` where it cannot be built.

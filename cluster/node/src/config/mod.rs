@@ -5,6 +5,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -74,6 +75,23 @@ pub struct NodeConfig {
     pub log_level: String,
     /// How leases are enforced.
     pub gate: GateChoice,
+    /// Where agents of others are, and what they find in their environment.
+    pub agents: AgentsConfig,
+}
+
+/// Agents that run as child processes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AgentsConfig {
+    /// `OCF_ROOT`.
+    pub ocf_root: PathBuf,
+    /// Variables added to the environment of every agent.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Default for AgentsConfig {
+    fn default() -> Self {
+        Self { ocf_root: PathBuf::from("/usr/lib/ocf"), environment: BTreeMap::new() }
+    }
 }
 
 impl NodeConfig {

@@ -1,7 +1,7 @@
 //! From text to [`NodeConfig`]: one walk that keeps going after a mistake, so that an operator sees
 //! all of them at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -13,7 +13,8 @@ use toml::de::{DeTable, DeValue};
 use crate::trust::check_name;
 
 use super::{
-    DEFAULT_CHANNEL_PORT, DEFAULT_LINK_PORT, Finding, GateChoice, LinkConfig, MAX_LINKS, NodeConfig,
+    AgentsConfig, DEFAULT_CHANNEL_PORT, DEFAULT_LINK_PORT, Finding, GateChoice, LinkConfig,
+    MAX_LINKS, NodeConfig,
 };
 
 /// Every section and the keys it may hold.
@@ -25,6 +26,7 @@ const SCHEMA: &[(&str, &[&str])] = &[
     ("paths", &["state", "run"]),
     ("log", &["level"]),
     ("gate", &["backend"]),
+    ("agents", &["ocf_root", "environment"]),
 ];
 
 const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
@@ -85,8 +87,8 @@ impl Reader<'_> {
         let name = self.name(root, "node");
         let links = self.links(root);
         let channel = self.channel(root, &links);
-        let state = self.path(root, "state", "/var/lib/haven");
-        let run = self.path(root, "run", "/run/haven");
+        let state = self.path(root, "paths", "state", "/var/lib/haven");
+        let run = self.path(root, "paths", "run", "/run/haven");
         if state == run && state.is_some() {
             let message = "state and run are the same directory; run is emptied at boot, \
                            so identity and store would be lost: give them two";
@@ -100,7 +102,10 @@ impl Reader<'_> {
             Some("nft") => GateChoice::Nft,
             _ => GateChoice::Auto,
         };
+        let ocf_root = self.path(root, "agents", "ocf_root", "/usr/lib/ocf");
+        let environment = self.environment(root);
         Some(NodeConfig {
+            agents: AgentsConfig { ocf_root: ocf_root?, environment },
             cluster: cluster?,
             name: name?,
             links,
@@ -261,11 +266,17 @@ impl Reader<'_> {
         parsed.ok()
     }
 
-    fn path(&mut self, root: &DeTable<'_>, key: &str, default: &str) -> Option<PathBuf> {
-        let Some(value) = lookup(root, "paths", key) else {
+    fn path(
+        &mut self,
+        root: &DeTable<'_>,
+        section: &str,
+        key: &str,
+        default: &str,
+    ) -> Option<PathBuf> {
+        let Some(value) = lookup(root, section, key) else {
             return Some(default.into());
         };
-        let object = format!("[paths] {key}");
+        let object = format!("[{section}] {key}");
         let text = self.string(value, &object)?;
         let path = PathBuf::from(&text);
         if !path.is_absolute() {
@@ -274,6 +285,30 @@ impl Reader<'_> {
             return None;
         }
         Some(path)
+    }
+
+    /// `[agents] environment`: a table of names and texts.
+    fn environment(&mut self, root: &DeTable<'_>) -> BTreeMap<String, String> {
+        let mut variables = BTreeMap::new();
+        let Some(value) = lookup(root, "agents", "environment") else { return variables };
+        let object = "[agents] environment";
+        let DeValue::Table(table) = value.get_ref() else {
+            let message = "expected a table, such as { HA_VARRUN = \"/run\" }";
+            self.find(Some(&value.span()), object, message);
+            return variables;
+        };
+        for (name, value) in table {
+            let word = name.get_ref().as_ref();
+            let Some(text) = self.string(value, object) else { continue };
+            let fits = !word.is_empty() && !word.contains(['=', '\0']) && !text.contains('\0');
+            if fits {
+                variables.insert(word.to_owned(), text);
+            } else {
+                let message = format!("{word:?} cannot be a variable of an environment");
+                self.find(Some(&name.span()), object, message);
+            }
+        }
+        variables
     }
 
     fn choice<'c>(

@@ -101,3 +101,24 @@ fn a_link_local_address_is_refused() {
     let found = NodeConfig::parse(&GOOD.replace("fd00::1", "fe80::1")).unwrap_err();
     assert!(found[0].message.contains("link-local"), "{found:?}");
 }
+
+#[test]
+fn agents_of_others_have_a_root_and_an_environment() {
+    let config = NodeConfig::parse(GOOD).unwrap();
+    assert_eq!(config.agents, AgentsConfig::default());
+    let more = "[agents]\nocf_root = \"/opt/ocf\"\nenvironment = { HA_VARRUN = \"/run/n1\" }\n";
+    let config = NodeConfig::parse(&format!("{GOOD}\n{more}")).unwrap();
+    assert_eq!(config.agents.ocf_root, std::path::Path::new("/opt/ocf"));
+    assert_eq!(config.agents.environment["HA_VARRUN"], "/run/n1");
+    for (wrong, part) in [
+        ("ocf_root = \"ocf\"", "absolute path"),
+        ("environment = \"A=b\"", "expected a table"),
+        ("environment = { A = 1 }", "quoted text"),
+        ("environment = { \"A=b\" = \"c\" }", "cannot be a variable"),
+        ("ocfroot = \"/x\"", "ocf_root"),
+    ] {
+        let found = NodeConfig::parse(&format!("{GOOD}\n[agents]\n{wrong}\n")).unwrap_err();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].message.contains(part), "{found:?}");
+    }
+}

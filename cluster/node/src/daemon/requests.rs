@@ -192,6 +192,7 @@ impl Daemon {
                 counters.insert(format!("heartbeat_{name}"), value);
             }
         }
+        counters.extend(self.controller.run_times().counters());
         counters
     }
 
