@@ -176,6 +176,7 @@ fn without_quorum_nothing_starts() {
     assert_eq!(bench.called("vip_start_0").len(), 1);
 }
 
+// spec: L7
 #[test]
 fn orders_of_an_earlier_term_and_of_nobody_are_refused() {
     let mut bench = Bench::new(VIP);
@@ -204,7 +205,7 @@ fn orders_of_an_earlier_term_and_of_nobody_are_refused() {
     });
     assert!(answered, "it is told");
     bench.run(1_000);
-    assert_eq!(bench.called("vip_stop_0"), [] as [u16; 0], "spec: L7");
+    assert_eq!(bench.called("vip_stop_0"), [] as [u16; 0]);
 }
 
 #[test]

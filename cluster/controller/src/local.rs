@@ -165,6 +165,7 @@ impl Controller {
     }
 
     pub(crate) fn on_order(&mut self, clock: Clock, from: NodeId, order: Order) {
+        // spec: L7
         if order.id.term < self.term {
             let reason = format!(
                 "order of term {} refused: term {} has a newer coordinator",
