@@ -89,6 +89,7 @@ fn node_state(e: &Markup<'_>) -> NodeState {
             "lrm" => {
                 node.has_history = true;
                 for list in c.children_named("lrm_resources") {
+                    node.resources.reserve_exact(list.children.len());
                     node.resources
                         .extend(list.children_named("lrm_resource").map(resource_history));
                 }
@@ -100,6 +101,8 @@ fn node_state(e: &Markup<'_>) -> NodeState {
 }
 
 fn resource_history(e: &Markup<'_>) -> ResourceHistory {
+    let mut operations = Vec::with_capacity(e.children.len());
+    operations.extend(e.children_named("lrm_rsc_op").map(operation));
     ResourceHistory {
         id: e.get("id").unwrap_or_default(),
         class: e.get("class").unwrap_or_default(),
@@ -107,7 +110,7 @@ fn resource_history(e: &Markup<'_>) -> ResourceHistory {
         kind: e.get("type").unwrap_or_default(),
         container: e.get("container"),
         shutdown_lock: e.attr("shutdown-lock").and_then(|v| v.parse().ok()),
-        operations: e.children_named("lrm_rsc_op").map(operation).collect(),
+        operations,
     }
 }
 

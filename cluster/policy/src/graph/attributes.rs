@@ -3,11 +3,11 @@
 use haven_types::graph::ActionResource;
 
 use super::Attributes;
-use crate::world::{A, R, Variant, World};
+use crate::world::{A, N, R, Variant, World};
 
 impl World<'_> {
-    /// Instance parameters and meta attributes, names as in the graph.
-    pub(super) fn attributes(&mut self, a: A) -> (Attributes, Attributes) {
+    /// Instance parameters and meta attributes, names as in the graph, with the node that is told.
+    pub(super) fn attributes(&mut self, a: A, told: Option<N>) -> (Attributes, Attributes) {
         let mut params = self[a].extra.as_deref().cloned().unwrap_or_default();
         let (rsc, node) = (self[a].rsc, self[a].node);
         if self[a].task == "maintenance_nodes" {
@@ -33,6 +33,10 @@ impl World<'_> {
             if !k.contains(['#', ':']) {
                 meta.entry(k.replace('-', "_")).or_insert_with(|| v.clone());
             }
+        }
+        if let Some(n) = told {
+            meta.insert("on_node".to_owned(), self[n].name.clone());
+            meta.insert("on_node_uuid".to_owned(), self[n].id.clone());
         }
         let mut at = rsc;
         while let Some(r) = at {

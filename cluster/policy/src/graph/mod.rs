@@ -109,6 +109,9 @@ impl<'a> Builder<'a> {
     }
 
     fn finish(mut self) -> Graphed<'a> {
+        // No more actions are made.
+        self.world.op_meta.clear();
+        self.world.op_metas.clear();
         let mut place = vec![None; self.world.actions.len()];
         for (i, (a, _)) in self.added.iter().enumerate() {
             place[a.0 as usize] = Some(ActionId(u32::try_from(i).unwrap_or(u32::MAX)));
@@ -171,12 +174,7 @@ impl World<'_> {
         let kind = self.kind(a);
         let stays = kind != ActionKind::Pseudo || self[a].task == "stonith";
         let node = self[a].node.filter(|_| stays);
-        if let Some(n) = node {
-            let (name, uuid) = (self[n].name.clone(), self[n].id.clone());
-            self[a].set_meta("on_node", name);
-            self[a].set_meta("on_node_uuid", uuid);
-        }
-        let (params, meta) = self.attributes(a);
+        let (params, meta) = self.attributes(a, node);
         let action = &self[a];
         let rsc_priority = action.rsc.map_or(0, |r| self[r].priority);
         let priority = rsc_priority.max(action.priority);
