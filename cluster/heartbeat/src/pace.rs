@@ -172,7 +172,7 @@ mod tests {
             Pace::new(Terms::default(), Duration::from_millis(60), Duration::from_secs(5), now);
         for _ in 0..67 {
             pace.completed(now + Duration::from_micros(500), now, Duration::from_micros(500));
-            now = now + BEAT;
+            now += BEAT;
             pace.poll(now);
         }
         assert_eq!(pace.duration(), Duration::from_millis(60));
@@ -191,7 +191,7 @@ mod tests {
         }
         let mut now = end;
         for _ in 0..200 {
-            now = now + BEAT;
+            now += BEAT;
             pace.completed(now, now.before(Duration::from_micros(500)), Duration::from_micros(500));
             pace.poll(now);
         }
@@ -202,7 +202,7 @@ mod tests {
     fn slow_answers_without_an_outage_are_learned_from() {
         let (mut pace, mut now) = steady();
         for _ in 0..20 {
-            now = now + BEAT;
+            now += BEAT;
             pace.completed(now, now.before(Duration::from_millis(100)), Duration::from_millis(100));
         }
         assert!(pace.duration() >= Duration::from_millis(250), "{:?}", pace.duration());

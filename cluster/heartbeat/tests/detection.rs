@@ -129,6 +129,27 @@ fn one_way_reachability_never_swings() {
 }
 
 #[test]
+fn a_node_that_was_cut_off_and_hears_before_it_is_heard_is_soon_in_its_own_view_again() {
+    let mut world = quiet(3);
+    lead(&mut world, 3);
+    world.isolate(NodeId(2), true);
+    world.run_for(2 * SECOND);
+    world.isolate(NodeId(2), false);
+    for other in [1, 3] {
+        world.paths.get_mut(&(NodeId(2), NodeId(other), LinkId(0))).unwrap().cut = true;
+    }
+    world.run_for(SECOND);
+    assert_eq!(last_view(&world, 2), [1, 3], "it hears that nobody hears it");
+    for other in [1, 3] {
+        world.paths.get_mut(&(NodeId(2), NodeId(other), LinkId(0))).unwrap().cut = false;
+    }
+    world.run_for(SECOND / 2);
+    for of in 1..=3 {
+        assert_eq!(last_view(&world, of), [1, 2, 3], "seen by {of}");
+    }
+}
+
+#[test]
 fn a_flapping_pair_changes_the_view_at_most_every_thirty_seconds() {
     let mut world = quiet(3);
     lead(&mut world, 3);

@@ -150,6 +150,8 @@ pub struct Detector {
     reach: Reach,
     view: View,
     view_is_majority: bool,
+    /// A majority says that it does not hear this node.
+    written_off: bool,
     /// Something changed that the view may depend on.
     stale: bool,
 }
@@ -167,6 +169,7 @@ impl Detector {
             reach: Reach::default(),
             view: View { number: 0, members: BTreeSet::from([node]) },
             view_is_majority: false,
+            written_off: false,
             stale: true,
         }
     }
@@ -332,9 +335,23 @@ impl Detector {
                 }
             }
         }
+        self.notice_return(&majority);
         let waiting = self.reach.deadline(self.view_is_majority).is_some_and(|at| now >= at);
         if self.stale || waiting {
             self.form_view(now, &majority, out);
+        }
+    }
+
+    /// What a majority did not hear it took for dead; from its return on others forget how this node was
+    /// reached before, and so does the node itself.
+    fn notice_return(&mut self, majority: &impl Fn(&dyn Fn(NodeId) -> bool) -> bool) {
+        if !self.stale {
+            return;
+        }
+        let before = self.written_off;
+        self.written_off = majority(&|voter| voter != self.node && self.unheard_by(voter));
+        if before && !self.written_off {
+            self.reach.forget(self.node);
         }
     }
 
