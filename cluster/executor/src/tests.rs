@@ -116,10 +116,7 @@ fn a_start_whose_lease_goes_to_another_meanwhile_is_undone() {
     step(&mut executor, 1, Input::LeaseGained(LEASE));
     step(&mut executor, 2, Input::LeaseLost { lease: LEASE, superseded: true });
     let out = step(&mut executor, 3, finished(1, OcfCode::OK));
-    let stops = |output: &Output| match output {
-        Output::RunAgent { operation, .. } => operation.action == "stop",
-        _ => false,
-    };
+    let stops = |output: &Output| matches!(output, Output::RunAgent { operation, .. } if operation.action == "stop");
     assert!(out.iter().any(stops), "{out:?}");
     step(&mut executor, 4, finished(2, OcfCode::OK));
     assert_eq!(executor.started().count(), 0);

@@ -52,7 +52,7 @@ impl Answers {
                     waiting.remove(&(answer.boot, answer.seq));
                 }
                 Message::Beat(beat) => {
-                    for echoes in &beat.answers {
+                    if let Some(echoes) = &beat.answers {
                         for echo in &echoes.echoes {
                             waiting.remove(&(echoes.boot, echo.seq));
                         }

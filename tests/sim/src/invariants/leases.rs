@@ -74,7 +74,7 @@ impl Leases {
                 self.note_answer(node, *from, (answer.boot, answer.seq), named, &answer.refusals);
             }
             Input::Received { from, message: Message::Beat(beat), .. } => {
-                for echoes in &beat.answers {
+                if let Some(echoes) = &beat.answers {
                     for echo in &echoes.echoes {
                         let named = echoes.configuration;
                         self.note_answer(node, *from, (echoes.boot, echo.seq), named, &[]);
@@ -184,5 +184,5 @@ fn majority(log: &[Configuration], node: NodeId, group: GroupId, sent: &Sent) ->
     let highest = counted().map(|(_, (named, _))| *named).max().unwrap_or_default().max(sent.own);
     let Some(configuration) = known(&highest) else { return false };
     let agrees = |voter: NodeId| voter == node || promises().any(|(other, _)| *other == voter);
-    configuration.majority(&agrees)
+    configuration.majority(agrees)
 }

@@ -60,7 +60,7 @@ impl Verdicts {
             let Output::Dead { node: dead, .. } = output else { continue };
             let Some(voters) = self.voters.get(&node) else { continue };
             let silent = |voter: NodeId| voter != *dead && self.was_silent(at, voter, *dead);
-            if !voters.majority(&silent) {
+            if !voters.majority(silent) {
                 let last: Vec<_> = voters
                     .all_voters()
                     .into_iter()
