@@ -1,5 +1,6 @@
 //! The one binary `haven`: parse arguments, dispatch, nothing else.
 
+mod agent;
 mod daemon;
 
 use std::process::ExitCode;
@@ -15,10 +16,24 @@ use haven_lab::LabArgs;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let extras = [lab(), simulate()];
+    let typed = agent::arguments(std::env::args_os().collect());
+    let extras = [agent(), lab(), simulate()];
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
-    let code = haven_cli::run(std::env::args_os(), &daemon::Node, &extras, &mut out, &mut err);
+    let code = haven_cli::run(typed, &daemon::Node, &extras, &mut out, &mut err);
     ExitCode::from(code)
+}
+
+fn agent() -> Extra<'static> {
+    let command = clap::Command::new("agent")
+        .about("Act as an OCF agent for another cluster engine, or make the links it calls");
+    Extra {
+        command: agent::AgentArgs::augment_args(command),
+        run: Box::new(|matches| {
+            let args = agent::AgentArgs::from_arg_matches(matches)
+                .map_err(|error| ApiError::new(Code::Usage, error.to_string()))?;
+            agent::run(&args)
+        }),
+    }
 }
 
 fn lab() -> Extra<'static> {

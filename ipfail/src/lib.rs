@@ -13,8 +13,8 @@ mod task;
 
 pub use agent::{AgentClosed, AgentConfig, CleanupError, IpAgent};
 pub use haven_ipfail_proto::{
-    Confirmation, Event, IpParams, OcfCode, Outcome, PROTOCOL_TAG, ParamError, ParamErrors, Reason,
-    VipState, VipStatus, metadata, parse,
+    Confirmation, Edition, Event, IpParams, OcfCode, Outcome, PROTOCOL_TAG, ParamError,
+    ParamErrors, Reason, VipState, VipStatus, metadata, parse,
 };
 pub use lease::ProvenByLease;
 pub use task::OpenError;

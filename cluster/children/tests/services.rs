@@ -86,6 +86,7 @@ impl Manager {
         };
         let (unit, result) = (unit.to_owned(), result.to_owned());
         tokio::spawn(async move {
+            // paced: a job takes its time, and its end must come after the method's answer
             tokio::time::sleep(Duration::from_millis(50)).await;
             // Somebody else's job ends first.
             let other: OwnedObjectPath = "/job/9999".try_into().unwrap();

@@ -27,7 +27,7 @@ mod view;
 
 pub use conflict::{ConflictWatch, DEFEND_INTERVAL, Reaction};
 pub use event::{Confirmation, Event, Lease, VipState, VipStatus};
-pub use metadata::metadata;
+pub use metadata::{Edition, metadata};
 pub use nic::NicError;
 pub use outcome::{OcfCode, Outcome, Reason};
 pub use pace::{Pacer, Urgency};
