@@ -6,38 +6,36 @@ use super::digest::Verdict;
 use super::resources::Source;
 use crate::world::action::OnFail;
 use crate::world::resource::Place;
-use crate::world::{
-    Config, FailedOp, N, OpRef, ParamCheck, R, Role, Why, World, merge_sort, values,
-};
+use crate::world::{Config, N, OpRef, ParamCheck, R, Role, Why, World, merge_sort, values};
 
 /// Results as agents give them.
-mod rc {
-    pub(super) const OK: i32 = 0;
-    pub(super) const INVALID_PARAM: i32 = 2;
-    pub(super) const UNIMPLEMENTED: i32 = 3;
-    pub(super) const INSUFFICIENT_PRIV: i32 = 4;
-    pub(super) const NOT_INSTALLED: i32 = 5;
-    pub(super) const NOT_CONFIGURED: i32 = 6;
-    pub(super) const NOT_RUNNING: i32 = 7;
-    pub(super) const RUNNING_PROMOTED: i32 = 8;
-    pub(super) const FAILED_PROMOTED: i32 = 9;
-    pub(super) const DEGRADED: i32 = 190;
-    pub(super) const DEGRADED_PROMOTED: i32 = 191;
+pub(super) mod rc {
+    pub(in crate::unpack) const OK: i32 = 0;
+    pub(in crate::unpack) const INVALID_PARAM: i32 = 2;
+    pub(in crate::unpack) const UNIMPLEMENTED: i32 = 3;
+    pub(in crate::unpack) const INSUFFICIENT_PRIV: i32 = 4;
+    pub(in crate::unpack) const NOT_INSTALLED: i32 = 5;
+    pub(in crate::unpack) const NOT_CONFIGURED: i32 = 6;
+    pub(in crate::unpack) const NOT_RUNNING: i32 = 7;
+    pub(in crate::unpack) const RUNNING_PROMOTED: i32 = 8;
+    pub(in crate::unpack) const FAILED_PROMOTED: i32 = 9;
+    pub(in crate::unpack) const DEGRADED: i32 = 190;
+    pub(in crate::unpack) const DEGRADED_PROMOTED: i32 = 191;
 }
 
 /// How executions end.
-mod exec {
-    pub(super) const PENDING: i32 = -1;
-    pub(super) const DONE: i32 = 0;
-    pub(super) const CANCELLED: i32 = 1;
-    pub(super) const NOT_SUPPORTED: i32 = 3;
-    pub(super) const ERROR: i32 = 4;
-    pub(super) const ERROR_HARD: i32 = 5;
-    pub(super) const ERROR_FATAL: i32 = 6;
-    pub(super) const NOT_INSTALLED: i32 = 7;
-    pub(super) const NOT_CONNECTED: i32 = 8;
-    pub(super) const NO_FENCE_DEVICE: i32 = 10;
-    pub(super) const NO_SECRETS: i32 = 11;
+pub(super) mod exec {
+    pub(in crate::unpack) const PENDING: i32 = -1;
+    pub(in crate::unpack) const DONE: i32 = 0;
+    pub(in crate::unpack) const CANCELLED: i32 = 1;
+    pub(in crate::unpack) const NOT_SUPPORTED: i32 = 3;
+    pub(in crate::unpack) const ERROR: i32 = 4;
+    pub(in crate::unpack) const ERROR_HARD: i32 = 5;
+    pub(in crate::unpack) const ERROR_FATAL: i32 = 6;
+    pub(in crate::unpack) const NOT_INSTALLED: i32 = 7;
+    pub(in crate::unpack) const NOT_CONNECTED: i32 = 8;
+    pub(in crate::unpack) const NO_FENCE_DEVICE: i32 = 10;
+    pub(in crate::unpack) const NO_SECRETS: i32 = 11;
 }
 
 /// Operations that say something about what a resource is doing.
@@ -57,15 +55,15 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    fn is_probe(&self) -> bool {
+    pub(super) fn is_probe(&self) -> bool {
         self.task == "monitor" && self.interval == 0
     }
 }
 
 /// What reading one history has come to so far.
-struct Reading {
-    last_failure: Option<OpRef>,
-    on_fail: OnFail,
+pub(super) struct Reading {
+    pub(super) last_failure: Option<OpRef>,
+    pub(super) on_fail: OnFail,
 }
 
 impl World<'_> {
@@ -319,28 +317,6 @@ impl World<'_> {
         self.handle_failure(&e, reading);
     }
 
-    fn handle_failure(&mut self, e: &Entry, reading: &mut Reading) {
-        let (strategy, role) = self.failure_handling(e);
-        let r = e.r;
-        if strategy == OnFail::Ignore || (strategy == OnFail::RestartContainer && e.task == "stop")
-        {
-            self.update_state(e, e.expected, reading);
-            self[r].ignore_failure = true;
-            self.record_failed(e);
-            if strategy == OnFail::RestartContainer && reading.on_fail <= OnFail::Restart {
-                reading.on_fail = strategy;
-            }
-            return;
-        }
-        self.process_failure(e, strategy, role, reading);
-        let parent = if self[r].unique { r } else { self.top_of(r) };
-        if e.exec == exec::ERROR_HARD {
-            self.resource_location(parent, Some(e.n), -values::INFINITY, Why::Failure);
-        } else if e.exec == exec::ERROR_FATAL {
-            self.resource_location(parent, None, -values::INFINITY, Why::Failure);
-        }
-    }
-
     /// A probe that found the agent or its tools missing only means "not running".
     pub(crate) fn masks_probe(&self, op: OpRef) -> bool {
         let record = self.op(op);
@@ -351,65 +327,8 @@ impl World<'_> {
                 || record.exec_status == exec::NOT_INSTALLED)
     }
 
-    fn has_expired(&mut self, e: &Entry) -> bool {
-        let record = self.op(e.op);
-        let is_last_failure = record.id.ends_with("_last_failure_0");
-        if e.exec == exec::NOT_INSTALLED {
-            return false;
-        }
-        let mut expired = false;
-        let mut unexpired = 0;
-        let expiration = values::seconds(self[e.r].failure_timeout_ms);
-        if expiration > 0
-            && let Some(last_run) = record.last_rc_change
-        {
-            expired = self.now >= last_run + expiration && !self.waits_for_fencing(e);
-            let (count, last) = self.fail_count(e.n, e.r, true, false, Some(e.op));
-            unexpired = count;
-            let until = last + expiration + 1;
-            if count != 0 && self.now < until {
-                self.recheck(until);
-            }
-        }
-        let mut clear = false;
-        if expired {
-            if self.fail_count(e.n, e.r, false, false, Some(e.op)).0 != 0 {
-                if unexpired == 0 {
-                    clear = true;
-                } else {
-                    expired = false;
-                }
-            } else if is_last_failure && self[e.r].reconnect_ms > 0 {
-                clear = true;
-            }
-        }
-        if !expired && is_last_failure && self.clear_for_params(e) {
-            clear = true;
-        }
-        if clear {
-            let action = self.clear_failcount(e.r, e.n);
-            if self.set.fencing && self[e.r].reconnect_ms > 0 {
-                self.order_after_remote_fencing(action, e.r);
-            }
-        }
-        if expired
-            && e.is_probe()
-            && matches!(
-                e.exit,
-                rc::OK
-                    | rc::NOT_RUNNING
-                    | rc::RUNNING_PROMOTED
-                    | rc::DEGRADED
-                    | rc::DEGRADED_PROMOTED
-            )
-        {
-            expired = false;
-        }
-        expired
-    }
-
     /// A remote node's failed monitor does not expire before the node has been fenced.
-    fn waits_for_fencing(&self, e: &Entry) -> bool {
+    pub(super) fn waits_for_fencing(&self, e: &Entry) -> bool {
         self[e.r].reconnect_ms > 0
             && self.set.fencing
             && e.interval != 0
@@ -417,7 +336,7 @@ impl World<'_> {
             && self.find_node(&self[e.r].id).is_some_and(|n| !self[n].remote_fenced)
     }
 
-    fn clear_for_params(&mut self, e: &Entry) -> bool {
+    pub(super) fn clear_for_params(&mut self, e: &Entry) -> bool {
         if e.task != "start" && e.task != "monitor" {
             return false;
         }
@@ -495,51 +414,12 @@ impl World<'_> {
         }
     }
 
-    /// Deals with an expired result; false where it counts nevertheless.
-    fn drop_expired(&mut self, e: &Entry, original: i32) -> bool {
-        if !self.is_bundled(e.r) && self.masks_probe(e.op) && original != e.expected {
-            if self[e.r].role <= Role::Stopped {
-                self[e.r].role = Role::Unknown;
-            }
-            return true;
-        }
-        if e.exit == e.expected {
-            return false;
-        }
-        if e.interval == 0 {
-            return true;
-        }
-        if self[e.n].online && !self[e.n].unclean {
-            self.reschedule.insert(e.op);
-            return true;
-        }
-        false
-    }
-
-    fn mask_probe_failure(&mut self, e: &Entry, reading: &mut Reading) {
-        let ban = if self[e.r].unique { e.r } else { self.top_of(e.r) };
-        self.update_state(e, e.expected, reading);
-        self.record_failed(e);
-        self.resource_location(ban, Some(e.n), -values::INFINITY, Why::Failure);
-    }
-
     pub(crate) fn history_key(&self, op: OpRef) -> &str {
         let record = self.op(op);
         record.operation_key.as_deref().unwrap_or(&record.id)
     }
 
-    fn record_failed(&mut self, e: &Entry) {
-        if !self[e.n].online {
-            return;
-        }
-        let key = self.history_key(e.op);
-        if self.failed.iter().any(|f| f.node == e.n && self.history_key(f.op) == key) {
-            return;
-        }
-        self.failed.push(FailedOp { op: e.op, node: e.n });
-    }
-
-    fn set_active(&mut self, r: R) {
+    pub(super) fn set_active(&mut self, r: R) {
         let promotable = self[self.top_of(r)].promotable;
         self[r].role = if promotable { Role::Unpromoted } else { Role::Started };
     }
@@ -568,19 +448,8 @@ impl World<'_> {
         }
     }
 
-    fn failure_is_newer(&self, e: &Entry, last_failure: Option<OpRef>) -> bool {
-        let Some(f) = last_failure else { return false };
-        let (failure, this) = (self.op(f), self.op(e.op));
-        e.task == failure.operation
-            && e.interval == u64::from(failure.interval_ms)
-            && match (failure.last_rc_change, this.last_rc_change) {
-                (Some(f), Some(t)) => f >= t,
-                _ => false,
-            }
-    }
-
     /// What a good result (or one taken for it) says about the resource.
-    fn update_state(&mut self, e: &Entry, exit: i32, reading: &mut Reading) {
+    pub(super) fn update_state(&mut self, e: &Entry, exit: i32, reading: &mut Reading) {
         let r = e.r;
         let mut clear = false;
         if exit == rc::NOT_INSTALLED || (!self.is_bundled(r) && self.masks_probe(e.op)) {
@@ -637,62 +506,6 @@ impl World<'_> {
             reading.on_fail = OnFail::Ignore;
             self.set_next_role(r, Role::Unknown);
         }
-    }
-
-    fn failure_handling(&mut self, e: &Entry) -> (OnFail, Role) {
-        let entry = self.op_config(e.r, &e.task, e.interval, true);
-        let meta = self.op_meta(e.r, Some(e.n), &e.task, e.interval, entry);
-        let on_fail =
-            self.on_fail(e.r, &e.task, e.interval, meta.get("on-fail").map(String::as_str));
-        (on_fail, self.role_after_failure(e.r, &e.task, on_fail))
-    }
-
-    fn process_failure(&mut self, e: &Entry, strategy: OnFail, role: Role, reading: &mut Reading) {
-        let r = e.r;
-        reading.last_failure = Some(e.op);
-        if self.set.symmetric || e.exit != rc::NOT_INSTALLED {
-            self.record_failed(e);
-        }
-        reading.on_fail = reading.on_fail.max(strategy);
-        match e.task.as_str() {
-            "stop" => self.resource_location(r, Some(e.n), -values::INFINITY, Why::Failure),
-            "migrate_to" => self.migrate_to_failure(e),
-            "migrate_from" => self.migrate_from_failure(e),
-            "promote" => self[r].role = Role::Promoted,
-            "demote" => {
-                if strategy == OnFail::Block {
-                    self[r].role = Role::Promoted;
-                    self.set_next_role(r, Role::Stopped);
-                } else if e.exit == rc::NOT_RUNNING {
-                    self[r].role = Role::Stopped;
-                } else {
-                    self[r].role = Role::Unpromoted;
-                }
-            }
-            _ => {}
-        }
-        if e.is_probe() && e.exit == rc::NOT_INSTALLED {
-            self[r].role = Role::Stopped;
-        } else if self[r].role < Role::Started {
-            self.set_active(r);
-        }
-        if role != Role::Started && self[r].next_role < role {
-            self.set_next_role(r, role);
-        }
-        if role == Role::Stopped {
-            self.ban_everywhere(r);
-        }
-    }
-
-    fn ban_everywhere(&mut self, r: R) {
-        let mut r = r;
-        if self[r].parent.is_some() {
-            let top = self.top_of(r);
-            if self.is_anonymous_clone(top) {
-                r = top;
-            }
-        }
-        self.reset_table(r);
     }
 
     /// Gives a resource all nodes, none of which it may use.

@@ -7,6 +7,7 @@ pub(crate) mod bundle;
 mod config;
 pub(crate) mod digest;
 pub(crate) mod failcount;
+mod failures;
 mod history;
 mod md5;
 mod migrate;
