@@ -1,6 +1,6 @@
 //! Why a resource is where it is, and what would change that.
 //!
-//! [`explain()`] runs the engine once with its terms written down ([`crate::world::terms`]) and makes a [`Picture`] of
+//! [`explain()`] runs the engine once with its terms written down ([`crate::world::terms`]) and makes an [`Explanation`] of
 //! one resource from them; then it runs the engine anew for each single change that has to do with those terms,
 //! and keeps the changes that alter the result. The number of runs is bounded, and the caller may end them.
 
