@@ -562,7 +562,10 @@ impl Executor {
         let Some(resource) = self.resources.get_mut(name) else {
             return;
         };
-        resource.lease = None;
+        // What it touched stays under the gate of that lease, closed now, until it is stopped.
+        if resource.started.is_none() && resource.tried.is_none() {
+            resource.lease = None;
+        }
         let waiting_start =
             resource.running.as_ref().is_some_and(|r| matches!(r.stage, Stage::AwaitLease(_)));
         if waiting_start {

@@ -123,6 +123,17 @@ fn a_start_whose_lease_goes_to_another_meanwhile_is_undone() {
 }
 
 #[test]
+fn what_lost_its_lease_stays_under_the_closed_gate_until_it_is_stopped() {
+    let mut executor = started();
+    let out = step(&mut executor, 3, Input::LeaseLost { lease: LEASE, superseded: true });
+    assert!(matches!(out[..], [Output::RunAgent { .. }]), "it is stopped at once: {out:?}");
+    let leases: Vec<_> = executor.started().map(|(_, lease)| lease).collect();
+    assert_eq!(leases, [Some(LEASE)], "the address is there still");
+    step(&mut executor, 4, finished(2, OcfCode::OK));
+    assert_eq!(executor.started().count(), 0);
+}
+
+#[test]
 fn a_stop_undoes_what_the_start_did_whatever_the_configuration_says_now() {
     let with = |action: &str, ip: &str| Operation {
         params: BTreeMap::from([("ip".to_owned(), ip.to_owned())]),
