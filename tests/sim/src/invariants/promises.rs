@@ -60,6 +60,10 @@ impl Promises {
                 Ok(())
             }
             Input::Received { from, boot, message: Message::Beat(beat), .. } => {
+                for release in &beat.releases {
+                    let bound = (*boot, release.before.min(beat.seq));
+                    self.drop_before(voter, release.group, *from, bound);
+                }
                 // A refusal travels alone and at once; a promise may travel with a beat.
                 let refusals = outputs.iter().find_map(|output| match output {
                     Output::Send { to, message: Message::Answer(answer), .. } if to == from => {
@@ -88,9 +92,6 @@ impl Promises {
         beat: &Beat,
         refusals: &[Refusal],
     ) -> Verdict {
-        for release in &beat.releases {
-            self.drop_before(voter, release.group, from, (boot, release.before.min(beat.seq)));
-        }
         for claim in &beat.claims {
             if let Some(gated) = claim.gated {
                 self.drop_before(voter, claim.group, from, (boot, gated.min(beat.seq)));
