@@ -12,7 +12,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use haven_api::{ApiError, Code};
 use haven_children::environment::EXIT_REASON_PREFIX;
+use haven_children::metadata::Metadata;
+use haven_children::{OcfAgents, OcfSettings};
+use haven_host::process::Launcher;
 use haven_ipfail::{AgentConfig, Edition, IpAgent, OcfCode, Outcome};
+use haven_types::operation::AgentName;
 
 /// The built-in agents that others can use.
 const NAMES: &[&str] = &["ip"];
@@ -21,20 +25,28 @@ const NAMES: &[&str] = &["ip"];
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   haven agent --link /usr/lib/ocf         make /usr/lib/ocf/resource.d/haven/ip lead here
-  haven agent ip meta-data                describe the agent
+  haven agent ip meta-data                the agent's metadata
+  haven agent --list                      OCF agents that are installed here
+  haven agent --about ocf:heartbeat:nginx what one of them does, its parameters, what is wrong with it
   OCF_RESKEY_ip=192.0.2.10 haven agent ip monitor; echo $?
 
 Exit codes are those of OCF: 0 done or running, 7 not running, others are failures.")]
 pub(crate) struct AgentArgs {
     /// ip
-    #[arg(required_unless_present = "link")]
+    #[arg(required_unless_present_any = ["link", "list", "about"])]
     name: Option<String>,
     /// start, stop, monitor, validate-all or meta-data; parameters come as OCF_RESKEY_name
-    #[arg(required_unless_present = "link")]
+    #[arg(required_unless_present_any = ["link", "list", "about"])]
     action: Option<String>,
     /// Make links to this program in ROOT/resource.d/haven, for other cluster engines
     #[arg(long, value_name = "ROOT", conflicts_with_all = ["name", "action"])]
     link: Option<PathBuf>,
+    /// Name every OCF agent that is installed on this host
+    #[arg(long, conflicts_with_all = ["name", "action", "link"])]
+    list: bool,
+    /// Describe an OCF agent by its metadata, and say what is wrong with that
+    #[arg(long, value_name = "ocf:PROVIDER:TYPE", conflicts_with_all = ["name", "action", "link", "list"])]
+    about: Option<String>,
 }
 
 /// The arguments as typed, or what a call by the name of an agent stands for.
@@ -54,6 +66,9 @@ pub(crate) fn arguments(typed: Vec<OsString>) -> Vec<OsString> {
 pub(crate) fn run(args: &AgentArgs) -> Result<u8, ApiError> {
     if let Some(root) = &args.link {
         return link(root);
+    }
+    if args.list || args.about.is_some() {
+        return inspect(args.about.as_deref());
     }
     let (name, action) =
         (args.name.as_deref().unwrap_or_default(), args.action.as_deref().unwrap_or_default());
@@ -133,6 +148,71 @@ fn perform(action: &str) -> Outcome {
     })
 }
 
+/// Lists the installed agents, or describes one.
+fn inspect(about: Option<&str>) -> Result<u8, ApiError> {
+    let failed = |text: String| ApiError::new(Code::Failed, text);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| failed(format!("no runtime: {error}")))?;
+    runtime.block_on(async {
+        let launcher = Launcher::start(None).map_err(|error| failed(error.to_string()))?;
+        let mut settings = OcfSettings::default();
+        if let Some(root) = std::env::var_os("OCF_ROOT") {
+            settings.root = root.into();
+        }
+        let agents = OcfAgents::new(launcher, settings);
+        let Some(about) = about else {
+            let names: String =
+                agents.installed().iter().map(|agent| format!("{agent}\n")).collect();
+            return print(&names).map(|()| 0);
+        };
+        let parts: Vec<&str> = about.split(':').collect();
+        let ["ocf", provider, name] = parts[..] else {
+            let text = format!("{about} is no name of an OCF agent: ocf:PROVIDER:TYPE");
+            return Err(ApiError::new(Code::Usage, text));
+        };
+        let agent = AgentName {
+            standard: "ocf".to_owned(),
+            provider: Some(provider.to_owned()),
+            name: name.to_owned(),
+        };
+        let metadata = agents.metadata(&agent).await.map_err(|error| failed(error.to_string()))?;
+        print(&description(about, &metadata)).map(|()| 0)
+    })
+}
+
+fn description(agent: &str, metadata: &Metadata) -> String {
+    let mut text = format!("{agent} – {}\n\n{}\n\nParameters\n", metadata.short, metadata.long);
+    for (name, parameter) in &metadata.parameters {
+        let default = parameter.default.as_deref().filter(|default| !default.is_empty());
+        let mut facts = vec![parameter.content.clone()];
+        facts.extend(default.map(|default| format!("default {default}")));
+        facts.extend(parameter.required.then(|| "required".to_owned()));
+        facts.extend(parameter.unique.then(|| "unique".to_owned()));
+        facts.extend(parameter.replaced_by.as_ref().map(|by| format!("old name of {by}")));
+        facts.extend((!parameter.options.is_empty()).then(|| parameter.options.join(" | ")));
+        facts.retain(|fact| !fact.is_empty());
+        text.push_str(&format!("  {name} ({}): {}\n", facts.join(", "), parameter.short));
+    }
+    text.push_str("\nActions\n");
+    for action in &metadata.actions {
+        let advice = [
+            ("timeout", &action.timeout),
+            ("interval", &action.interval),
+            ("role", &action.role),
+            ("depth", &action.depth),
+        ];
+        let advice = advice
+            .iter()
+            .filter_map(|(name, value)| Some(format!(" {name}={}", value.as_deref()?)));
+        text.push_str(&format!("  {}{}\n", action.name, advice.collect::<String>()));
+    }
+    for finding in &metadata.findings {
+        text.push_str(&format!("\nits metadata {finding}"));
+    }
+    text.push_str(if metadata.findings.is_empty() { "" } else { "\n" });
+    text
+}
+
 /// Nothing of this process is left in the background to announce later, and nobody shall wait for the
 /// five seconds of the daemon's schedule: unless told otherwise, five announcements in 400 ms.
 fn announce_briefly(given: &mut BTreeMap<String, String>) {
@@ -204,6 +284,24 @@ mod tests {
         let found = parameters(variables.iter().map(|(name, value)| (name.into(), value.into())));
         let names: Vec<&str> = found.keys().map(String::as_str).collect();
         assert_eq!(names, ["ip", "on-conflict"]);
+    }
+
+    #[test]
+    fn a_description_names_parameters_actions_and_findings() {
+        let text = "<resource-agent><shortdesc>serves</shortdesc><parameters>
+            <parameter name='port' required='1'><shortdesc>where</shortdesc>
+            <content type='integer' default='80'/></parameter></parameters>
+            <actions><action name='monitor' timeout='20s'/></actions></resource-agent>";
+        let metadata = haven_children::metadata::read("ocf:x:y", text).unwrap();
+        let shown = description("ocf:x:y", &metadata);
+        for part in [
+            "ocf:x:y – serves\n",
+            "  port (integer, default 80, required): where\n",
+            "  monitor timeout=20s\n",
+            "its metadata lists no action start\n",
+        ] {
+            assert!(shown.contains(part), "{part}\n{shown}");
+        }
     }
 
     #[test]

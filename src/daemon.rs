@@ -88,6 +88,8 @@ fn agents(foreign: Foreign) -> Result<AgentRegistry, String> {
              environment only"
         );
     }
+    // Operations that a planned restart cut short.
+    haven_host::process::bury_inherited();
     let launcher = Launcher::start(cgroups).map_err(|error| error.to_string())?;
     let environment = foreign.ocf.environment.clone();
     let scripts = InitScripts::new(launcher.clone(), PathBuf::from("/etc/init.d"), environment);

@@ -118,6 +118,13 @@ impl Launcher {
     }
 }
 
+/// Takes ended children from the process table that the program before this one, under the same process
+/// number, left behind. To be called before this program has children of its own.
+pub fn bury_inherited() {
+    let options = rustix::process::WaitOptions::NOHANG;
+    while let Ok(Some(_)) = rustix::process::wait(options) {}
+}
+
 fn serve(queue: &mpsc::Receiver<Job>, cgroups: Option<&Cgroups>) {
     own_surroundings();
     let adjusted =

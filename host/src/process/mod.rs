@@ -24,4 +24,4 @@ mod output;
 
 pub use call::{Call, CallError, Ended, GRACE};
 pub use cgroup::Cgroups;
-pub use launch::{LaunchError, Launcher};
+pub use launch::{LaunchError, Launcher, bury_inherited};
