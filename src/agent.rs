@@ -253,6 +253,7 @@ fn link(root: &Path) -> Result<u8, ApiError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
 

@@ -131,6 +131,16 @@ struct Resource {
     lease: Option<Lease>,
 }
 
+impl Resource {
+    /// Whether time alone has something to do here.
+    fn is_due(&self, now: Instant) -> bool {
+        match &self.running {
+            Some(running) => running.deadline <= now,
+            None => !self.queue.is_empty() || self.recurring.values().any(|every| every.due <= now),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 struct HeldLease {
     epoch: haven_types::Epoch,
@@ -609,7 +619,8 @@ impl Executor {
     }
 
     fn on_tick(&mut self, clock: Clock, out: &mut Vec<Output>) {
-        let names: Vec<String> = self.resources.keys().cloned().collect();
+        let due = self.resources.iter().filter(|(_, resource)| resource.is_due(clock.now));
+        let names: Vec<String> = due.map(|(name, _)| name.clone()).collect();
         for name in names {
             let late = self
                 .resources
