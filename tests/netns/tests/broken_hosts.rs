@@ -37,14 +37,15 @@ fn measure(lab: &Lab) -> Measuring {
 fn unmoved(report: &Report) {
     let table = report.table();
     assert_eq!(report.ownership.overlaps, [], "{table}");
-    assert_eq!(report.probes.owner_before, report.probes.owner_after, "{table}");
+    assert_eq!(report.probes.moves, 0, "{table}");
     assert!(report.probes.outage <= Duration::from_millis(500), "{table}");
 }
 
 /// Starts what does not run and waits until all is well.
 fn restore(lab: &mut Lab) {
-    lab.cluster.start_missing().unwrap();
     lab.wait("the return of every node", 2 * LIMIT, |lab| {
+        // A predecessor that is still on its way out makes a start fail: as a supervisor does.
+        lab.cluster.start_missing().unwrap();
         lab.cluster.system.settled(&lab.cluster.bed)
     });
     lab.cluster.restore().unwrap();
