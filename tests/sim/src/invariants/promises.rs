@@ -64,6 +64,12 @@ impl Promises {
                     let bound = (*boot, release.before.min(beat.seq));
                     self.drop_before(voter, release.group, *from, bound);
                 }
+                for claim in &beat.claims {
+                    if let Some(gated) = claim.gated {
+                        let bound = (*boot, gated.min(beat.seq));
+                        self.drop_before(voter, claim.group, *from, bound);
+                    }
+                }
                 // A refusal travels alone and at once; a promise may travel with a beat.
                 let refusals = outputs.iter().find_map(|output| match output {
                     Output::Send { to, message: Message::Answer(answer), .. } if to == from => {
@@ -93,9 +99,6 @@ impl Promises {
         refusals: &[Refusal],
     ) -> Verdict {
         for claim in &beat.claims {
-            if let Some(gated) = claim.gated {
-                self.drop_before(voter, claim.group, from, (boot, gated.min(beat.seq)));
-            }
             if refusals.iter().any(|refusal| refusal.group == claim.group) {
                 continue;
             }
@@ -117,7 +120,10 @@ impl Promises {
                 return Err(format!("{said}, bound to {} for {left:?} more", other.to));
             }
             let until = at + nanos(beat.duration());
-            given.push(Promised { to: from, beat: (boot, beat.seq), until });
+            // A later copy of the beat binds no longer: the lease counts from its one send.
+            if given.iter().all(|promise| promise.beat != (boot, beat.seq)) {
+                given.push(Promised { to: from, beat: (boot, beat.seq), until });
+            }
         }
         Ok(())
     }
