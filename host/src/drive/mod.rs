@@ -5,6 +5,5 @@ mod realtime;
 
 pub use clock::{boot_time, kernel_tick, wall_time};
 pub use realtime::{
-    Realtime, RealtimeError, defer_this_process, forgo_huge_pages, prefer_this_process,
-    realtime_thread,
+    Realtime, RealtimeError, defer_this_process, prefer_this_process, realtime_thread,
 };

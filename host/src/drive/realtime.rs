@@ -66,12 +66,3 @@ pub fn defer_this_process() -> io::Result<()> {
     prefer_this_process()?;
     rustix::process::setpriority_process(None, 10).map_err(io::Error::from)
 }
-
-/// Keeps the memory of this process, and of children that do not undo it, in pages of the ordinary size: huge
-/// ones make a small daemon twice as large, and gathering them stops its threads.
-///
-/// # Errors
-/// What the kernel said.
-pub fn forgo_huge_pages() -> io::Result<()> {
-    rustix::thread::disable_transparent_huge_pages(true).map_err(io::Error::from)
-}

@@ -12,9 +12,7 @@ use haven_controller::{
 };
 use haven_executor::AgentRegistry;
 use haven_heartbeat as heartbeat;
-use haven_host::drive::{
-    boot_time, defer_this_process, forgo_huge_pages, kernel_tick, prefer_this_process,
-};
+use haven_host::drive::{boot_time, defer_this_process, kernel_tick, prefer_this_process};
 use haven_host::gate::{BackEnd, Choice, Config as GateConfig, Gate, GateError, Upkeep};
 use haven_host::identity::{BootIdError, EntropyError, next_boot_id, random_u64};
 use haven_host::socket::LinkSpec;
@@ -113,9 +111,6 @@ pub(super) async fn start(
     let identity = Identity::load(&config.state)?;
     if identity.name != config.name {
         return Err(StartError::OtherName { configured: config.name, joined: identity.name });
-    }
-    if let Err(error) = forgo_huge_pages() {
-        tracing::debug!(%error, "the kernel may use huge pages for this process");
     }
     let first_life = !config.state.join("boot").exists();
     let legacy = Legacy::take(&config, identity.node);
