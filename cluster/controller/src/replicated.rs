@@ -219,6 +219,7 @@ impl Replicated {
         member.id = NodeId(self.next_node);
         self.next_node += 1;
         self.put_node(&member);
+        self.cib.version.num_updates += 1;
         self.members.insert(member.id, member.clone());
         Applied::Joined { member, answer }
     }
@@ -246,6 +247,8 @@ impl Replicated {
         let Some(member) = self.members.remove(&node) else { return Applied::Nothing };
         self.key_outdated = true;
         self.cib.nodes.retain(|n| n.uname != member.name);
+        // A configuration made before does not bring the node back.
+        self.cib.version.num_updates += 1;
         for grant in self.grants.values_mut().filter(|grant| grant.holder == Some(node)) {
             grant.epoch = Epoch(grant.epoch.0 + 1);
             grant.holder = None;
