@@ -21,12 +21,10 @@ impl Cgroups {
     pub fn open(name: &str) -> Option<Self> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
         let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-        let root = own_group(&mounts, &own)?.join(format!("haven.{}", file_name(name)));
-        match fs::create_dir(&root) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(_) => return None,
-        }
+        let parent = own_group(&mounts, &own)?;
+        rustix::fs::access(&parent, rustix::fs::Access::WRITE_OK).ok()?;
+        // Made with the first call, so that a daemon without agents of others leaves nothing behind.
+        let root = parent.join(format!("haven.{}", file_name(name)));
         Some(Self { root })
     }
 
@@ -37,7 +35,11 @@ impl Cgroups {
     pub(super) fn leaf(&self, scope: &str, number: u64) -> io::Result<Leaf> {
         let home = self.root.join(file_name(scope));
         let path = home.join(format!("call-{number}"));
-        fs::create_dir_all(&path)?;
+        // A call that ends at this moment may take the empty directories above away.
+        let made = (0..8).map(|_attempt| fs::create_dir_all(&path)).find(Result::is_ok);
+        if made.is_none() {
+            fs::create_dir_all(&path)?;
+        }
         Ok(Leaf { path, left: home.join("left") })
     }
 
@@ -45,11 +47,6 @@ impl Cgroups {
     #[must_use]
     pub fn left(&self, scope: &str) -> Vec<u32> {
         members(&self.root.join(file_name(scope)).join("left"))
-    }
-
-    /// Removes the place unless services live in it.
-    pub(super) fn close(&self) {
-        drop(fs::remove_dir(&self.root));
     }
 
     /// Ends calls that an earlier life of the daemon had under way: nobody waits for them any more.
@@ -70,6 +67,7 @@ impl Cgroups {
             drop(fs::remove_dir(scope.join("left")));
             drop(fs::remove_dir(&scope));
         }
+        drop(fs::remove_dir(&self.root));
         killed
     }
 }
@@ -118,8 +116,8 @@ impl Drop for Leaf {
         // A group whose killed processes have not been reaped yet stays until the next start.
         drop(fs::remove_dir(&self.path));
         drop(fs::remove_dir(&self.left));
-        if let Some(home) = self.path.parent() {
-            drop(fs::remove_dir(home));
+        for above in self.path.ancestors().skip(1).take(2) {
+            drop(fs::remove_dir(above));
         }
     }
 }

@@ -142,9 +142,6 @@ fn serve(queue: &mpsc::Receiver<Job>, cgroups: Option<&Cgroups>) {
             drop(child.wait());
         }
     }
-    if let Some(groups) = cgroups {
-        groups.close();
-    }
 }
 
 /// What children inherit from this thread instead of from the daemon.
