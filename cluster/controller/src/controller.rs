@@ -9,7 +9,7 @@ use haven_executor::Executor;
 use haven_heartbeat::View;
 use haven_policy::AgentFacts;
 use haven_types::operation::{Lease, Operation};
-use haven_types::{BootId, LogIndex, LogPosition, NodeId, Term};
+use haven_types::{BootId, Epoch, LogIndex, LogPosition, NodeId, Term};
 
 use crate::claims::Claims;
 use crate::command::Member;
@@ -92,7 +92,8 @@ pub struct Controller {
     pub(crate) coordinator: Option<Coordinator>,
     pub(crate) configurations: VecDeque<haven_heartbeat::Configuration>,
     pub(crate) log_end: LogPosition,
-    /// Epochs that entries of the log give to groups, applied or not.
+    /// Groups and epochs of grants that the log holds and that are not applied yet.
+    pub(crate) grants_ahead: BTreeMap<LogIndex, (String, Epoch)>,
     pub(crate) purposes: BTreeMap<ProposalId, Purpose>,
     pub(crate) next_proposal: u64,
     pub(crate) waiters: BTreeMap<u64, Waiter>,
@@ -161,6 +162,7 @@ impl Controller {
             coordinator: None,
             configurations: VecDeque::new(),
             log_end: LogPosition::default(),
+            grants_ahead: BTreeMap::new(),
             purposes: BTreeMap::new(),
             next_proposal: 1,
             waiters: BTreeMap::new(),

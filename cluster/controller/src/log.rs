@@ -86,13 +86,25 @@ impl Controller {
         for entry in entries {
             let Payload::Proposal(bytes) = &entry.payload else { continue };
             let Ok(Command::Grant { group, epoch, .. }) = Command::decode(bytes) else { continue };
-            if let Some(grant) = self.state.grants.get(&group) {
-                self.heartbeat(haven_heartbeat::Input::Epoch { group: grant.group, epoch });
-            }
+            self.grants_ahead.insert(entry.position.index, (group.clone(), epoch));
+            self.tell_epoch(&group);
         }
     }
 
+    /// The highest epoch of a group that the log holds, applied or not. It may fall: an entry that was
+    /// truncated binds nobody.
+    fn tell_epoch(&mut self, group: &str) {
+        let Some(grant) = self.state.grants.get(group) else { return };
+        let ahead = self.grants_ahead.values().filter(|(name, _)| name == group);
+        let epoch = ahead.map(|(_, epoch)| *epoch).fold(grant.epoch, Ord::max);
+        let group = grant.group;
+        self.heartbeat(haven_heartbeat::Input::Epoch { group, epoch });
+    }
+
     fn on_truncated(&mut self, from: LogIndex) {
+        for (group, _) in self.grants_ahead.split_off(&from).into_values() {
+            self.tell_epoch(&group);
+        }
         self.configurations.retain(|known| known.position.index < from);
         let known = self.configurations.iter().cloned().collect();
         self.heartbeat(haven_heartbeat::Input::Configurations(known));
@@ -210,6 +222,7 @@ impl Controller {
         };
         let applied = self.state.apply(command);
         self.applied = index;
+        self.grants_ahead = self.grants_ahead.split_off(&LogIndex(index.0 + 1));
         if let (Some(name), Applied::Left(_)) = (leaves, &applied) {
             // What it was asked to do it will not answer any more.
             self.on_node_lost(&name);
@@ -228,8 +241,7 @@ impl Controller {
             }
             Applied::Granted { group, grant } => {
                 let (group, grant) = (group.clone(), *grant);
-                let Lease { group: number, epoch } = grant.lease();
-                self.heartbeat(haven_heartbeat::Input::Epoch { group: number, epoch });
+                self.tell_epoch(&group);
                 self.on_granted(clock, &group, grant);
             }
             Applied::Joined { member, answer } => {
@@ -324,6 +336,7 @@ impl Controller {
                 self.state = state;
                 self.applied = index;
                 self.halted = false;
+                self.grants_ahead = self.grants_ahead.split_off(&LogIndex(index.0 + 1));
                 let epochs: Vec<_> = self.state.grants.values().map(|g| g.lease()).collect();
                 for Lease { group, epoch } in epochs {
                     self.heartbeat(haven_heartbeat::Input::Epoch { group, epoch });

@@ -2,12 +2,12 @@
 
 use haven_api::EventSeverity;
 use haven_base::{Instant, WallTime};
-use haven_consensus::{Output as Log, Recovered};
-use haven_types::{BootId, LogIndex, NodeId, Term};
+use haven_consensus::{LogEntry, Output as Log, Payload, Recovered};
+use haven_types::{BootId, Epoch, LogIndex, LogPosition, NodeId, Term};
 
 use crate::command::{Command, Member, Role};
 use crate::controller::{Config, Controller, Internal};
-use crate::port::Clock;
+use crate::port::{Clock, Output};
 use crate::replicated::Replicated;
 
 const CLOCK: Clock = Clock { now: Instant::ZERO, wall: WallTime::from_seconds(1_000) };
@@ -146,4 +146,39 @@ fn a_leader_that_is_merely_suspected_has_led_until_a_new_term_says_otherwise() {
     assert_eq!(turn(Some(1), 4, R::Leader), (one, one, Some(4)));
     assert_eq!(turn(Some(1), 6, R::Leader), (one, one, Some(6)), "all is begun anew");
     assert_eq!(turn(Some(2), 7, R::Follower), (two, two, None));
+}
+
+/// L2 speaks of what the log holds: a grant counts as soon as it is appended, and no longer than it
+/// stays.
+// spec: L2
+#[test]
+fn the_epoch_of_a_truncated_grant_binds_nobody() {
+    let grant = |epoch| {
+        let holder = Some(NodeId(1));
+        Command::Grant { group: "vip".to_owned(), epoch: Epoch(epoch), holder }.encode()
+    };
+    let told = |controller: &mut Controller| {
+        std::mem::take(&mut controller.out).into_iter().rev().find_map(|output| match output {
+            Output::Heartbeat(input) => match *input {
+                haven_heartbeat::Input::Epoch { epoch, .. } => Some(epoch),
+                _ => None,
+            },
+            _ => None,
+        })
+    };
+    let append = |controller: &mut Controller, index: u64, epoch| {
+        let position = LogPosition { term: Term(2), index: LogIndex(index) };
+        let entry = LogEntry { position, payload: Payload::Proposal(grant(epoch)) };
+        controller.on_consensus(CLOCK, Log::Appended { entries: vec![entry] });
+    };
+    let mut controller = founded();
+    commit(&mut controller, 4, grant(1));
+    assert_eq!(told(&mut controller), Some(Epoch(1)));
+    append(&mut controller, 5, 2);
+    append(&mut controller, 6, 3);
+    assert_eq!(told(&mut controller), Some(Epoch(3)));
+    commit(&mut controller, 5, grant(2));
+    assert_eq!(told(&mut controller), Some(Epoch(3)), "applying does not forget what lies ahead");
+    controller.on_consensus(CLOCK, Log::Truncated { from: LogIndex(6) });
+    assert_eq!(told(&mut controller), Some(Epoch(2)));
 }
