@@ -208,6 +208,8 @@ impl Controller {
         let kept = forgotten
             .iter()
             .filter_map(|name| own.resources.get(name))
+            // A recurring operation's answer alone does not say what became of the resource.
+            .filter(|slots| slots.get(&Slot::Last).is_some_and(|last| !failed(last)))
             .flat_map(|slots| slots.values())
             .filter(|record| !failed(record))
             .cloned()

@@ -78,11 +78,11 @@ fn nothing_is_applied_after_an_entry_that_cannot_be_read() {
     assert!(controller.alarms.iter().any(|alarm| alarm.contains("format 99")));
     // A snapshot of the coordinator fills the hole.
     let (_, bytes) = snapshot(&mut controller);
-    let position = haven_types::LogPosition { term: Term(2), index: LogIndex(6) };
+    let position = LogPosition { term: Term(2), index: LogIndex(6) };
     controller.on_consensus(CLOCK, Log::RestoreSnapshot { position, bytes });
     commit(&mut controller, 7, token(3));
     assert_eq!(controller.state.tokens.len(), 2);
-    let errors = |o: &crate::Output| matches!(o, crate::Output::Event(e) if e.severity == EventSeverity::Error);
+    let errors = |o: &Output| matches!(o, Output::Event(e) if e.severity == EventSeverity::Error);
     assert!(!controller.out.iter().any(errors), "{:?}", controller.out);
 }
 
@@ -92,11 +92,11 @@ fn the_lease_hears_of_an_epoch_when_it_is_in_the_log_and_not_only_when_it_is_app
     let mut controller = founded();
     let grant = |epoch| {
         let (group, holder) = ("vip".to_owned(), Some(NodeId(2)));
-        Command::Grant { group, epoch: haven_types::Epoch(epoch), holder }.encode()
+        Command::Grant { group, epoch: Epoch(epoch), holder }.encode()
     };
     commit(&mut controller, 4, grant(1));
     controller.out.clear();
-    let position = haven_types::LogPosition { term: Term(2), index: LogIndex(5) };
+    let position = LogPosition { term: Term(2), index: LogIndex(5) };
     let payload = haven_consensus::Payload::Proposal(grant(2));
     let entries = vec![haven_consensus::LogEntry { position, payload }];
     controller.on_consensus(CLOCK, Log::Appended { entries });
@@ -114,7 +114,7 @@ fn the_lease_hears_of_an_epoch_when_it_is_in_the_log_and_not_only_when_it_is_app
 #[test]
 fn a_configuration_that_is_cut_off_the_log_is_forgotten() {
     let mut controller = founded();
-    let position = |index| haven_types::LogPosition { term: Term(2), index: LogIndex(index) };
+    let position = |index| LogPosition { term: Term(2), index: LogIndex(index) };
     for index in [5, 9] {
         let configuration = haven_consensus::Configuration {
             voters: [NodeId(1)].into(),
