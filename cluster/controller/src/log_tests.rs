@@ -97,8 +97,8 @@ fn the_lease_hears_of_an_epoch_when_it_is_in_the_log_and_not_only_when_it_is_app
     commit(&mut controller, 4, grant(1));
     controller.out.clear();
     let position = LogPosition { term: Term(2), index: LogIndex(5) };
-    let payload = haven_consensus::Payload::Proposal(grant(2));
-    let entries = vec![haven_consensus::LogEntry { position, payload }];
+    let payload = Payload::Proposal(grant(2));
+    let entries = vec![LogEntry { position, payload }];
     controller.on_consensus(CLOCK, Log::Appended { entries });
     let told = controller.out.iter().any(|output| match output {
         crate::Output::Heartbeat(input) => {
