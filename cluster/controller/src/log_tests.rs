@@ -101,7 +101,7 @@ fn the_lease_hears_of_an_epoch_when_it_is_in_the_log_and_not_only_when_it_is_app
     let entries = vec![LogEntry { position, payload }];
     controller.on_consensus(CLOCK, Log::Appended { entries });
     let told = controller.out.iter().any(|output| match output {
-        crate::Output::Heartbeat(input) => {
+        Output::Heartbeat(input) => {
             let epoch = haven_types::Epoch(2);
             **input == haven_heartbeat::Input::Epoch { group: haven_types::GroupId(1), epoch }
         }
