@@ -1,6 +1,7 @@
 //! The one binary `haven`: parse arguments, dispatch, nothing else.
 
 mod agent;
+mod allocator;
 mod daemon;
 
 use std::process::ExitCode;
@@ -10,10 +11,8 @@ use haven_api::{ApiError, Code};
 use haven_cli::Extra;
 use haven_lab::LabArgs;
 
-/// Threads must not wait for each other's memory: with the C library's allocator the heartbeat thread waited
-/// tens of milliseconds for a lock while another took in a big configuration (ADR 0003).
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 fn main() -> ExitCode {
     let typed = agent::arguments(std::env::args_os().collect());
