@@ -9,7 +9,7 @@ use haven_netns_tests::{Lab, lab};
 /// The promise is 250 ms (docs/benchmarks.md holds it over many runs of a release build); one run of
 /// a build without optimisation, on a machine that may be compiling, gets twice that.
 const TAKEOVER_LIMIT: Duration = Duration::from_millis(500);
-const AFTER_HEAL: Duration = Duration::from_secs(5);
+const AFTER_HEAL: Duration = Duration::from_secs(3);
 /// A machine that stands still for longer than a lease moves an address rightly, and makes any
 /// takeover late. What depends on the machine's time may therefore be shown by a repetition; one owner
 /// must be shown by each.
