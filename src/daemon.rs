@@ -26,7 +26,7 @@ impl Daemon for Node {
     }
 
     fn run(&self, config: &Path) -> Result<(), ApiError> {
-        crate::allocator::lock_free();
+        haven_host::memory::lock_free();
         let settings = load(config)?;
         log_to_stderr(&settings.log_level);
         let foreign = Foreign::of(&settings);

@@ -1,7 +1,6 @@
 //! The one binary `haven`: parse arguments, dispatch, nothing else.
 
 mod agent;
-mod allocator;
 mod daemon;
 
 use std::process::ExitCode;
@@ -12,7 +11,7 @@ use haven_cli::Extra;
 use haven_lab::LabArgs;
 
 #[global_allocator]
-static ALLOCATOR: allocator::Allocator = allocator::Allocator;
+static ALLOCATOR: haven_host::memory::Allocator = haven_host::memory::Allocator;
 
 fn main() -> ExitCode {
     let typed = agent::arguments(std::env::args_os().collect());

@@ -13,6 +13,7 @@ pub mod capture;
 pub mod drive;
 pub mod gate;
 pub mod identity;
+pub mod memory;
 pub mod netlink;
 pub mod packet;
 pub mod process;

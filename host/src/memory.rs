@@ -12,13 +12,13 @@ use libmimalloc_sys::{
 /// The C library's memory until [`lock_free`] was called, mimalloc's from then on. What came from the one
 /// goes back to it.
 #[derive(Debug)]
-pub(crate) struct Allocator;
+pub struct Allocator;
 
 static LOCK_FREE: AtomicBool = AtomicBool::new(false);
 
 /// From here on no thread waits for another's memory: with the C library's allocator the heartbeat thread
 /// waited tens of milliseconds for a lock while another took in a big configuration.
-pub(crate) fn lock_free() {
+pub fn lock_free() {
     LOCK_FREE.store(true, Ordering::Release);
 }
 
@@ -27,7 +27,8 @@ fn is_lock_free() -> bool {
 }
 
 /// Whether this memory is mimalloc's. Answered without a look at it while nothing is.
-fn is_theirs(memory: *mut u8) -> bool {
+#[must_use]
+pub fn is_lock_free_memory(memory: *const u8) -> bool {
     // SAFETY: the call looks the address up and reads nothing behind it.
     is_lock_free() && unsafe { mi_is_in_heap_region(memory.cast::<c_void>()) }
 }
@@ -56,7 +57,7 @@ unsafe impl GlobalAlloc for Allocator {
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        if is_theirs(memory) {
+        if is_lock_free_memory(memory) {
             // SAFETY: the block is mimalloc's, and nobody uses it any more.
             unsafe { mi_free(memory.cast()) }
         } else {
@@ -66,34 +67,12 @@ unsafe impl GlobalAlloc for Allocator {
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if is_theirs(memory) {
+        if is_lock_free_memory(memory) {
             // SAFETY: the block is mimalloc's; the alignment is the one it was asked for with.
             unsafe { mi_realloc_aligned(memory.cast(), size, layout.align()) }.cast()
         } else {
             // SAFETY: the block is the C library's, with the layout it was asked for.
             unsafe { System.realloc(memory, layout, size) }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The tests' own memory comes from here, too.
-    #[test]
-    fn what_one_allocator_gave_goes_back_to_it() {
-        let before: Vec<Vec<u8>> = (1..200).map(|n| vec![n; usize::from(n) * 97]).collect();
-        lock_free();
-        let after: Vec<Vec<u8>> = (1..200).map(|n| vec![n; usize::from(n) * 97]).collect();
-        assert!(before.iter().all(|block| !is_theirs(block.as_ptr().cast_mut())));
-        assert!(after.iter().all(|block| is_theirs(block.as_ptr().cast_mut())));
-        for mut block in before.into_iter().chain(after) {
-            let value = block[0];
-            block.extend_from_within(..);
-            assert!(block.iter().all(|&byte| byte == value));
-            std::thread::spawn(move || drop(block)).join().unwrap();
-        }
-        assert_eq!(vec![0_u64; 5_000].iter().sum::<u64>(), 0);
     }
 }
