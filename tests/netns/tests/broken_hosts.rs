@@ -87,6 +87,7 @@ impl Drop for Mounted {
 }
 
 #[test]
+#[ignore = "long: one more whole cluster, run by ./dev test --all"]
 fn a_missing_address_of_a_link_is_waited_for_on_the_other_link() {
     let Some(lab) = lab("b-addr", 3, false, Family::V4) else { return };
     let measuring = measure(&lab);
@@ -185,6 +186,7 @@ fn an_owner_whose_disk_is_full_keeps_its_address_and_says_what_to_do() {
 }
 
 #[test]
+#[ignore = "long: one more whole cluster, run by ./dev test --all"]
 fn a_read_only_disk_is_named_at_the_start() {
     let Some(mut lab) = lab("b-ro", 3, false, Family::V4) else { return };
     let state = lab.cluster.bed.node_state("n3");
@@ -200,6 +202,7 @@ fn a_read_only_disk_is_named_at_the_start() {
 }
 
 #[test]
+#[ignore = "long: one more whole cluster, run by ./dev test --all"]
 fn two_daemons_with_one_id_are_reported_and_disturb_nobody() {
     let Some(mut lab) = lab("b-twin", 3, false, Family::V4) else { return };
     let vip = lab.cluster.bed.topology().vips()[0];

@@ -56,6 +56,7 @@ fn an_owner_that_is_cut_off_is_succeeded() {
 }
 
 #[test]
+#[ignore = "long: one more whole cluster, run by ./dev test --all"]
 fn an_owner_that_is_cut_off_is_succeeded_over_ipv6() {
     owner_lost("f-cut6", Family::V6, Scenario::Cut);
 }
@@ -76,6 +77,7 @@ fn a_killed_owner_is_succeeded_though_its_kernel_keeps_the_address() {
 }
 
 #[test]
+#[ignore = "long: one more whole cluster, run by ./dev test --all"]
 fn a_killed_owner_is_succeeded_over_ipv6() {
     owner_lost("f-kill6", Family::V6, Scenario::Kill);
 }
