@@ -49,6 +49,7 @@ fn a_rotation_is_done_in_seconds_and_loses_no_beat() {
 }
 
 #[test]
+#[ignore = "long: one more whole cluster, run by ./dev test --all"]
 fn a_node_killed_during_a_rotation_catches_up_when_it_returns() {
     let Some(mut lab) = lab("k-kill", 3, false, Family::V4) else { return };
     // The others must not wait for it: it dies as soon as the key is announced.
