@@ -130,6 +130,7 @@ fn a_renamed_interface_goes_on_and_a_missing_one_is_waited_for() {
 }
 
 #[test]
+#[ignore = "long: one more whole cluster, run by ./dev test --all"]
 fn an_owner_whose_disk_is_full_keeps_its_address_and_says_what_to_do() {
     let Some(mut lab) = lab("b-full", 3, false, Family::V4) else { return };
     let state = lab.cluster.bed.node_state("n1");
