@@ -102,7 +102,7 @@ fn the_lease_hears_of_an_epoch_when_it_is_in_the_log_and_not_only_when_it_is_app
     controller.on_consensus(CLOCK, Log::Appended { entries });
     let told = controller.out.iter().any(|output| match output {
         Output::Heartbeat(input) => {
-            let epoch = haven_types::Epoch(2);
+            let epoch = Epoch(2);
             **input == haven_heartbeat::Input::Epoch { group: haven_types::GroupId(1), epoch }
         }
         _ => false,
