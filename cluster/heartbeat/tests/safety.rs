@@ -74,14 +74,3 @@ fn the_model_catches_missing_clauses() {
         assert!(found.is_some(), "{rule:?}: 300 lives without it, and never two owners");
     }
 }
-
-#[test]
-#[ignore = "a survey: which clause the model catches, and how fast"]
-fn survey() {
-    let limit = number("HAVEN_SEEDS").unwrap_or(100);
-    for rule in Rule::ALL {
-        let found = caught(Rules::ALL.without(rule), KEPT, limit);
-        println!("{rule:?}: {found:?}");
-    }
-    println!("spacing: {:?}", caught(Rules::ALL, Duties { spacing: false }, limit));
-}

@@ -223,7 +223,7 @@ fn damaged_clusters_are_refused_or_decided() {
 }
 
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "long: takes minutes, run by ./dev test --all"]
 fn many_damaged_clusters_are_refused_or_decided() {
     try_seeds(0..20_000);
 }
