@@ -1,10 +1,11 @@
 //! The engine's machine.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use haven_base::Instant;
-use haven_types::graph::{Action, ActionId, ActionKind, TransitionGraph};
+use haven_types::graph::{Action, ActionKind, TransitionGraph};
 use serde::{Deserialize, Serialize};
 
 /// Added to an action's own timeout before it counts as lost: the executor reports its timeout
@@ -25,6 +26,8 @@ pub struct FlightId(pub u64);
 pub enum Input {
     /// The decision now in force; replaces the one before.
     Graph(Box<TransitionGraph>),
+    /// Most operations under way on one node from now on (`node-action-limit`); 0 is no limit.
+    NodeLimit(usize),
     /// An action has ended. Unknown flights are ignored: they were given up before.
     Finished {
         /// Which.
@@ -82,21 +85,60 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    fn same_as(&self, action: &Action) -> bool {
-        self.action.operation_key == action.operation_key && self.action.node == action.node
-    }
-
     fn resource(&self) -> Option<&str> {
         self.action.resource.as_ref().map(|resource| resource.id.as_str())
     }
+
+    /// The node whose executor was asked.
+    fn node(&self) -> Option<&str> {
+        executing_node(&self.action)
+    }
 }
 
-/// The engine of the coordinator.
+/// The node on whose executor an action's operation runs.
+fn executing_node(action: &Action) -> Option<&str> {
+    let asked = action.kind == ActionKind::Resource;
+    action.node.as_ref().filter(|_| asked).map(|node| node.uname.as_str())
+}
+
+/// A waiting action whose inputs are done, the most urgent first, then in the order of the graph.
+type Ready = (Reverse<i32>, usize);
+
+/// What a ready action waits for besides its inputs.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+enum Obstacle {
+    /// An end among the flights of its resource.
+    Resource(String),
+    /// An end among the operations of its node.
+    Node(String),
+}
+
+/// The engine of the coordinator. A step costs as much as what it changes, times the logarithm of
+/// the graph: whatever is counted or searched is kept as a count or an ordered set.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Engine {
     graph: TransitionGraph,
     states: Vec<State>,
+    /// How many inputs of each action are not done.
+    unmet: Vec<usize>,
+    /// The actions that each action is an input of, as often as it is.
+    dependents: Vec<Vec<usize>>,
+    /// Waiting actions that may go as far as is known.
+    ready: BTreeSet<Ready>,
+    /// Pseudo actions whose inputs are done.
+    pseudo: Vec<usize>,
+    /// Ready actions that something holds up.
+    held: BTreeMap<Obstacle, BTreeSet<Ready>>,
+    waiting: usize,
+    failed: usize,
     flights: BTreeMap<FlightId, InFlight>,
+    /// The actions of this graph that are under way.
+    adopted: BTreeMap<FlightId, usize>,
+    deadlines: BTreeSet<(Instant, FlightId)>,
+    by_resource: BTreeMap<String, BTreeSet<FlightId>>,
+    /// Operations under way by node.
+    by_node: BTreeMap<String, BTreeSet<FlightId>>,
+    node_limit: usize,
     next_flight: u64,
     complete: bool,
 }
@@ -114,6 +156,22 @@ impl Engine {
         &self.flights
     }
 
+    /// Whether a flight is an action of the graph in force, unchanged since it was given out.
+    #[must_use]
+    pub fn in_force(&self, flight: FlightId) -> bool {
+        let planned = self.adopted.get(&flight).and_then(|index| self.graph.actions.get(*index));
+        let performed = self.flights.get(&flight).map(|flight| &*flight.action);
+        // Where it stands in the graph is no part of what is done.
+        let same = |a: &Action, b: &Action| {
+            a.operation_key == b.operation_key
+                && a.node == b.node
+                && a.resource == b.resource
+                && a.params == b.params
+                && a.meta == b.meta
+        };
+        matches!((planned, performed), (Some(planned), Some(done)) if same(planned, done))
+    }
+
     /// The graph in force.
     #[must_use]
     pub const fn graph(&self) -> &TransitionGraph {
@@ -129,7 +187,7 @@ impl Engine {
     /// When [`Input::Tick`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.flights.values().map(|flight| flight.deadline).min()
+        self.deadlines.first().map(|(at, _)| *at)
     }
 
     /// Advances by one input.
@@ -137,6 +195,10 @@ impl Engine {
         let mut out = Vec::new();
         match input {
             Input::Graph(graph) => self.on_graph(*graph),
+            Input::NodeLimit(limit) => {
+                self.node_limit = limit;
+                self.ready.extend(std::mem::take(&mut self.held).into_values().flatten());
+            }
             Input::Finished { flight, ok } => self.end(flight, ok),
             Input::NodeLost(name) => self.on_node_lost(&name),
             Input::Tick => self.on_tick(now, &mut out),
@@ -146,52 +208,109 @@ impl Engine {
     }
 
     fn on_graph(&mut self, graph: TransitionGraph) {
-        self.states = graph
-            .actions
-            .iter()
-            .map(|action| {
-                let running = self.flights.iter().find(|(_, flight)| flight.same_as(action));
-                running.map_or(State::Waiting, |(id, _)| State::InFlight(*id))
-            })
-            .collect();
+        let name = |action: &Action| (action.operation_key.clone(), action.node.clone());
+        let running: BTreeMap<_, FlightId> =
+            self.flights.iter().rev().map(|(id, flight)| (name(&flight.action), *id)).collect();
+        let count = graph.actions.len();
         self.graph = graph;
-        self.complete = false;
+        self.states = vec![State::Waiting; count];
+        self.unmet = vec![0; count];
+        self.dependents = vec![Vec::new(); count];
+        self.ready.clear();
+        self.pseudo.clear();
+        self.held.clear();
+        self.adopted.clear();
+        (self.waiting, self.failed, self.complete) = (count, 0, false);
+        let mut free = Vec::new();
+        for (index, action) in self.graph.actions.iter().enumerate() {
+            self.unmet[index] = action.inputs.len();
+            for input in &action.inputs {
+                // An input that is not in the graph is never done.
+                if let Some(dependents) = self.dependents.get_mut(input.index()) {
+                    dependents.push(index);
+                }
+            }
+            if let Some(flight) = running.get(&name(action)) {
+                self.states[index] = State::InFlight(*flight);
+                self.adopted.insert(*flight, index);
+                self.waiting -= 1;
+            } else if action.inputs.is_empty() {
+                free.push(index);
+            }
+        }
+        for index in free {
+            self.make_ready(index);
+        }
+    }
+
+    /// The last input of a waiting action is done.
+    fn make_ready(&mut self, index: usize) {
+        let action = &self.graph.actions[index];
+        if action.kind == ActionKind::Pseudo {
+            self.pseudo.push(index);
+        } else {
+            self.ready.insert((Reverse(action.priority), index));
+        }
     }
 
     fn end(&mut self, flight: FlightId, ok: bool) {
-        if self.flights.remove(&flight).is_none() {
-            return;
+        let Some(ended) = self.flights.remove(&flight) else { return };
+        self.deadlines.remove(&(ended.deadline, flight));
+        if let Some(resource) = ended.resource() {
+            leave(&mut self.by_resource, resource, flight);
+            self.release_resource(resource);
         }
-        for state in &mut self.states {
-            if *state == State::InFlight(flight) {
-                *state = if ok { State::Done } else { State::Failed };
+        if let Some(node) = ended.node() {
+            leave(&mut self.by_node, node, flight);
+            self.release_node(node);
+        }
+        let Some(index) = self.adopted.remove(&flight) else { return };
+        if ok {
+            self.done(index);
+        } else {
+            self.states[index] = State::Failed;
+            self.failed += 1;
+        }
+    }
+
+    /// Notes that an action is done and frees what waited for nothing else.
+    fn done(&mut self, index: usize) {
+        self.states[index] = State::Done;
+        for dependent in std::mem::take(&mut self.dependents[index]) {
+            self.unmet[dependent] -= 1;
+            if self.unmet[dependent] == 0 && self.states[dependent] == State::Waiting {
+                self.make_ready(dependent);
             }
         }
     }
 
+    /// Lets what waits for an end among a resource's flights try again.
+    fn release_resource(&mut self, resource: &str) {
+        let freed = self.held.remove(&Obstacle::Resource(resource.to_owned()));
+        self.ready.extend(freed.unwrap_or_default());
+    }
+
+    /// Lets the most urgent of what waits for a node try again: one place is free there.
+    fn release_node(&mut self, node: &str) {
+        let obstacle = Obstacle::Node(node.to_owned());
+        let Some(waiting) = self.held.get_mut(&obstacle) else { return };
+        self.ready.extend(waiting.pop_first());
+        if waiting.is_empty() {
+            self.held.remove(&obstacle);
+        }
+    }
+
     fn on_node_lost(&mut self, name: &str) {
-        let lost: Vec<FlightId> = self
-            .flights
-            .iter()
-            .filter(|(_, flight)| {
-                flight.action.kind == ActionKind::Resource
-                    && flight.action.node.as_ref().is_some_and(|node| node.uname == name)
-            })
-            .map(|(id, _)| *id)
-            .collect();
-        for id in lost {
+        for id in self.by_node.get(name).cloned().unwrap_or_default() {
             self.end(id, false);
         }
     }
 
     fn on_tick(&mut self, now: Instant, out: &mut Vec<Output>) {
-        let overdue: Vec<(FlightId, Box<Action>)> = self
-            .flights
-            .iter()
-            .filter(|(_, flight)| flight.deadline <= now)
-            .map(|(id, flight)| (*id, flight.action.clone()))
-            .collect();
-        for (flight, action) in overdue {
+        while let Some((_, flight)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now) {
+            let Some(action) = self.flights.get(&flight).map(|flight| flight.action.clone()) else {
+                break;
+            };
             self.end(flight, false);
             out.push(Output::Overdue { flight, action });
         }
@@ -199,51 +318,48 @@ impl Engine {
 
     /// Gives out all that may be given out. Pseudo actions end on the spot and may free more.
     fn advance(&mut self, now: Instant, out: &mut Vec<Output>) {
-        loop {
-            let mut moved = false;
-            for index in self.by_priority() {
-                moved |= self.try_action(now, index, out);
-            }
-            if !moved {
-                break;
+        while let Some(index) = self.pseudo.pop() {
+            self.waiting -= 1;
+            self.done(index);
+        }
+        while !self.batch_full()
+            && let Some(ready) = self.ready.pop_first()
+        {
+            let action = &self.graph.actions[ready.1];
+            match self.obstacle(action) {
+                None => out.push(self.take_off(now, ready.1)),
+                Some(obstacle) => {
+                    let node = executing_node(action).map(str::to_owned);
+                    let of_resource = matches!(obstacle, Obstacle::Resource(_));
+                    self.held.entry(obstacle).or_default().insert(ready);
+                    // It may have been let go for a place that another can take.
+                    if let Some(node) = node.filter(|_| of_resource) {
+                        self.release_node(&node);
+                    }
+                }
             }
         }
         self.note_completion(out);
     }
 
-    /// Waiting actions, most urgent first, then in the order of the graph.
-    fn by_priority(&self) -> Vec<usize> {
-        let mut waiting: Vec<usize> =
-            (0..self.states.len()).filter(|i| self.states[*i] == State::Waiting).collect();
-        waiting.sort_by_key(|i| std::cmp::Reverse(self.graph.actions[*i].priority));
-        waiting
-    }
-
-    fn try_action(&mut self, now: Instant, index: usize, out: &mut Vec<Output>) -> bool {
-        let action = &self.graph.actions[index];
-        if !action.inputs.iter().all(|input| self.state(*input) == Some(State::Done)) {
-            return false;
-        }
-        if action.kind == ActionKind::Pseudo {
-            self.states[index] = State::Done;
-            return true;
-        }
-        if self.batch_full() || self.conflicts(action) {
-            return false;
-        }
+    fn take_off(&mut self, now: Instant, index: usize) -> Output {
         let flight = FlightId(self.next_flight);
         self.next_flight += 1;
-        let action = Box::new(action.clone());
+        let action = Box::new(self.graph.actions[index].clone());
         let allowed = action.timeout.unwrap_or(DEFAULT_TIMEOUT) + ANSWER_ALLOWANCE;
-        self.states[index] = State::InFlight(flight);
         let entry = InFlight { action: action.clone(), since: now, deadline: now + allowed };
+        self.deadlines.insert((entry.deadline, flight));
+        if let Some(resource) = entry.resource() {
+            self.by_resource.entry(resource.to_owned()).or_default().insert(flight);
+        }
+        if let Some(node) = entry.node() {
+            self.by_node.entry(node.to_owned()).or_default().insert(flight);
+        }
         self.flights.insert(flight, entry);
-        out.push(Output::Perform { flight, action });
-        false
-    }
-
-    fn state(&self, id: ActionId) -> Option<State> {
-        self.states.get(id.index()).copied()
+        self.states[index] = State::InFlight(flight);
+        self.adopted.insert(flight, index);
+        self.waiting -= 1;
+        Output::Perform { flight, action }
     }
 
     fn batch_full(&self) -> bool {
@@ -251,30 +367,42 @@ impl Engine {
         limit > 0 && self.flights.len() >= limit
     }
 
-    /// One resource does one thing at a time, cluster-wide, unless the graph itself put them in
-    /// parallel (probes on several nodes, instances on several nodes).
-    fn conflicts(&self, action: &Action) -> bool {
-        let Some(resource) = action.resource.as_ref().map(|resource| resource.id.as_str()) else {
-            return false;
+    /// What holds an action up. One resource does one thing at a time, cluster-wide, unless the graph
+    /// itself put them in parallel (probes on several nodes, instances on several nodes).
+    fn obstacle(&self, action: &Action) -> Option<Obstacle> {
+        let conflicting = |flight: &FlightId| {
+            let same_node = self.flights.get(flight).is_some_and(|f| f.action.node == action.node);
+            same_node || !self.adopted.contains_key(flight)
         };
-        self.flights.iter().any(|(id, flight)| {
-            let same_node = flight.action.node == action.node;
-            let of_this_graph = self.states.contains(&State::InFlight(*id));
-            flight.resource() == Some(resource) && (same_node || !of_this_graph)
-        })
+        if let Some(resource) = &action.resource
+            && self.by_resource.get(&resource.id).is_some_and(|all| all.iter().any(conflicting))
+        {
+            return Some(Obstacle::Resource(resource.id.clone()));
+        }
+        let node = executing_node(action).filter(|_| self.node_limit > 0)?;
+        let busy = self.by_node.get(node).map_or(0, BTreeSet::len);
+        (busy >= self.node_limit).then(|| Obstacle::Node(node.to_owned()))
     }
 
     fn note_completion(&mut self, out: &mut Vec<Output>) {
-        if self.complete || self.states.iter().any(|s| matches!(s, State::InFlight(_))) {
+        if self.complete || !self.adopted.is_empty() {
             return;
         }
-        let unreached = self.states.iter().filter(|s| **s == State::Waiting).count();
-        let failed = self.states.contains(&State::Failed);
         // Waiting without a failure: held back by a flight of an earlier graph, so not over.
-        if unreached > 0 && !failed && !self.flights.is_empty() {
+        if self.waiting > 0 && self.failed == 0 && !self.flights.is_empty() {
             return;
         }
         self.complete = true;
-        out.push(Output::Complete { unreached });
+        out.push(Output::Complete { unreached: self.waiting });
+    }
+}
+
+/// Removes a flight from an index, and the entry with the last of its flights.
+fn leave(index: &mut BTreeMap<String, BTreeSet<FlightId>>, name: &str, flight: FlightId) {
+    if let Some(flights) = index.get_mut(name) {
+        flights.remove(&flight);
+        if flights.is_empty() {
+            index.remove(name);
+        }
     }
 }

@@ -160,3 +160,149 @@ fn an_executor_that_never_answers_is_noticed() {
     assert!(matches!(&out[..], [Output::Overdue { .. }, Output::Complete { unreached: 0 }]));
     assert_eq!(engine.deadline(), None, "nothing spins");
 }
+
+#[test]
+fn a_full_node_is_asked_nothing_more_and_others_do_not_wait_for_it() {
+    let mut engine = Engine::new(1);
+    step(&mut engine, Input::NodeLimit(1));
+    let out = step(
+        &mut engine,
+        graph(vec![
+            action(0, "a", "start", "n1", &[]),
+            action(1, "b", "start", "n1", &[]),
+            action(2, "c", "start", "n1", &[]),
+            action(3, "d", "start", "n2", &[]),
+        ]),
+    );
+    assert_eq!(
+        performed(&out),
+        vec![(1, "a_start_0@n1".to_owned()), (2, "d_start_0@n2".to_owned())]
+    );
+    let out = step(&mut engine, Input::Finished { flight: FlightId(1), ok: true });
+    assert_eq!(performed(&out), vec![(3, "b_start_0@n1".to_owned())]);
+    let out = step(&mut engine, Input::NodeLimit(0));
+    assert_eq!(performed(&out), vec![(4, "c_start_0@n1".to_owned())], "the limit was lifted");
+}
+
+#[test]
+fn what_an_unrelated_flight_holds_up_leaves_its_place_on_the_node_to_others() {
+    let mut engine = Engine::new(1);
+    step(&mut engine, Input::NodeLimit(1));
+    step(&mut engine, graph(vec![action(0, "slow", "start", "n2", &[])]));
+    step(&mut engine, graph(vec![action(0, "first", "start", "n1", &[])]));
+    // The stop waits for the start on the other node, which no graph knows any more.
+    let newer = graph(vec![
+        action(0, "first", "start", "n1", &[]),
+        action(1, "slow", "stop", "n1", &[]),
+        action(2, "other", "start", "n1", &[]),
+    ]);
+    assert_eq!(performed(&step(&mut engine, newer)), vec![]);
+    let out = step(&mut engine, Input::Finished { flight: FlightId(2), ok: true });
+    assert_eq!(performed(&out), vec![(3, "other_start_0@n1".to_owned())]);
+}
+
+#[test]
+fn a_flight_is_in_force_where_a_newer_graph_wants_the_same_of_it() {
+    let mut engine = Engine::new(1);
+    step(&mut engine, graph(vec![action(0, "a", "start", "n1", &[])]));
+    step(
+        &mut engine,
+        graph(vec![action(0, "b", "start", "n1", &[]), action(1, "a", "start", "n1", &[0])]),
+    );
+    assert!(engine.in_force(FlightId(1)), "another place in the graph is no difference");
+    let mut otherwise = action(0, "a", "start", "n1", &[]);
+    otherwise.params.insert("state".to_owned(), "elsewhere".to_owned());
+    step(&mut engine, graph(vec![otherwise]));
+    assert!(!engine.in_force(FlightId(1)), "it was started with other parameters");
+    step(&mut engine, graph(vec![action(0, "a", "stop", "n1", &[])]));
+    assert!(!engine.in_force(FlightId(1)), "nobody wants it any more");
+}
+
+/// Random graphs, answered in random order: every rule at every step.
+#[test]
+fn random_graphs_are_worked_off_within_all_limits() {
+    for seed in 0..200 {
+        let mut rng = haven_base::Rng::new(seed);
+        let mut pick = |below: u64| u32::try_from(rng.below(below)).unwrap();
+        let (node_limit, batch_limit) = (pick(4) as usize, pick(6) as usize);
+        let mut actions = Vec::new();
+        for id in 0..40 {
+            let inputs: Vec<u32> =
+                (0..pick(4)).filter(|_| id > 0).map(|_| pick(u64::from(id.max(1)))).collect();
+            let name = format!("r{}", pick(12));
+            let mut new = action(id, &name, "start", &format!("n{}", pick(3)), &inputs);
+            new.operation_key = format!("{name}_op{id}_0");
+            new.priority = i32::try_from(pick(3)).unwrap();
+            if pick(4) == 0 {
+                new.kind = ActionKind::Pseudo;
+            }
+            actions.push(new);
+        }
+        let plan = TransitionGraph {
+            actions: actions.clone(),
+            batch_limit: batch_limit.to_string(),
+            ..TransitionGraph::default()
+        };
+        let mut engine = Engine::new(1);
+        step(&mut engine, Input::NodeLimit(node_limit));
+        let mut out = step(&mut engine, Input::Graph(Box::new(plan)));
+        let (mut flying, mut done) = (BTreeMap::new(), std::collections::BTreeSet::new());
+        loop {
+            for output in out {
+                let Output::Perform { flight, action } = output else { continue };
+                flying.insert(flight, *action);
+            }
+            let on = |node: &str| {
+                flying.values().filter(|a| a.node.as_ref().unwrap().uname == node).count()
+            };
+            for node in ["n0", "n1", "n2"] {
+                assert!(node_limit == 0 || on(node) <= node_limit, "seed {seed}");
+            }
+            assert!(batch_limit == 0 || flying.len() <= batch_limit, "seed {seed}");
+            for a in flying.values() {
+                let same = |b: &&Action| b.resource == a.resource && b.node == a.node;
+                assert_eq!(flying.values().filter(same).count(), 1, "seed {seed}: one at a time");
+                let real = |id: &&ActionId| actions[id.index()].kind != ActionKind::Pseudo;
+                assert!(a.inputs.iter().filter(real).all(|id| done.contains(id)), "seed {seed}");
+            }
+            if flying.is_empty() {
+                break;
+            }
+            let at = pick(flying.len() as u64) as usize;
+            let flight = *flying.keys().nth(at).unwrap();
+            done.insert(flying.remove(&flight).unwrap().id);
+            out = step(&mut engine, Input::Finished { flight, ok: true });
+        }
+        assert!(engine.idle(), "seed {seed}: nothing is left over");
+    }
+}
+
+/// With a search over the graph for each end this would take minutes.
+#[test]
+fn a_graph_of_thirty_thousand_actions_costs_no_more_for_each() {
+    const RESOURCES: u32 = 10_000;
+    let mut actions = Vec::new();
+    for number in 0..RESOURCES {
+        let (name, first) = (format!("r{number}"), number * 3);
+        actions.push(action(first, &name, "monitor", "n1", &[]));
+        let mut probed = action(first + 1, &name, "probed", "", &[first]);
+        probed.kind = ActionKind::Pseudo;
+        actions.push(probed);
+        actions.push(action(first + 2, &name, "start", "n2", &[first + 1]));
+    }
+    let mut engine = Engine::new(1);
+    let mut flying: std::collections::VecDeque<u64> = performed(&step(&mut engine, graph(actions)))
+        .into_iter()
+        .map(|(flight, _)| flight)
+        .collect();
+    let mut ended = 0;
+    while let Some(flight) = flying.pop_front() {
+        ended += 1;
+        assert!(engine.in_force(FlightId(flight)));
+        let out = step(&mut engine, Input::Finished { flight: FlightId(flight), ok: true });
+        flying.extend(performed(&out).into_iter().map(|(flight, _)| flight));
+        assert!(flying.is_empty() || engine.deadline().is_some());
+    }
+    assert_eq!(ended, 2 * RESOURCES);
+    assert!(engine.idle());
+}
