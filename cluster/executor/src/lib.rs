@@ -4,6 +4,8 @@
 //! ```text
 //!            Order ─▶ queue of the resource ─▶ [await lease] ─▶ agent ─▶ record ─▶ status
 //!  start with lease:  Claim ─▶ LeaseGained ─▶ RunAgent(start)
+//!  agents of others:  wait for a turn while as many calls as the processors can do are younger than
+//!                     a quarter of a second
 //!  stop with lease:   Release ─▶ LeaseReleased (gate closed, kernel acknowledged) ─▶ RunAgent(stop)
 //! ```
 //!
@@ -14,10 +16,13 @@
 
 mod agent;
 mod machine;
+mod port;
+mod resource;
 mod run_times;
 #[cfg(test)]
 mod tests;
 
 pub use agent::{Agent, AgentFuture, AgentRegistry, HeldLease, Hook, HookFuture, Serves};
-pub use machine::{Executor, Input, MAX_QUEUED_PER_RESOURCE, Output, RunId};
+pub use machine::{BUSY_FOR, Executor, MAX_QUEUED_PER_RESOURCE};
+pub use port::{Input, Output, RunId};
 pub use run_times::{MAX_MEASURED, Measured, RunTimes};

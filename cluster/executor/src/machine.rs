@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use haven_base::{Instant, WallTime};
 use haven_types::operation::{
-    ExecutionStatus, Lease, OcfCode, Operation, OperationRecord, Order, OrderId, Outcome,
+    ExecutionStatus, Lease, OcfCode, Operation, OperationRecord, Order, Outcome,
 };
 use haven_types::{GroupId, NodeId, Term};
 use serde::{Deserialize, Serialize};
 
+use crate::port::{Input, Output, RunId};
+use crate::resource::{
+    HeldLease, Job, Recurring, Resource, Running, Stage, due_recurring, postpone_recurring,
+};
 use crate::run_times::Measured;
 
 /// Orders waiting for one resource beyond which further ones are refused: a coordinator sends the
@@ -19,134 +23,9 @@ pub const MAX_QUEUED_PER_RESOURCE: usize = 16;
 /// Used where an order names no timeout (the field's default action timeout).
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Names one call of an agent.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
-)]
-pub struct RunId(pub u64);
-
-/// What the executor reacts to.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[allow(clippy::large_enum_variant, reason = "an input is taken apart at once, never stored")]
-pub enum Input {
-    /// The coordinator wants something done.
-    Order(Order),
-    /// A coordinator of this term exists; orders of lower terms are refused from now on.
-    Term(Term),
-    /// The agent answered.
-    AgentFinished {
-        /// Which call.
-        run: RunId,
-        /// Its answer.
-        outcome: Outcome,
-    },
-    /// The lease is held and the gate is open.
-    LeaseGained(Lease),
-    /// The lease ended. The gate has closed by itself.
-    LeaseLost {
-        /// Which lease.
-        lease: Lease,
-        /// True when another grant took its place, so that it can never come back.
-        superseded: bool,
-    },
-    /// The gate is closed, acknowledged by the kernel, and the release has been sent.
-    LeaseReleased(GroupId),
-    /// Time may have passed.
-    Tick,
-}
-
-/// What the shell does for the executor, in this order.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub enum Output {
-    /// Call the agent.
-    RunAgent {
-        /// Names the call.
-        run: RunId,
-        /// What to ask of it.
-        operation: Operation,
-        /// The lease the resource runs under.
-        lease: Option<Lease>,
-    },
-    /// The call took too long: stop waiting, kill what it started.
-    AbortAgent(RunId),
-    /// Ask the voters for this lease.
-    Claim(Lease),
-    /// Close the gate, then tell the voters.
-    Release(GroupId),
-    /// Status changed: keep it and pass it on.
-    Recorded(Box<OperationRecord>),
-    /// The order cannot be carried out; nothing was done.
-    Refused {
-        /// Which order.
-        order: OrderId,
-        /// What to tell the coordinator.
-        reason: String,
-    },
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-enum Stage {
-    /// A start waits for [`Input::LeaseGained`].
-    AwaitLease(Lease),
-    /// A stop waits for [`Input::LeaseReleased`].
-    AwaitRelease(GroupId),
-    /// The agent works.
-    Agent(RunId),
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Job {
-    operation: Operation,
-    order: Option<OrderId>,
-    lease: Option<Lease>,
-    arrived: Instant,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Running {
-    job: Job,
-    stage: Stage,
-    /// When the agent was called.
-    began: Instant,
-    deadline: Instant,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Recurring {
-    operation: Operation,
-    due: Instant,
-    last: Option<(Outcome, WallTime)>,
-}
-
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
-struct Resource {
-    queue: VecDeque<Job>,
-    running: Option<Running>,
-    recurring: BTreeMap<String, Recurring>,
-    /// The start it runs by, kept for hooks and for the local stop after a superseded lease.
-    started: Option<Operation>,
-    /// The last start tried since the last good stop, whatever came of it: what it did is undone with
-    /// its own parameters.
-    tried: Option<Operation>,
-    lease: Option<Lease>,
-}
-
-impl Resource {
-    /// Whether time alone has something to do here.
-    fn is_due(&self, now: Instant) -> bool {
-        match &self.running {
-            Some(running) => running.deadline <= now,
-            None => !self.queue.is_empty() || self.recurring.values().any(|every| every.due <= now),
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
-struct HeldLease {
-    epoch: haven_types::Epoch,
-    held: bool,
-    users: BTreeSet<String>,
-}
+/// For how long a call counts as one that keeps a processor busy: what takes longer, waits for
+/// something itself, and nobody must wait for it.
+pub const BUSY_FOR: Duration = Duration::from_millis(250);
 
 /// The executor of one node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -157,6 +36,27 @@ pub struct Executor {
     leases: BTreeMap<GroupId, HeldLease>,
     next_run: u64,
     next_call: u64,
+    /// When time alone has something to do with which resource.
+    #[serde(skip)]
+    due: BTreeSet<(Instant, String)>,
+    /// Resources whose stop waits for the release of each group, and some that waited once.
+    #[serde(skip)]
+    releasing: BTreeMap<GroupId, BTreeSet<String>>,
+    /// Whose call each is.
+    #[serde(skip)]
+    runs: BTreeMap<RunId, String>,
+    /// Resources that are started.
+    #[serde(skip)]
+    started: BTreeSet<String>,
+    /// Calls that keep a processor busy, each until it ends or this instant comes: the earlier the
+    /// call, the earlier the instant.
+    #[serde(skip)]
+    busy: BTreeMap<RunId, Instant>,
+    /// Resources whose next call waits until fewer are.
+    #[serde(skip)]
+    paced: VecDeque<String>,
+    #[serde(skip)]
+    pace: usize,
     /// Begins anew with each life of the daemon.
     #[serde(skip)]
     measured: Measured,
@@ -173,6 +73,13 @@ impl Executor {
             leases: BTreeMap::new(),
             next_run: 1,
             next_call: 1,
+            due: BTreeSet::new(),
+            releasing: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            started: BTreeSet::new(),
+            busy: BTreeMap::new(),
+            paced: VecDeque::new(),
+            pace: 0,
             measured: Measured::default(),
         }
     }
@@ -181,12 +88,26 @@ impl Executor {
     /// the restart is forgotten and recurring operations fall due at once.
     #[must_use]
     pub fn resumed(mut self, now: Instant) -> Self {
-        for resource in self.resources.values_mut() {
-            resource.queue.clear();
-            resource.running = None;
-            for recurring in resource.recurring.values_mut() {
-                recurring.due = now;
+        self.due.clear();
+        self.releasing.clear();
+        self.runs.clear();
+        self.started.clear();
+        self.busy.clear();
+        self.paced.clear();
+        let names: Vec<String> = self.resources.keys().cloned().collect();
+        for name in names {
+            if let Some(resource) = self.resources.get_mut(&name) {
+                resource.queue.clear();
+                resource.running = None;
+                (resource.paced, resource.due) = (false, None);
+                if resource.started.is_some() {
+                    self.started.insert(name.clone());
+                }
+                for recurring in resource.recurring.values_mut() {
+                    recurring.due = now;
+                }
             }
+            self.note_due(&name);
         }
         self
     }
@@ -217,25 +138,37 @@ impl Executor {
 
     /// The starts that resources run by now, for hooks.
     pub fn started(&self) -> impl Iterator<Item = (&Operation, Option<Lease>)> {
-        self.resources.values().filter_map(|r| r.started.as_ref().map(|op| (op, r.lease)))
+        let resources = self.started.iter().filter_map(|name| self.resources.get(name));
+        resources.filter_map(|r| r.started.as_ref().map(|op| (op, r.lease)))
+    }
+
+    /// How many resources are started.
+    #[must_use]
+    pub fn started_count(&self) -> usize {
+        self.started.len()
     }
 
     /// When [`Input::Tick`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.resources
-            .values()
-            .flat_map(|resource| {
-                let running = resource.running.as_ref().map(|r| r.deadline);
-                let due = if running.is_some() {
-                    None
-                } else {
-                    resource.recurring.values().map(|r| r.due).min()
-                };
-                [running, due]
-            })
-            .flatten()
-            .min()
+        let due = self.due.first().map(|(at, _)| *at);
+        let turn = self.busy.values().next().filter(|_| !self.paced.is_empty()).copied();
+        [due, turn].into_iter().flatten().min()
+    }
+
+    /// Keeps the order of what is due after a resource has changed.
+    fn note_due(&mut self, name: &str) {
+        let Some(resource) = self.resources.get_mut(name) else { return };
+        let due = resource.due();
+        if resource.due == due {
+            return;
+        }
+        if let Some(before) = std::mem::replace(&mut resource.due, due) {
+            self.due.remove(&(before, name.to_owned()));
+        }
+        if let Some(at) = due {
+            self.due.insert((at, name.to_owned()));
+        }
     }
 
     /// Advances by one input.
@@ -253,8 +186,10 @@ impl Executor {
                 self.on_lost(clock, lease, superseded, &mut out);
             }
             Input::LeaseReleased(group) => self.on_released(clock, group, &mut out),
+            Input::Pace(limit) => self.pace = limit,
             Input::Tick => self.on_tick(clock, &mut out),
         }
+        self.give_turns(clock, &mut out);
         out
     }
 
@@ -274,7 +209,8 @@ impl Executor {
         let name = order.operation.resource.clone();
         if order.cancel {
             let key = order.operation.key();
-            self.resources.entry(name).or_default().recurring.remove(&key);
+            self.resources.entry(name.clone()).or_default().recurring.remove(&key);
+            self.note_due(&name);
             let done = Outcome::done(OcfCode::OK, "");
             let job = Job {
                 operation: order.operation,
@@ -302,8 +238,46 @@ impl Executor {
         self.advance(clock, &name, out);
     }
 
-    /// Starts the next job of a resource if it is idle.
+    /// Starts the next job of a resource if it is idle and may go.
     fn advance(&mut self, clock: Clock, name: &str, out: &mut Vec<Output>) {
+        if !self.must_wait(clock.now, name) {
+            self.begin_next(clock, name, out);
+        }
+        self.note_due(name);
+    }
+
+    /// Whether the next call of a resource would be one too many at once; then it gets a turn later.
+    fn must_wait(&mut self, now: Instant, name: &str) -> bool {
+        let free = self.pace == 0 || self.busy.len() < self.pace;
+        let Some(resource) = self.resources.get_mut(name) else { return false };
+        if resource.paced {
+            return true;
+        }
+        let outside = resource.next_agent(now).is_some_and(|agent| !agent.is_built_in());
+        if free || resource.running.is_some() || !outside {
+            return false;
+        }
+        resource.paced = true;
+        self.paced.push_back(name.to_owned());
+        true
+    }
+
+    /// Lets as many waiting resources go as there are places, in the order in which they came.
+    fn give_turns(&mut self, clock: Clock, out: &mut Vec<Output>) {
+        while self.busy.first_key_value().is_some_and(|(_, until)| *until <= clock.now) {
+            self.busy.pop_first();
+        }
+        while (self.pace == 0 || self.busy.len() < self.pace)
+            && let Some(name) = self.paced.pop_front()
+        {
+            if let Some(resource) = self.resources.get_mut(&name) {
+                resource.paced = false;
+            }
+            self.advance(clock, &name, out);
+        }
+    }
+
+    fn begin_next(&mut self, clock: Clock, name: &str, out: &mut Vec<Output>) {
         let Some(resource) = self.resources.get_mut(name) else {
             return;
         };
@@ -350,6 +324,7 @@ impl Executor {
             Some(Stage::AwaitRelease(group)) => {
                 resource.running =
                     Some(Running { job, stage: Stage::AwaitRelease(group), began, deadline });
+                self.releasing.entry(group).or_default().insert(name.to_owned());
                 self.await_release(clock, name, group, out);
             }
             Some(Stage::Agent(_)) | None => {
@@ -404,18 +379,16 @@ impl Executor {
         {
             resource.tried = Some(operation.clone());
         }
+        self.runs.insert(run, name.to_owned());
+        if !operation.agent.is_built_in() {
+            self.busy.insert(run, clock.now + BUSY_FOR);
+        }
         out.push(Output::RunAgent { run, operation, lease });
     }
 
     fn on_finished(&mut self, clock: Clock, run: RunId, outcome: Outcome, out: &mut Vec<Output>) {
-        let found = self.resources.iter().find_map(|(name, resource)| {
-            resource
-                .running
-                .as_ref()
-                .is_some_and(|r| r.stage == Stage::Agent(run))
-                .then(|| name.clone())
-        });
-        if let Some(name) = found {
+        // An answer after the timeout is nobody's any more.
+        if let Some(name) = self.runs.get(&run).cloned() {
             self.finish(clock, &name, outcome, out);
         }
     }
@@ -429,13 +402,19 @@ impl Executor {
             return;
         };
         let job = running.job;
-        if matches!(running.stage, Stage::Agent(_)) {
+        if let Stage::Agent(run) = running.stage {
+            self.runs.remove(&run);
+            self.busy.remove(&run);
             self.measured.add(&job.operation, clock.now.since(running.began), &outcome);
         }
         let ok = outcome.status == ExecutionStatus::Done && outcome.code == OcfCode::OK;
         match job.operation.action.as_str() {
-            "start" if ok => resource.started = Some(job.operation.clone()),
+            "start" if ok => {
+                resource.started = Some(job.operation.clone());
+                self.started.insert(name.to_owned());
+            }
             "stop" if ok => {
+                self.started.remove(name);
                 resource.started = None;
                 resource.tried = None;
                 resource.lease = None;
@@ -605,22 +584,20 @@ impl Executor {
         if self.leases.get(&group).is_some_and(|held| held.users.is_empty()) {
             self.leases.remove(&group);
         }
-        let waiting: Vec<String> = self
-            .resources
-            .iter()
-            .filter(|(_, resource)| {
-                resource.running.as_ref().is_some_and(|r| r.stage == Stage::AwaitRelease(group))
-            })
-            .map(|(name, _)| name.clone())
-            .collect();
+        let asked = self.releasing.remove(&group).unwrap_or_default();
+        let waits = |name: &String| {
+            let running = self.resources.get(name).and_then(|r| r.running.as_ref());
+            running.is_some_and(|running| running.stage == Stage::AwaitRelease(group))
+        };
+        let waiting: Vec<String> = asked.into_iter().filter(waits).collect();
         for name in waiting {
             self.call_agent(clock, &name, out);
         }
     }
 
     fn on_tick(&mut self, clock: Clock, out: &mut Vec<Output>) {
-        let due = self.resources.iter().filter(|(_, resource)| resource.is_due(clock.now));
-        let names: Vec<String> = due.map(|(name, _)| name.clone()).collect();
+        let due = self.due.iter().take_while(|(at, _)| *at <= clock.now);
+        let names: BTreeSet<String> = due.map(|(_, name)| name.clone()).collect();
         for name in names {
             let late = self
                 .resources
@@ -679,24 +656,4 @@ impl Executor {
 struct Clock {
     now: Instant,
     wall: WallTime,
-}
-
-/// Moves recurring operations that are due on by whole intervals.
-fn postpone_recurring(resource: &mut Resource, now: Instant) {
-    for recurring in resource.recurring.values_mut() {
-        while recurring.due <= now {
-            recurring.due += recurring.operation.interval;
-        }
-    }
-}
-
-/// The recurring operation that is due first, if any is.
-fn due_recurring(resource: &Resource, now: Instant) -> Option<Job> {
-    let recurring = resource.recurring.values().filter(|r| r.due <= now).min_by_key(|r| r.due)?;
-    Some(Job {
-        operation: recurring.operation.clone(),
-        order: None,
-        lease: resource.lease,
-        arrived: recurring.due,
-    })
 }

@@ -308,3 +308,113 @@ fn a_resumed_executor_goes_on_with_what_runs() {
     assert_eq!(executor.leases(), vec![LEASE]);
     assert_eq!(executor.started().count(), 1);
 }
+
+fn outside(resource: &str, action: &str, interval_ms: u64) -> Operation {
+    let agent = AgentName {
+        standard: "ocf".to_owned(),
+        provider: Some("heartbeat".to_owned()),
+        name: "Dummy".to_owned(),
+    };
+    Operation { agent, ..operation(resource, action, interval_ms) }
+}
+
+fn called(out: &[Output]) -> Vec<(u64, String)> {
+    out.iter()
+        .filter_map(|output| match output {
+            Output::RunAgent { run, operation, .. } => Some((run.0, operation.resource.clone())),
+            Output::AbortAgent(_)
+            | Output::Claim(_)
+            | Output::Release(_)
+            | Output::Recorded(_)
+            | Output::Refused { .. } => None,
+        })
+        .collect()
+}
+
+fn call(run: u64, resource: &str) -> (u64, String) {
+    (run, resource.to_owned())
+}
+
+#[test]
+fn calls_beyond_what_the_processors_can_do_wait_for_their_turn_in_order() {
+    let mut executor = Executor::new(NodeId(1));
+    step(&mut executor, 0, Input::Pace(2));
+    let mut start = |number: u64, name: &str| {
+        called(&step(&mut executor, 0, order(1, number, outside(name, "start", 0), None)))
+    };
+    assert_eq!(start(1, "z"), [call(1, "z")]);
+    assert_eq!(start(2, "b"), [call(2, "b")]);
+    assert_eq!(start(3, "c"), []);
+    assert_eq!(start(4, "a"), []);
+    let built_in = order(1, 5, operation("vip", "start", 0), Some(LEASE));
+    assert_eq!(step(&mut executor, 0, built_in), [Output::Claim(LEASE)]);
+    let out = step(&mut executor, 1, Input::LeaseGained(LEASE));
+    assert_eq!(called(&out), [call(3, "vip")], "an address never waits for somebody's shell");
+    let out = step(&mut executor, 10, finished(2, OcfCode::OK));
+    assert_eq!(called(&out), [call(4, "c")]);
+    let Output::Recorded(_) = &out[0] else { panic!("{out:?}") };
+    let out = step(&mut executor, 30, finished(4, OcfCode::OK));
+    let Some(Output::Recorded(record)) = out.first() else { panic!("{out:?}") };
+    assert_eq!((record.queued, record.took).0, Duration::from_millis(10));
+    assert_eq!(record.took, Duration::from_millis(20));
+    assert_eq!(called(&out), [call(5, "a")]);
+}
+
+#[test]
+fn a_start_of_ten_minutes_takes_the_place_of_no_other_for_longer_than_a_moment() {
+    let mut executor = Executor::new(NodeId(1));
+    step(&mut executor, 0, Input::Pace(1));
+    let slow = Operation { timeout: Duration::from_secs(600), ..outside("slow", "start", 0) };
+    step(&mut executor, 0, order(1, 1, slow, None));
+    let out = step(&mut executor, 100, order(1, 2, outside("quick", "start", 0), None));
+    assert_eq!(called(&out), []);
+    assert_eq!(executor.deadline(), Some(at(250)));
+    assert_eq!(called(&step(&mut executor, 249, Input::Tick)), []);
+    assert_eq!(called(&step(&mut executor, 250, Input::Tick)), [call(2, "quick")]);
+    let out = step(&mut executor, 270, finished(2, OcfCode::OK));
+    assert!(matches!(out[..], [Output::Recorded(_)]));
+    assert_eq!(executor.deadline(), Some(at(600_000)), "nothing spins");
+    let out = step(&mut executor, 280, order(1, 3, outside("third", "start", 0), None));
+    assert_eq!(called(&out), [call(3, "third")], "the slow one keeps no processor busy");
+}
+
+#[test]
+fn a_timeout_counts_from_the_call_and_frees_the_place() {
+    let mut executor = Executor::new(NodeId(1));
+    step(&mut executor, 0, Input::Pace(1));
+    let hang = Operation { timeout: Duration::from_millis(200), ..outside("hang", "start", 0) };
+    step(&mut executor, 0, order(1, 1, hang.clone(), None));
+    step(&mut executor, 50, order(1, 2, Operation { resource: "next".to_owned(), ..hang }, None));
+    let out = step(&mut executor, 200, Input::Tick);
+    assert_eq!(out[0], Output::AbortAgent(RunId(1)));
+    assert_eq!(called(&out), [call(2, "next")]);
+    assert_eq!(executor.deadline(), Some(at(400)), "not from the order");
+    assert_eq!(step(&mut executor, 201, finished(1, OcfCode::OK)), [], "too late");
+}
+
+/// With a search over all resources for each event this would take minutes.
+#[test]
+fn ten_thousand_recurring_operations_cost_no_more_for_each() {
+    const RESOURCES: u64 = 10_000;
+    let mut executor = Executor::new(NodeId(1));
+    let mut run = 0;
+    for number in 0..RESOURCES {
+        for (action, interval) in [("start", 0), ("monitor", 10_000)] {
+            let operation = operation(&format!("r{number}"), action, interval);
+            let begun = step(&mut executor, number, order(1, number, operation, None));
+            run += 1;
+            assert_eq!(called(&begun).len(), 1);
+            step(&mut executor, number, finished(run, OcfCode::OK));
+        }
+    }
+    assert_eq!((executor.started_count(), executor.started().count()), (10_000, 10_000));
+    let (mut calls, mut now) = (0, RESOURCES);
+    while now < 30_000 {
+        now = executor.deadline().unwrap().as_nanos() / 1_000_000;
+        for (run, _) in called(&step(&mut executor, now, Input::Tick)) {
+            calls += 1;
+            assert_eq!(step(&mut executor, now, finished(run, OcfCode::OK)), [], "nothing changed");
+        }
+    }
+    assert!((20_000..=20_001).contains(&calls), "{calls}");
+}

@@ -20,6 +20,14 @@ pub struct AgentName {
     pub name: String,
 }
 
+impl AgentName {
+    /// Whether the agent is part of the daemon: what it does costs no process.
+    #[must_use]
+    pub fn is_built_in(&self) -> bool {
+        self.standard == "ocf" && self.provider.as_deref() == Some("haven")
+    }
+}
+
 impl fmt::Display for AgentName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.provider {
