@@ -42,6 +42,8 @@ pub(crate) struct Bench {
     pub(crate) claims: BTreeMap<(GroupId, NodeId), Epoch>,
     /// Agents' calls: when, where, what.
     pub(crate) calls: Vec<(u64, u16, String)>,
+    /// Operations that are never answered.
+    pub(crate) hanging: BTreeSet<String>,
     /// Answers other than success, by node and operation.
     pub(crate) codes: BTreeMap<(u16, String), i32>,
     pub(crate) answers: BTreeMap<u64, Vec<Answer>>,
@@ -68,6 +70,7 @@ impl Bench {
             leases: BTreeMap::new(),
             claims: BTreeMap::new(),
             calls: Vec::new(),
+            hanging: BTreeSet::new(),
             codes: BTreeMap::new(),
             answers: BTreeMap::new(),
             joins: Vec::new(),
@@ -145,7 +148,10 @@ impl Bench {
                 let probe = operation.interval.is_zero() && operation.action == "monitor";
                 let code = self.codes.get(&(id, key.clone())).copied();
                 let code = OcfCode(code.unwrap_or(if probe { 7 } else { 0 }));
-                self.calls.push((self.now, id, key));
+                self.calls.push((self.now, id, key.clone()));
+                if self.hanging.contains(&key) {
+                    return;
+                }
                 self.step(id, Input::AgentFinished { run, outcome: Outcome::done(code, "") });
             }
             Output::Heartbeat(input) => self.lease(id, &input),

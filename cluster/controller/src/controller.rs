@@ -259,6 +259,21 @@ impl Controller {
         self.executor.started()
     }
 
+    /// How many resources are started here.
+    #[must_use]
+    pub fn started_count(&self) -> usize {
+        self.executor.started_count()
+    }
+
+    /// As many agents outside of the daemon as this host's `processors` can run, twice over as in the
+    /// field, are called at once. Without it there is no such limit.
+    #[must_use]
+    pub fn paced(mut self, processors: usize) -> Self {
+        let pace = haven_executor::Input::Pace(processors.saturating_mul(2));
+        self.inbox.push_back(Internal::Executor(pace));
+        self
+    }
+
     /// How long this node's agents took, by operation.
     #[must_use]
     pub const fn run_times(&self) -> &haven_executor::Measured {

@@ -15,7 +15,7 @@ use haven_types::{Epoch, NodeId, Term};
 use crate::command::{Command, Role};
 use crate::controller::{Controller, Internal, Purpose};
 use crate::history::as_expected;
-use crate::leases::lease_group;
+use crate::leases::lease_groups;
 use crate::message::PeerMessage;
 use crate::picture::{self, Known};
 use crate::port::Clock;
@@ -49,6 +49,8 @@ pub(crate) struct Coordinator {
     /// Members about to be removed, each with the request that asked for it. They follow the log
     /// without a vote; once that is in force the log removes them.
     pub(crate) leaving: BTreeMap<NodeId, u64>,
+    /// Lease groups by primitive, and the configuration they were read from.
+    groups: (Option<haven_cib::Version>, BTreeMap<String, String>),
     /// Grants proposed and not settled.
     proposed: BTreeMap<String, NodeId>,
     /// The decision may change by itself at this instant (date rules, expiring failures).
@@ -57,6 +59,8 @@ pub(crate) struct Coordinator {
     patience: Option<Instant>,
     /// When the latest plans were made; at most [`MAX_PLANS`] within [`PLANS_WITHIN`].
     plans: VecDeque<Instant>,
+    /// Plans made in this term.
+    pub(crate) planned: u64,
 }
 
 impl Coordinator {
@@ -72,10 +76,12 @@ impl Coordinator {
             next_order: 1,
             awaiting: BTreeMap::new(),
             leaving: BTreeMap::new(),
+            groups: (None, BTreeMap::new()),
             proposed: BTreeMap::new(),
             recheck: None,
             patience: None,
             plans: VecDeque::new(),
+            planned: 0,
         }
     }
 
@@ -160,6 +166,7 @@ impl Controller {
         let status = self.planning_status();
         let Some(coordinator) = &mut self.coordinator else { return };
         coordinator.replan = false;
+        coordinator.planned += 1;
         let options = Options { facts: self.config.facts.clone(), ..Options::default() };
         let decision = haven_policy::schedule(&self.state.cib, &status, clock.wall, &options);
         coordinator.placements = decision.placements;
@@ -168,6 +175,8 @@ impl Controller {
             let left = u64::try_from(second - clock.wall.seconds).unwrap_or(0);
             clock.now + Duration::from_secs(left.max(1))
         });
+        let limit = self.state.cib.option("node-action-limit").and_then(|text| text.parse().ok());
+        self.inbox.push_back(Internal::Engine(ToEngine::NodeLimit(limit.unwrap_or(0))));
         self.inbox.push_back(Internal::Engine(ToEngine::Graph(Box::new(decision.graph))));
     }
 
@@ -240,7 +249,7 @@ impl Controller {
             self.finish_flight(flight, false);
             return;
         };
-        let group = lease_group(&self.state.cib, &self.config.facts, &resource.id);
+        let group = self.lease_group_of(&resource.id);
         match (action.operation.as_str(), group) {
             ("start", Some(group)) => self.start_leased(clock, flight, &group, node),
             ("stop", Some(group)) => {
@@ -249,6 +258,17 @@ impl Controller {
             }
             _ => self.order(clock, flight, node, None),
         }
+    }
+
+    /// The lease group of a primitive by the configuration as it is now.
+    fn lease_group_of(&mut self, primitive: &str) -> Option<String> {
+        let coordinator = self.coordinator.as_mut()?;
+        let version = self.state.cib.version;
+        if coordinator.groups.0 != Some(version) {
+            let groups = lease_groups(&self.state.cib, &self.config.facts);
+            coordinator.groups = (Some(version), groups);
+        }
+        coordinator.groups.1.get(primitive).cloned()
     }
 
     fn start_leased(&mut self, clock: Clock, flight: FlightId, group: &str, node: NodeId) {
@@ -441,11 +461,8 @@ impl Controller {
             let flight = record.order.and_then(|order| coordinator.orders.remove(&order));
             match flight {
                 Some(flight) => {
-                    let adopted =
-                        coordinator.engine.flights().get(&flight).is_some_and(|f| {
-                            coordinator.engine.graph().actions.contains(&f.action)
-                        });
-                    if !ok || !adopted {
+                    // What the plan expected of it changes nothing in the plan (docs/adr/0022).
+                    if !ok || !coordinator.engine.in_force(flight) {
                         coordinator.replan = true;
                     }
                     self.finish_flight(flight, ok);

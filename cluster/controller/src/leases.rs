@@ -1,5 +1,7 @@
 //! Which resources run under a lease, and which lease group they belong to.
 
+use std::collections::BTreeMap;
+
 use haven_cib::{Cib, NvSet, Primitive, Resource};
 use haven_policy::{AgentFacts, AgentId};
 
@@ -34,6 +36,12 @@ pub fn leased_primitives<'a>(cib: &'a Cib, facts: &AgentFacts) -> Vec<(&'a Primi
         .filter(|(primitive, _, outer)| leased(cib, facts, primitive, outer))
         .map(|(primitive, group, _)| (primitive, group.to_owned()))
         .collect()
+}
+
+/// Lease groups by the primitives that belong to them.
+pub(crate) fn lease_groups(cib: &Cib, facts: &AgentFacts) -> BTreeMap<String, String> {
+    let leased = leased_primitives(cib, facts).into_iter();
+    leased.map(|(primitive, group)| (primitive.id.clone(), group)).collect()
 }
 
 /// Why two nodes may have a resource that should run under a lease: it says `lease=off`. Nothing where

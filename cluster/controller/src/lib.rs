@@ -52,6 +52,8 @@ mod port;
 mod quorum;
 #[cfg(test)]
 mod quorum_tests;
+#[cfg(test)]
+mod replan_tests;
 mod replicated;
 #[cfg(test)]
 mod replicated_tests;

@@ -10,7 +10,7 @@ use haven_types::status::{NodeState, OperationRecord, Presence, ResourceHistory,
 
 use crate::command::Role;
 use crate::history::{NodeHistory, ResourceRecords, Slot, active, expected_code, is_probe};
-use crate::leases::{lease_group, leased_primitives, unprotected};
+use crate::leases::{lease_groups, leased_primitives, unprotected};
 use crate::replicated::Replicated;
 
 /// What the coordinator knows beside the log.
@@ -34,8 +34,25 @@ pub(crate) struct Known<'a> {
     pub(crate) coordinator: NodeId,
 }
 
+/// What is known, with what the configuration says of leases read out of it once.
+struct Picture<'a> {
+    known: &'a Known<'a>,
+    /// Lease groups by primitive.
+    groups: BTreeMap<String, String>,
+}
+
+impl<'a> std::ops::Deref for Picture<'a> {
+    type Target = Known<'a>;
+
+    fn deref(&self) -> &Known<'a> {
+        self.known
+    }
+}
+
 /// The picture the policy engine plans on.
 pub(crate) fn status(known: &Known<'_>) -> Status {
+    let groups = lease_groups(&known.state.cib, known.facts);
+    let known = &Picture { known, groups };
     let nodes = known
         .state
         .members
@@ -51,7 +68,7 @@ pub(crate) fn status(known: &Known<'_>) -> Status {
     }
 }
 
-fn node_state(known: &Known<'_>, node: NodeId, name: &str) -> NodeState {
+fn node_state(known: &Picture<'_>, node: NodeId, name: &str) -> NodeState {
     let history = known.histories.get(&node);
     let heard = known.alive.contains(&node);
     let presence = if heard { Presence::Yes } else { Presence::No };
@@ -93,10 +110,15 @@ fn node_state(known: &Known<'_>, node: NodeId, name: &str) -> NodeState {
 /// The leased resources that a node has nothing to tell of. A node on its way cannot be probed, and
 /// nobody may have to wait for it: without having been started there under a lease, none of them can
 /// be active there.
-fn never_started(known: &Known<'_>, node: &str, told: &[ResourceHistory]) -> Vec<ResourceHistory> {
+fn never_started(
+    known: &Picture<'_>,
+    node: &str,
+    told: &[ResourceHistory],
+) -> Vec<ResourceHistory> {
+    let told: BTreeSet<&str> = told.iter().map(|history| history.id.as_str()).collect();
     leased_primitives(&known.state.cib, known.facts)
         .into_iter()
-        .filter(|(primitive, _)| told.iter().all(|history| history.id != primitive.id))
+        .filter(|(primitive, _)| !told.contains(primitive.id.as_str()))
         .map(|(primitive, _)| ResourceHistory {
             id: primitive.id.clone(),
             class: primitive.class.clone().unwrap_or_default(),
@@ -109,7 +131,7 @@ fn never_started(known: &Known<'_>, node: &str, told: &[ResourceHistory]) -> Vec
 }
 
 fn resources(
-    known: &Known<'_>,
+    known: &Picture<'_>,
     node: NodeId,
     name: &str,
     history: &NodeHistory,
@@ -139,13 +161,13 @@ fn resources(
         .collect()
 }
 
-fn leased(known: &Known<'_>, resource: &str) -> bool {
-    lease_group(&known.state.cib, known.facts, resource).is_some()
+fn leased(known: &Picture<'_>, resource: &str) -> bool {
+    known.groups.contains_key(resource)
 }
 
 /// What a dead node ran and a successor need not wait for: a lease has ended by itself, and with
 /// `lease=off` two owners are accepted (L8).
-fn given_up(known: &Known<'_>, resource: &str) -> bool {
+fn given_up(known: &Picture<'_>, resource: &str) -> bool {
     leased(known, resource) || unprotected(&known.state.cib, known.facts, resource)
 }
 

@@ -18,7 +18,7 @@ impl Daemon {
     /// anybody can own it, and leaves only after it is neither configured nor started here.
     pub(super) fn refresh_entries(&mut self) {
         let state = self.controller.state();
-        let seen = (state.cib.version, state.grants.len(), self.controller.started().count());
+        let seen = (state.cib.version, state.grants.len(), self.controller.started_count());
         if self.entries_made_of == Some(seen) {
             return;
         }

@@ -107,7 +107,7 @@ impl Daemon {
             self.on_restart_ready(until);
         }
         match self.phase {
-            Phase::Leaving(until) if until <= now || self.controller.started().count() == 0 => {
+            Phase::Leaving(until) if until <= now || self.controller.started_count() == 0 => {
                 self.phase = Phase::Ended(End::Stopped);
             }
             Phase::Restarting(until, request) if until <= now => self.call_off_restart(request),

@@ -131,7 +131,9 @@ pub(super) async fn start(
     };
     let settings = controller_config(&config, &identity, boot, built_in.verification, seed);
     let bootstrap = membership::bootstrap(&config)?;
-    let mut controller = Controller::new(settings, recovered, bootstrap, handed_over, now)?;
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut controller =
+        Controller::new(settings, recovered, bootstrap, handed_over, now)?.paced(processors);
     let (first, rest) = first_outputs(&mut controller);
     let (gate, upkeep) = open_gate(&config)?;
     introduce(&config, &identity, boot, upkeep.status().back_end);
