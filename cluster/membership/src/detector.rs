@@ -125,6 +125,8 @@ pub struct Peer {
     interval: Duration,
     away_until: Option<Instant>,
     newest_report: Option<Seq>,
+    /// A beat has come since it is heard again, so that `unheard` is its present opinion.
+    reported: bool,
     unheard: BTreeMap<NodeId, Option<BootId>>,
     /// Suspected for [`PART_AFTER`] at least: in a view only if somebody else hears it.
     parted: bool,
@@ -235,6 +237,8 @@ impl Detector {
         if before != PeerState::Alive || reborn {
             let withdrawn = before == PeerState::Suspected && !reborn;
             out.push(Verdict::Alive { node, boot, withdrawn });
+            // What its beats said before the silence, or in an earlier life, agrees to nothing now.
+            peer.reported = false;
             if !withdrawn {
                 self.reach.forget(node);
             }
@@ -254,6 +258,7 @@ impl Detector {
             return;
         }
         peer.newest_report = Some(report.seq);
+        peer.reported = true;
         peer.interval = report.interval;
         peer.log = report.log;
         peer.away_until = report.away.map(|away| now + away.min(AWAY_MAX));
@@ -554,9 +559,8 @@ impl Peer {
     /// True when its newest beat says that it does not hear `node` either: this boot of it, or any
     /// when one of us has heard none.
     fn agrees(&self, node: NodeId, boot: Option<BootId>) -> bool {
-        self.unheard
-            .get(&node)
-            .is_some_and(|&theirs| theirs == boot || theirs.is_none() || boot.is_none())
+        let said = self.unheard.get(&node).filter(|_| self.reported);
+        said.is_some_and(|&theirs| theirs == boot || theirs.is_none() || boot.is_none())
     }
 
     /// True when it answered two of our last three beats about as fast as it ever did.

@@ -15,6 +15,8 @@
 )]
 
 mod detector;
+#[cfg(test)]
+mod detector_tests;
 mod link;
 mod peaks;
 mod view;
