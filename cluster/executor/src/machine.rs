@@ -57,6 +57,9 @@ pub struct Executor {
     paced: VecDeque<String>,
     #[serde(skip)]
     pace: usize,
+    /// See [`Executor::touched_version`].
+    #[serde(skip)]
+    touched: u64,
     /// Begins anew with each life of the daemon.
     #[serde(skip)]
     measured: Measured,
@@ -80,6 +83,7 @@ impl Executor {
             busy: BTreeMap::new(),
             paced: VecDeque::new(),
             pace: 0,
+            touched: 0,
             measured: Measured::default(),
         }
     }
@@ -98,7 +102,13 @@ impl Executor {
         for name in names {
             if let Some(resource) = self.resources.get_mut(&name) {
                 resource.queue.clear();
-                resource.running = None;
+                let under_way = resource.running.take();
+                // Its stop is forgotten before the agent was asked: it runs still, and by this lease.
+                if let Some(Stage::AwaitRelease(group)) = under_way.map(|running| running.stage)
+                    && let Some(held) = self.leases.get_mut(&group)
+                {
+                    held.users.insert(name.clone());
+                }
                 (resource.paced, resource.due) = (false, None);
                 if resource.started.is_some() {
                     self.started.insert(name.clone());
@@ -140,6 +150,27 @@ impl Executor {
     pub fn started(&self) -> impl Iterator<Item = (&Operation, Option<Lease>)> {
         let resources = self.started.iter().filter_map(|name| self.resources.get(name));
         resources.filter_map(|r| r.started.as_ref().map(|op| (op, r.lease)))
+    }
+
+    /// The starts that may have left something on this host, or will as soon as their lease is there,
+    /// each with the lease it was made under: of what runs, of what is being started, and of what was
+    /// tried and not stopped since. A resource may be named twice.
+    pub fn touched(&self) -> impl Iterator<Item = (&Operation, Option<Lease>)> {
+        self.resources.values().flat_map(|resource| {
+            let waiting = resource.running.as_ref().and_then(|running| match running.stage {
+                Stage::AwaitLease(lease) => Some((&running.job.operation, Some(lease))),
+                Stage::AwaitRelease(_) | Stage::Agent(_) => None,
+            });
+            let tried = resource.tried.as_ref().map(|tried| (tried, resource.tried_under));
+            let started = resource.started.as_ref().map(|op| (op, resource.tried_under));
+            [started, tried, waiting].into_iter().flatten()
+        })
+    }
+
+    /// Changes whenever [`Executor::touched`] does.
+    #[must_use]
+    pub const fn touched_version(&self) -> u64 {
+        self.touched
     }
 
     /// How many resources are started.
@@ -317,6 +348,7 @@ impl Executor {
         match stage {
             Some(Stage::AwaitLease(lease)) => {
                 resource.lease = Some(lease);
+                self.touched += 1;
                 resource.running =
                     Some(Running { job, stage: Stage::AwaitLease(lease), began, deadline });
                 self.await_lease(clock, name, lease, out);
@@ -378,6 +410,8 @@ impl Executor {
             && let Some(resource) = self.resources.get_mut(name)
         {
             resource.tried = Some(operation.clone());
+            resource.tried_under = lease;
+            self.touched += 1;
         }
         self.runs.insert(run, name.to_owned());
         if !operation.agent.is_built_in() {
@@ -408,6 +442,7 @@ impl Executor {
             self.measured.add(&job.operation, clock.now.since(running.began), &outcome);
         }
         let ok = outcome.status == ExecutionStatus::Done && outcome.code == OcfCode::OK;
+        self.touched += u64::from(matches!(job.operation.action.as_str(), "start" | "stop"));
         match job.operation.action.as_str() {
             "start" if ok => {
                 resource.started = Some(job.operation.clone());
@@ -417,6 +452,7 @@ impl Executor {
                 self.started.remove(name);
                 resource.started = None;
                 resource.tried = None;
+                resource.tried_under = None;
                 resource.lease = None;
             }
             _ => {}

@@ -53,6 +53,8 @@ pub(crate) struct Resource {
     /// The last start tried since the last good stop, whatever came of it: what it did is undone with
     /// its own parameters.
     pub(crate) tried: Option<Operation>,
+    /// The lease that start was made under.
+    pub(crate) tried_under: Option<Lease>,
     pub(crate) lease: Option<Lease>,
     /// Its next operation waits for its turn in [`Executor::paced`].
     #[serde(skip)]

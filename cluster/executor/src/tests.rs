@@ -309,6 +309,65 @@ fn a_resumed_executor_goes_on_with_what_runs() {
     assert_eq!(executor.started().count(), 1);
 }
 
+#[test]
+fn a_stop_forgotten_in_a_restart_leaves_the_resource_to_its_lease() {
+    let mut executor = started();
+    let out = step(&mut executor, 100, order(1, 2, operation("vip", "stop", 0), None));
+    assert_eq!(out, [Output::Release(LEASE.group)]);
+    let mut executor = executor.resumed(at(5_000));
+    assert_eq!(executor.leases(), [LEASE], "it runs still, and asks on");
+    // Granted to another node meanwhile: then it is stopped here.
+    let lost = Input::LeaseLost { lease: LEASE, superseded: true };
+    let out = step(&mut executor, 5_001, lost);
+    let stops =
+        |o: &Output| matches!(o, Output::RunAgent { operation, .. } if operation.action == "stop");
+    assert!(out.iter().any(stops), "{out:?}");
+}
+
+/// What may stand on the host, with the epochs of its leases.
+fn touched(executor: &Executor) -> Vec<(String, Option<u64>)> {
+    let all = executor
+        .touched()
+        .map(|(operation, lease)| (operation.resource.clone(), lease.map(|lease| lease.epoch.0)));
+    let mut all: Vec<_> = all.collect();
+    all.dedup();
+    all
+}
+
+// spec: L8
+#[test]
+fn what_a_failed_start_left_is_known_until_it_is_stopped() {
+    let vip = |epoch| vec![("vip".to_owned(), Some(epoch))];
+    let mut executor = Executor::new(NodeId(1));
+    assert_eq!(touched(&executor), []);
+    let mut version = executor.touched_version();
+    let mut changed = |executor: &Executor| {
+        std::mem::replace(&mut version, executor.touched_version()) != executor.touched_version()
+    };
+    step(&mut executor, 0, order(1, 1, operation("vip", "start", 0), Some(LEASE)));
+    assert_eq!(touched(&executor), vip(3), "while it waits for its lease");
+    assert!(changed(&executor));
+    step(&mut executor, 1, Input::LeaseGained(LEASE));
+    step(&mut executor, 2, finished(1, OcfCode::ERROR));
+    assert_eq!((touched(&executor), executor.started().count()), (vip(3), 0));
+    assert!(changed(&executor));
+    // Tried again under the next epoch, which never comes.
+    let next = Lease { epoch: Epoch(4), ..LEASE };
+    step(&mut executor, 10, order(1, 2, operation("vip", "start", 0), Some(next)));
+    step(&mut executor, 20_000, Input::Tick);
+    assert_eq!(touched(&executor), vip(3), "what the first try left stays");
+    let resumed = executor.clone().resumed(at(20_000));
+    assert_eq!(touched(&resumed), vip(3));
+    step(&mut executor, 20_001, order(1, 3, operation("vip", "stop", 0), None));
+    changed(&executor);
+    step(&mut executor, 20_002, finished(2, OcfCode::OK));
+    assert_eq!(touched(&executor), []);
+    assert!(changed(&executor));
+    // Without a lease there is nothing to guard it by.
+    step(&mut executor, 20_003, order(1, 4, operation("vip", "start", 0), None));
+    assert_eq!(touched(&executor), [("vip".to_owned(), None)]);
+}
+
 fn outside(resource: &str, action: &str, interval_ms: u64) -> Operation {
     let agent = AgentName {
         standard: "ocf".to_owned(),
