@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use haven_base::WallTime;
 use serde::{Deserialize, Serialize};
 
 /// A notation of the configuration.
@@ -62,6 +63,38 @@ impl std::str::FromStr for Version {
             Some(_) => Err(bad()),
         }
     }
+}
+
+/// One object that differs between two configurations.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ObjectChange {
+    /// Its name.
+    pub object: String,
+    /// Its lines before, in the notation of the crm shell, comments included; none when it was added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// Its lines after; none when it was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// One committed change of the configuration.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CommitRow {
+    /// The version it made.
+    pub version: Version,
+    /// When, by the civil clock of the coordinator.
+    pub at: WallTime,
+    /// Who asked, by the credentials of the caller: `root`, or `alice as root` after `sudo`.
+    pub author: String,
+    /// The node whose daemon was asked.
+    pub node: String,
+    /// What it was for.
+    pub message: String,
+    /// Names of the objects that it added, changed or removed.
+    pub changed: Vec<String>,
+    /// Whether what it changed is still kept, so that it can be shown and taken back.
+    pub kept: bool,
 }
 
 /// How bad a finding is. Only errors keep a configuration from being loaded.

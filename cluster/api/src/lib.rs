@@ -26,7 +26,7 @@ mod status;
 mod verdict;
 mod wire;
 
-pub use configure::{Finding, Format, LoadMode, Severity, Version};
+pub use configure::{CommitRow, Finding, Format, LoadMode, ObjectChange, Severity, Version};
 pub use error::{ApiError, Code};
 pub use event::{Event, EventSeverity};
 pub use ip::{AddressRow, AddressState, Announcement, IpWhy, NodeReason};

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AddressRow, Event, Finding, Format, IpWhy, PendingAction, Status, Version};
+use crate::{
+    AddressRow, CommitRow, Event, Finding, Format, IpWhy, ObjectChange, PendingAction, Status,
+    Version,
+};
 
 /// Who answers.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -80,6 +83,17 @@ pub enum ReplyBody {
         changed: Vec<String>,
         /// Warnings and advice.
         findings: Vec<Finding>,
+    },
+    /// Changes of the configuration, newest first.
+    ConfigurationLog(Vec<CommitRow>),
+    /// What differs between two versions.
+    ConfigurationDiff {
+        /// The older one.
+        from: Version,
+        /// The newer one.
+        to: Version,
+        /// By object.
+        changes: Vec<ObjectChange>,
     },
     /// A configuration was judged.
     Verified {

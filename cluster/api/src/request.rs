@@ -66,6 +66,38 @@ pub enum RequestBody {
         /// Load in spite of findings that are unsafe but not contradictory.
         #[serde(default)]
         force: bool,
+        /// What the change is for, for the log; none says what was loaded.
+        #[serde(default)]
+        message: Option<String>,
+    },
+    /// The latest changes of the configuration, newest first. Answered with `ConfigurationLog`, without the
+    /// coordinator.
+    ConfigureLog {
+        /// So many at most; none means all that are kept.
+        #[serde(default)]
+        limit: Option<usize>,
+    },
+    /// What differs between two versions. Answered with `ConfigurationDiff`, without the coordinator.
+    ConfigureDiff {
+        /// The older one; none is the one before the latest change.
+        #[serde(default)]
+        from: Option<Version>,
+        /// The newer one; none is the one in force.
+        #[serde(default)]
+        to: Option<Version>,
+    },
+    /// Take one change of the configuration back, by a new change. Answered with `Committed`, or an error that says
+    /// what is in the way, in which case nothing has changed.
+    ConfigureUndo {
+        /// The version that the change made; none is the latest.
+        #[serde(default)]
+        version: Option<Version>,
+        /// What this is for, for the log; none names the change that is taken back.
+        #[serde(default)]
+        message: Option<String>,
+        /// Do it in spite of findings that are unsafe but not contradictory.
+        #[serde(default)]
+        force: bool,
     },
     /// Judge a configuration without loading it. Answered with `Verified`.
     ConfigureVerify {
@@ -198,9 +230,12 @@ impl RequestBody {
             | Self::ConfigureShow { .. }
             | Self::PlanningInput
             | Self::ConfigureVerify { .. }
+            | Self::ConfigureLog { .. }
+            | Self::ConfigureDiff { .. }
             | Self::IpStatus
             | Self::IpWhy { .. } => false,
             Self::ConfigureLoad { .. }
+            | Self::ConfigureUndo { .. }
             | Self::NodeStandby { .. }
             | Self::ResourceMove { .. }
             | Self::ResourceClear { .. }

@@ -44,6 +44,7 @@ fn optional_parts_of_a_request_may_be_left_out() {
             mode: LoadMode::Update,
             expected: None,
             force: false,
+            message: None,
         }
     );
     let line = br#"{"version":1,"id":1,"body":{"do":"node-standby","on":true}}"#;
@@ -105,6 +106,7 @@ fn every_kind_of_request_survives_the_line() {
             mode: LoadMode::Replace,
             expected: Some(Version { admin_epoch: 0, epoch: 4, num_updates: 1 }),
             force: true,
+            message: Some("why".into()),
         },
         RequestBody::ClusterToken { lifetime_ms: Some(60_000) },
         RequestBody::ClusterLeave { force: true },

@@ -1,13 +1,16 @@
 //! What may be typed. Help, completion and the manual page come from here.
 
+mod configure;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use haven_api::{Format, Version};
+use clap::{Args, Parser, Subcommand};
 
 use crate::duration;
+
+pub(crate) use configure::{Configure, FormatArg};
 
 /// Where a node's configuration is looked for when nothing else is said.
 pub(crate) const DEFAULT_CONFIG: &str = "/etc/haven/haven.toml";
@@ -220,95 +223,6 @@ pub(crate) struct StatusArgs {
     /// Only the verdict line
     #[arg(long, short = 'b', conflicts_with = "watch")]
     pub(crate) brief: bool,
-}
-
-/// Notations of the configuration.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
-pub(crate) enum FormatArg {
-    /// Lines of the crm shell
-    #[default]
-    Crm,
-    /// The CIB document of Pacemaker
-    Xml,
-    /// For programs
-    Json,
-}
-
-impl From<FormatArg> for Format {
-    fn from(format: FormatArg) -> Self {
-        match format {
-            FormatArg::Crm => Self::Crm,
-            FormatArg::Xml => Self::Xml,
-            FormatArg::Json => Self::Json,
-        }
-    }
-}
-
-const LINES: &str = "\
-A configuration in lines of the crm shell:
-  primitive vip ocf:haven:ip params ip=192.0.2.10 cidr_netmask=24 nic=eth0 op monitor interval=10s
-  location vip-prefers-n1 vip 100: n1
-  property no-quorum-policy=stop
-A line goes on after a backslash; # starts a comment.";
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Configure {
-    /// Print the configuration
-    #[command(after_long_help = LINES)]
-    Show {
-        /// Notation
-        #[arg(long, short = 'f', value_enum, default_value_t)]
-        format: FormatArg,
-    },
-    /// Change the configuration as one transaction
-    ///
-    /// Objects in the file are added or replaced; with --replace every other object is removed. Every error
-    /// is reported at once, with line, object and remedy; with any error nothing changes.
-    #[command(after_long_help = LINES)]
-    Load {
-        /// The file; `-` reads standard input
-        file: PathBuf,
-        /// Notation
-        #[arg(long, short = 'f', value_enum, default_value_t)]
-        format: FormatArg,
-        /// Remove every object that the file does not name
-        #[arg(long)]
-        replace: bool,
-        /// Refuse unless this is the current version, as `configure show --json` prints it
-        #[arg(long, value_name = "VERSION")]
-        expect: Option<Version>,
-        /// Load in spite of findings that are unsafe but not contradictory
-        #[arg(long)]
-        force: bool,
-    },
-    /// Change the configuration in your editor ($VISUAL, $EDITOR, else vi)
-    ///
-    /// The result replaces the whole configuration, provided nobody else changed it meanwhile. With errors
-    /// nothing changes; the text is kept, and you may edit it again.
-    #[command(after_long_help = LINES)]
-    Edit,
-    /// Judge a configuration, or the one in force, without changing anything
-    #[command(after_long_help = "\
-Examples:
-  haven configure verify                 the configuration in force
-  haven configure verify new.crm         a file, as `configure load new.crm` would take it
-  haven configure verify --offline new.crm    a file, where no daemon runs")]
-    Verify {
-        /// The file; `-` reads standard input
-        file: Option<PathBuf>,
-        /// Notation
-        #[arg(long, short = 'f', value_enum, default_value_t)]
-        format: FormatArg,
-        /// Judge the file as the whole configuration
-        #[arg(long)]
-        replace: bool,
-        /// Fail on warnings, too
-        #[arg(long)]
-        strict: bool,
-        /// Ask no daemon: judge the lines by themselves, without what is known of nodes and agents
-        #[arg(long, requires = "file", conflicts_with = "replace")]
-        offline: bool,
-    },
 }
 
 /// Whether and how long to wait for a change to be carried out.

@@ -1,5 +1,6 @@
 //! Replies as text: pure functions of the reply and the width.
 
+mod configure;
 mod ip;
 mod status;
 mod table;
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 use haven_api::{ApiError, Event, Finding, Severity};
 use haven_base::WallTime;
 
+pub use configure::{commits, difference};
 pub use ip::{addresses, why};
 pub use status::{headline, status};
 

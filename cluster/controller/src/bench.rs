@@ -253,7 +253,10 @@ impl Bench {
 
     pub(crate) fn load(&mut self, id: u16, text: &str, force: bool) -> Answer {
         let (text, format, mode) = (text.to_owned(), Format::Crm, LoadMode::Update);
-        self.answer(id, RequestBody::ConfigureLoad { text, format, mode, expected: None, force })
+        self.answer(
+            id,
+            RequestBody::ConfigureLoad { text, format, mode, expected: None, force, message: None },
+        )
     }
 
     /// Where and how often an operation was called.

@@ -235,9 +235,13 @@ fn a_node_speaks_for_itself_only() {
     let command = Command::Configure {
         base: state.cib.version,
         cib: Box::new(haven_cib::Cib::default()),
-        author: "nobody".to_owned(),
-        message: String::new(),
-        at: WallTime::from_seconds(1),
+        changes: Vec::new(),
+        by: crate::command::Authorship {
+            author: "nobody".to_owned(),
+            node: "n1".to_owned(),
+            message: String::new(),
+            at: WallTime::from_seconds(1),
+        },
     };
     let bytes = PeerMessage::Propose(Box::new(command)).encode();
     bench.step(coordinator, Input::Peer { from: liar, boot: BootId(1), bytes });
@@ -256,6 +260,7 @@ fn a_change_made_from_what_is_no_longer_current_is_refused() {
         mode: LoadMode::Update,
         expected: None,
         force: false,
+        message: None,
     };
     let (first, second) = (bench.ask(coordinator, body(1)), bench.ask(coordinator, body(2)));
     bench.run(1_000);
@@ -268,6 +273,7 @@ fn a_change_made_from_what_is_no_longer_current_is_refused() {
         mode: LoadMode::Update,
         expected: Some(expected),
         force: false,
+        message: None,
     };
     assert_eq!(code(&bench.answer(coordinator, stale)), Code::StaleWrite);
 }

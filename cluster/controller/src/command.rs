@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 
 use haven_base::WallTime;
 use haven_cib::Cib;
+use haven_cib::crm::ObjectChange;
 use haven_messaging::KeyNotice;
 use haven_types::{Epoch, LinkId, NodeId};
 use serde::{Deserialize, Serialize};
 
 /// First byte of every command; a log written by a newer version is refused, not guessed at.
-pub(crate) const FORMAT: u8 = 1;
+pub(crate) const FORMAT: u8 = 2;
 
 /// What a member does in the cluster.
 #[derive(
@@ -67,6 +68,19 @@ pub enum JoinRefusal {
     NoCoordinator,
 }
 
+/// Who wanted a change of the configuration.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Authorship {
+    /// Who asked, by the credentials of the caller.
+    pub author: String,
+    /// Name of the node whose daemon was asked.
+    pub node: String,
+    /// What it is for.
+    pub message: String,
+    /// When, by the coordinator's civil clock.
+    pub at: WallTime,
+}
+
 /// One change of the replicated state.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Command {
@@ -76,12 +90,10 @@ pub enum Command {
         base: haven_cib::Version,
         /// The whole new document.
         cib: Box<Cib>,
-        /// Who asked, for the commit log.
-        author: String,
-        /// What was asked.
-        message: String,
-        /// When.
-        at: WallTime,
+        /// How it differs, object by object, for the commit log.
+        changes: Vec<ObjectChange>,
+        /// Who asked, on which node, why and when, for the commit log.
+        by: Authorship,
     },
     /// A lease group changes hands.
     Grant {

@@ -1,7 +1,5 @@
 //! The configuration as text, in and out.
 
-use std::time::Duration;
-
 use haven_api::{ApiError, Code, Finding, Format, LoadMode, ReplyBody, Severity, Version};
 use haven_cib::Cib;
 use haven_cib::crm::{self, Loaded, Mode};
@@ -55,19 +53,30 @@ impl Controller {
         expected: Option<Version>,
         force: bool,
     ) -> Result<(Cib, Change), ApiError> {
-        let current = self.api_version();
-        if let Some(expected) = expected.filter(|expected| *expected != current) {
-            let message = format!("version {expected} was expected, {current} is in force");
-            return Err(ApiError::new(Code::StaleWrite, message)
-                .remedy("look at the configuration as it is now and try again"));
+        if let Some(expected) = expected.filter(|expected| *expected != self.api_version()) {
+            return Err(self.unexpected_version(expected));
         }
         let loaded = self.read(text, format, mode).map_err(|findings| {
             ApiError::new(Code::BadData, "the text cannot be loaded; nothing was changed")
                 .findings(findings)
         })?;
-        let mut judged = crm::verify(&loaded.cib, &self.facts());
-        loaded.locate(&mut judged);
-        let votes = self.judged_votes(&loaded.cib);
+        let findings = self.accepted(&loaded.cib, force, |judged| loaded.locate(judged))?;
+        let changed = loaded.changed;
+        let objects = if changed.len() == 1 { "object" } else { "objects" };
+        let what = format!("load {} {objects}", changed.len());
+        Ok((loaded.cib, Change::configuration(what, changed, findings)))
+    }
+
+    /// The findings about a configuration that may be committed, which `locate` gives their places.
+    pub(crate) fn accepted(
+        &self,
+        cib: &Cib,
+        force: bool,
+        locate: impl FnOnce(&mut [crm::Finding]),
+    ) -> Result<Vec<Finding>, ApiError> {
+        let mut judged = crm::verify(cib, &self.facts());
+        locate(&mut judged);
+        let votes = self.judged_votes(cib);
         let refused = judged.iter().any(|f| f.is_error() && !(force && f.overridable))
             || votes.iter().any(|finding| finding.severity == Severity::Error);
         let findings = judged.into_iter().map(finding).chain(votes).collect();
@@ -75,16 +84,7 @@ impl Controller {
             let message = "the configuration is refused; nothing was changed";
             return Err(ApiError::new(Code::Configuration, message).findings(findings));
         }
-        let changed = loaded.changed;
-        let change = Change {
-            what: format!("load {} objects", changed.len()),
-            wait: false,
-            timeout: Duration::from_secs(60),
-            changed,
-            findings,
-            configuration: true,
-        };
-        Ok((loaded.cib, change))
+        Ok(findings)
     }
 
     fn read(&self, text: &str, format: Format, mode: LoadMode) -> Result<Loaded, Vec<Finding>> {
@@ -180,7 +180,7 @@ fn unreadable(error: &dyn std::fmt::Display) -> Finding {
     }
 }
 
-fn finding(found: crm::Finding) -> Finding {
+pub(crate) fn finding(found: crm::Finding) -> Finding {
     Finding {
         code: found.code,
         severity: match found.severity {

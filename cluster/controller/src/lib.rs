@@ -34,6 +34,9 @@ mod bench;
 mod bench_tests;
 mod claims;
 mod command;
+mod commits;
+#[cfg(test)]
+mod commits_tests;
 mod configure;
 mod controller;
 mod coordinate;
@@ -60,11 +63,13 @@ mod replicated_tests;
 mod report;
 mod request;
 
-pub use command::{Command, DecodeCommandError, JoinRefusal, Member, Role};
+pub use command::{Authorship, Command, DecodeCommandError, JoinRefusal, Member, Role};
 pub use controller::{Config, Controller, HandOver, StartControllerError};
 pub use history::{NodeHistory, ResourceRecords, Slot, StatusDelta};
 pub use leases::{lease_group, leased_primitives, unprotected};
 pub use message::PeerMessage;
 pub use port::{Clock, Hook, Input, Output};
-pub use replicated::{Applied, Commit, Grant, MAX_TOKENS, Replicated};
+pub use replicated::{
+    Applied, Commit, Grant, MAX_COMMIT_BYTES, MAX_COMMITS, MAX_MESSAGE, MAX_TOKENS, Replicated,
+};
 pub use report::Leased;

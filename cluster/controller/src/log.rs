@@ -233,8 +233,7 @@ impl Controller {
     fn on_applied(&mut self, clock: Clock, applied: Applied, purpose: Option<Purpose>) {
         match &applied {
             Applied::Configured(version) => {
-                let haven_cib::Version { admin_epoch, epoch, .. } = version;
-                let text = format!("configuration {admin_epoch}.{epoch} is in force");
+                let text = self.in_force(*version);
                 let subject = "cluster/configuration".to_owned();
                 self.event(clock, "HV1301", EventSeverity::Info, subject, text);
                 self.replan();

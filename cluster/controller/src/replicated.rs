@@ -4,15 +4,20 @@ use std::collections::BTreeMap;
 
 use haven_base::WallTime;
 use haven_cib::Cib;
+use haven_cib::crm::ObjectChange;
 use haven_messaging::KeyNotice;
 use haven_types::operation::Lease;
 use haven_types::{Epoch, GroupId, NodeId};
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Command, JoinRefusal, Member, Role};
+use crate::command::{Authorship, Command, JoinRefusal, Member, Role};
 
 /// Most entries of the commit log that are kept in the state (the log itself may hold more).
-pub(crate) const MAX_COMMITS: usize = 256;
+pub const MAX_COMMITS: usize = 256;
+/// Most bytes of what they changed; the oldest make room, while author and message stay.
+pub const MAX_COMMIT_BYTES: usize = 2 << 20;
+/// Most characters of a commit's message.
+pub const MAX_MESSAGE: usize = 1_024;
 /// Most tokens that may be outstanding.
 pub const MAX_TOKENS: usize = 64;
 
@@ -40,12 +45,12 @@ impl Grant {
 pub struct Commit {
     /// The version it made.
     pub version: haven_cib::Version,
-    /// Who asked.
-    pub author: String,
-    /// What was asked.
-    pub message: String,
-    /// When.
-    pub at: WallTime,
+    /// Who wanted it.
+    pub by: Authorship,
+    /// Names of the objects concerned.
+    pub changed: Vec<String>,
+    /// What it changed; none where that had to make room for newer ones.
+    pub changes: Option<Vec<ObjectChange>>,
 }
 
 /// The replicated state. Its snapshot is its postcard encoding behind a format byte.
@@ -124,7 +129,7 @@ pub enum Applied {
     Nothing,
 }
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 impl Replicated {
     /// The state of a cluster that so far consists of its first node alone.
@@ -140,8 +145,8 @@ impl Replicated {
     /// Applies one command. Every node applies the same commands in the same order.
     pub fn apply(&mut self, command: Command) -> Applied {
         match command {
-            Command::Configure { base, cib, author, message, at } => {
-                self.configure(base, *cib, Commit { version: base, author, message, at })
+            Command::Configure { base, cib, changes, by } => {
+                self.configure(base, *cib, Commit::new(base, changes, by))
             }
             Command::Grant { group, epoch, holder } => self.grant(group, epoch, holder),
             Command::AddMember { member, token, answer } => self.join(member, token, answer),
@@ -177,8 +182,7 @@ impl Replicated {
         self.cib.version = version;
         commit.version = version;
         self.commits.push(commit);
-        let surplus = self.commits.len().saturating_sub(MAX_COMMITS);
-        self.commits.drain(..surplus);
+        crate::commits::bound(&mut self.commits);
         Applied::Configured(version)
     }
 

@@ -11,7 +11,7 @@ use haven_types::operation::{
 };
 use haven_types::{BootId, Epoch, GroupId, NodeId};
 
-use crate::command::{Command, JoinRefusal, Member, Role};
+use crate::command::{Authorship, Command, JoinRefusal, Member, Role};
 use crate::failures;
 use crate::history::{Merged, NodeHistory, Slot, StatusDelta};
 use crate::replicated::{Applied, MAX_TOKENS, Replicated};
@@ -65,15 +65,16 @@ fn a_configuration_made_from_an_older_one_changes_nothing() {
     let mut state = founded();
     let base = state.cib.version;
     let load = |state: &mut Replicated, author: &str| {
-        let (author, message) = (author.to_owned(), String::new());
-        let (cib, at) = (Box::new(Cib::default()), WallTime::from_seconds(1));
-        state.apply(Command::Configure { base, cib, author, message, at })
+        let (author, node, message) = (author.to_owned(), "n1".to_owned(), String::new());
+        let by = Authorship { author, node, message, at: WallTime::from_seconds(1) };
+        let cib = Box::new(Cib::default());
+        state.apply(Command::Configure { base, cib, changes: Vec::new(), by })
     };
     assert!(matches!(load(&mut state, "first"), Applied::Configured(_)));
     let current = state.cib.version;
     assert_eq!(load(&mut state, "second"), Applied::Stale { current });
     assert_eq!(state.commits.len(), 1);
-    assert_eq!(state.commits[0].author, "first");
+    assert_eq!(state.commits[0].by.author, "first");
 }
 
 #[test]

@@ -44,6 +44,8 @@ pub(crate) struct Waiter {
     changed: Vec<String>,
     findings: Vec<haven_api::Finding>,
     kind: Kind,
+    /// The version that the change was made from.
+    base: haven_cib::Version,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,6 +65,15 @@ pub(crate) struct Change {
 }
 
 impl Change {
+    pub(crate) fn configuration(
+        what: String,
+        changed: Vec<String>,
+        findings: Vec<haven_api::Finding>,
+    ) -> Self {
+        let (wait, timeout) = (false, DEFAULT_WAIT);
+        Self { what, wait, timeout, changed, findings, configuration: true }
+    }
+
     fn action(what: String, wait: bool, timeout_ms: Option<u64>) -> Self {
         let timeout = timeout_ms.map_or(DEFAULT_WAIT, Duration::from_millis);
         let (changed, findings) = (Vec::new(), Vec::new());
@@ -141,6 +152,8 @@ impl Controller {
             RequestBody::ConfigureVerify { text, format, mode } => {
                 Some(self.verify(text.as_deref(), *format, *mode))
             }
+            RequestBody::ConfigureLog { limit } => Some(Ok(self.commit_log(*limit))),
+            RequestBody::ConfigureDiff { from, to } => Some(self.difference(*from, *to)),
             RequestBody::IpStatus => Some(Ok(ReplyBody::Addresses(self.addresses()))),
             RequestBody::IpWhy { address } => Some(self.why(*address)),
             RequestBody::Hello
@@ -153,6 +166,7 @@ impl Controller {
             }
             RequestBody::PlanningInput
             | RequestBody::ConfigureLoad { .. }
+            | RequestBody::ConfigureUndo { .. }
             | RequestBody::NodeStandby { .. }
             | RequestBody::ResourceMove { .. }
             | RequestBody::ResourceClear { .. }
@@ -211,8 +225,14 @@ impl Controller {
         body: RequestBody,
     ) -> Result<(), ApiError> {
         match body {
-            RequestBody::ConfigureLoad { text, format, mode, expected, force } => {
-                let (cib, change) = self.loaded(&text, format, mode, expected, force)?;
+            RequestBody::ConfigureLoad { text, format, mode, expected, force, message } => {
+                let (cib, mut change) = self.loaded(&text, format, mode, expected, force)?;
+                change.what = message.unwrap_or(change.what);
+                self.commit(clock, to, author, cib, change)
+            }
+            RequestBody::ConfigureUndo { version, message, force } => {
+                let (cib, mut change) = self.undone(version, force)?;
+                change.what = message.unwrap_or(change.what);
                 self.commit(clock, to, author, cib, change)
             }
             RequestBody::NodeStandby { node, on, lifetime: _, wait, timeout_ms } => {
@@ -390,12 +410,11 @@ impl Controller {
                 changed: change.changed,
                 findings: change.findings,
                 kind: if change.configuration { Kind::Configuration } else { Kind::Action },
+                base: self.state.cib.version,
             },
         );
         if !same {
-            let base = self.state.cib.version;
-            let (message, at) = (change.what, clock.wall);
-            let command = Command::Configure { base, cib: Box::new(cib), author, message, at };
+            let command = self.configure_command(clock, to, author, change.what, cib);
             self.propose(&command, Purpose::Request(id));
         }
         Ok(())
@@ -404,11 +423,9 @@ impl Controller {
     pub(crate) fn on_request_applied(&mut self, clock: Clock, id: u64, applied: &Applied) {
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
         if let Applied::Stale { current } = applied {
-            let (to, epoch) = (waiter.reply_to, current.epoch);
+            let (to, base) = (waiter.reply_to, waiter.base);
             self.waiters.remove(&id);
-            let message = format!("somebody else committed configuration {epoch} first");
-            let error = ApiError::new(Code::StaleWrite, message)
-                .remedy("look at the configuration as it is now and try again");
+            let error = self.stale(base, *current);
             self.reply(to, false, Err(error));
             return;
         }
@@ -578,6 +595,7 @@ impl Controller {
             changed: Vec::new(),
             findings: Vec::new(),
             kind: Kind::Action,
+            base: self.state.cib.version,
         };
         self.waiters.insert(id, waiter);
         // It votes no more before it is told to end: a daemon that ended as a voter would be missing

@@ -21,7 +21,7 @@ const MAX_REPLIES: usize = 1024;
 pub(crate) struct Asked {
     /// What is asked.
     pub(crate) body: RequestBody,
-    /// Who asks: `uid 0 (pid 17)`.
+    /// Who asks: `root`, or `alice as root`.
     pub(crate) author: String,
     /// The client's own number of the request.
     pub(crate) number: u64,
@@ -99,8 +99,7 @@ fn caller(stream: &UnixStream) -> Result<String, ApiError> {
         let message = format!("user {uid} may not control this daemon, which runs as {own}");
         return Err(ApiError::new(Code::NoPermission, message).remedy("use sudo"));
     }
-    let pid = credentials.pid().map_or_else(String::new, |pid| format!(" (pid {pid})"));
-    Ok(format!("uid {uid}{pid}"))
+    Ok(crate::people::author(uid, credentials.pid()))
 }
 
 async fn connection(stream: UnixStream, requests: mpsc::Sender<Asked>) {

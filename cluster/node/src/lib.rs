@@ -7,6 +7,7 @@ pub mod config;
 mod control;
 mod daemon;
 mod membership;
+mod people;
 pub mod trust;
 
 pub use control::ControlError;

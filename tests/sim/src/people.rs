@@ -24,7 +24,7 @@ pub(crate) fn vip(number: u16) -> std::net::IpAddr {
 }
 
 pub(crate) fn load(text: String, mode: LoadMode) -> RequestBody {
-    RequestBody::ConfigureLoad { text, format: Format::Crm, mode, expected: None, force: true }
+    RequestBody::ConfigureLoad { text, format: Format::Crm, mode, expected: None, force: true, message: None }
 }
 
 pub(crate) fn standby(node: &str, on: bool) -> RequestBody {

@@ -17,6 +17,7 @@
 //! `"…"` and `'…'` keep blanks together, and in `"…"` a backslash quotes the next character. What has no
 //! notation of its own is written as `xml '<element …/>'`.
 
+mod changes;
 mod compose;
 mod document;
 mod finding;
@@ -27,6 +28,7 @@ mod parse;
 mod print;
 mod verify;
 
+pub use changes::{ObjectChange, RevertError, changes, joined, revert};
 pub use document::{CloneShell, Document, Entry, Object};
 pub use finding::{Finding, Severity};
 pub use load::{Loaded, Mode, load, show};

@@ -2,6 +2,7 @@
 
 mod errors;
 mod facts;
+mod history;
 mod mutations;
 mod round_trip;
 mod transactions;

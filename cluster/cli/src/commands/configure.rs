@@ -24,17 +24,38 @@ pub(super) fn run(command: Configure, session: &mut Session<'_, '_>) -> Result<u
             session.output.result(&reply, |_| text.clone())?;
             Ok(0)
         }
-        Configure::Load { file, format, replace, expect, force } => {
+        Configure::Load { file, format, replace, expect, force, message } => {
+            let whole = if replace { "--replace " } else { "" };
+            let command = format!("configure load {whole}{}", file.display());
             let load = RequestBody::ConfigureLoad {
                 text: read(&file)?,
                 format: format.into(),
                 mode: mode(replace),
                 expected: expect,
                 force,
+                message: message.or(Some(command)),
             };
             committed(&session.ask(load)?, session)
         }
-        Configure::Edit => edit(&editor(), session),
+        Configure::Edit { message } => edit(&editor(), message.as_deref(), session),
+        Configure::Log { limit } => {
+            let reply = session.ask(RequestBody::ConfigureLog { limit })?;
+            let ReplyBody::ConfigurationLog(rows) = &reply else { return Err(unexpected(&reply)) };
+            session.output.result(&reply, |_| render::commits(rows))?;
+            Ok(0)
+        }
+        Configure::Diff { from, to } => {
+            let reply = session.ask(RequestBody::ConfigureDiff { from, to })?;
+            let ReplyBody::ConfigurationDiff { from, to, changes } = &reply else {
+                return Err(unexpected(&reply));
+            };
+            session.output.result(&reply, |_| render::difference(*from, *to, changes))?;
+            Ok(0)
+        }
+        Configure::Undo { version, message, force } => {
+            let reply = session.ask(RequestBody::ConfigureUndo { version, message, force })?;
+            committed(&reply, session)
+        }
         Configure::Verify {
             file: Some(file),
             format: FormatArg::Crm,
@@ -145,7 +166,11 @@ fn verdict(
 
 /// Shows the whole configuration in an editor and loads what comes back. A text that is refused stays
 /// in its file, whose name the error tells.
-fn edit(editor: &str, session: &mut Session<'_, '_>) -> Result<u8, ApiError> {
+fn edit(
+    editor: &str,
+    message: Option<&str>,
+    session: &mut Session<'_, '_>,
+) -> Result<u8, ApiError> {
     let reply = session.ask(RequestBody::ConfigureShow { format: Format::Crm })?;
     let ReplyBody::Configuration { version, text, .. } = reply else {
         return Err(unexpected(&reply));
@@ -166,7 +191,7 @@ fn edit(editor: &str, session: &mut Session<'_, '_>) -> Result<u8, ApiError> {
             session.output.note("nothing was changed");
             return Ok(0);
         }
-        match load_edited(edited, version, session) {
+        match load_edited(edited, version, message, session) {
             Ok(code) => return Ok(code),
             Err(error) if again(session, &error) => {}
             Err(error) => {
@@ -181,6 +206,7 @@ fn edit(editor: &str, session: &mut Session<'_, '_>) -> Result<u8, ApiError> {
 fn load_edited(
     text: String,
     version: Version,
+    message: Option<&str>,
     session: &mut Session<'_, '_>,
 ) -> Result<u8, ApiError> {
     let load = RequestBody::ConfigureLoad {
@@ -189,6 +215,7 @@ fn load_edited(
         mode: LoadMode::Replace,
         expected: Some(version),
         force: false,
+        message: Some(message.unwrap_or("configure edit").to_owned()),
     };
     let reply = session.ask(load)?;
     committed(&reply, session)

@@ -51,7 +51,7 @@ impl Fake {
         let mut output = Output::new(false, &mut out, &mut err);
         let mut session =
             Session { config: Path::new("n1.toml"), daemon: self, output: &mut output };
-        let result = edit(editor, &mut session);
+        let result = edit(editor, None, &mut session);
         (result, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
     }
 }
@@ -95,6 +95,7 @@ fn what_the_editor_leaves_replaces_the_version_that_was_shown() {
             mode: LoadMode::Replace,
             expected: Some(Version { admin_epoch: 0, epoch: 7, num_updates: 0 }),
             force: false,
+            message: Some("configure edit".into()),
         }
     );
 }

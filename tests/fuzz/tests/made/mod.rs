@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use haven_api::{Format, LoadMode, Request, RequestBody, encode_line};
 use haven_base::{Instant, WallTime};
 use haven_cib::{Cib, crm};
-use haven_controller::{Command, Member, PeerMessage, Replicated, Role};
+use haven_controller::{Authorship, Command, Member, PeerMessage, Replicated, Role};
 use haven_fuzz_tests::{first_segment, frames};
 use haven_heartbeat::{Config, Heartbeat, Input, Message, Output};
 use haven_host::store::{Batch, Store};
@@ -149,10 +149,14 @@ fn configure() -> Command {
     let cib = crm::load(&Cib::default(), LINES, crm::Mode::Update).unwrap().cib;
     Command::Configure {
         base: cib.version,
+        changes: crm::changes(&Cib::default(), &cib),
+        by: Authorship {
+            author: "root".to_owned(),
+            node: "n1".to_owned(),
+            message: "load 2 objects".to_owned(),
+            at: WallTime::from_seconds(1_700_000_000),
+        },
         cib: Box::new(cib),
-        author: "uid 0 (pid 17)".to_owned(),
-        message: "load 2 objects".to_owned(),
-        at: WallTime::from_seconds(1_700_000_000),
     }
 }
 
@@ -237,6 +241,7 @@ fn control() -> Inputs {
         mode: LoadMode::Update,
         expected: None,
         force: false,
+        message: Some("the address".to_owned()),
     };
     let nested = [b"{\"version\":1,\"id\":1,\"body\":".as_slice(), &[b'['; 2_000]].concat();
     named(vec![
