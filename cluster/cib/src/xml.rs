@@ -178,7 +178,7 @@ pub(crate) struct Markup<'a> {
     pub(crate) attributes: Vec<(&'a str, Cow<'a, str>)>,
     pub(crate) children: Vec<Self>,
     /// Character data directly inside.
-    text: String,
+    pub(crate) text: String,
     /// Line of the opening tag, from 1.
     pub(crate) line: u32,
 }
@@ -199,6 +199,19 @@ impl<'a> Markup<'a> {
         if let Some((_, v)) = self.attributes.iter_mut().find(|(n, _)| *n == name) {
             *v = Cow::Borrowed(value);
         }
+    }
+
+    /// Sets an attribute that is there to a text of its own.
+    pub(crate) fn give(&mut self, name: &str, value: String) {
+        if let Some((_, v)) = self.attributes.iter_mut().find(|(n, _)| *n == name) {
+            *v = Cow::Owned(value);
+        }
+    }
+
+    /// Takes an attribute out.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Cow<'a, str>> {
+        let at = self.attributes.iter().position(|(n, _)| *n == name)?;
+        Some(self.attributes.remove(at).1)
     }
 
     /// The first child of this name.

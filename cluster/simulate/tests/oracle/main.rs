@@ -3,6 +3,7 @@
 //! that many differences, `HAVEN_WRITE=FILE` keeps the last cluster whose answers differ.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests fail by panicking")]
 
+mod change;
 mod compare;
 mod generate;
 mod questions;
@@ -178,6 +179,29 @@ fn saved() -> Vec<PathBuf> {
     let mut list: Vec<_> = entries.filter(|p| p.extension().is_some_and(|e| e == "xml")).collect();
     list.sort();
     list
+}
+
+/// What one thing more does to clusters that somebody had.
+#[test]
+fn changed_clusters_are_decided_as_pacemaker_decides() {
+    let Some(oracle) = oracle() else {
+        println!("skipped, because HAVEN_CRM_SIMULATE names no crm_simulate");
+        return;
+    };
+    let dir = scratch("changed");
+    let files = saved();
+    let mut tally = Tally::default();
+    for seed in seeds(0..60) {
+        let from = &files[Dice::new(seed).below(files.len())];
+        let Ok(document) = haven_cib::xml::parse(&fs::read_to_string(from).unwrap()) else {
+            continue;
+        };
+        let file = dir.join("in.xml");
+        fs::write(&file, change::changed(seed, &document).to_text()).unwrap();
+        let label = format!("{seed} ({})", from.file_stem().unwrap().to_string_lossy());
+        tally.ask(&label, &oracle, &dir, &file, &words(&["-S", "-s"]));
+    }
+    tally.finish(LEAST);
 }
 
 /// Each kind of question is put about every so many-th saved cluster; `HAVEN_SEEDS=0..1` puts all
