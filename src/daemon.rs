@@ -16,6 +16,8 @@ use haven_ipfail::{AgentConfig, IpAgent};
 use haven_node::config::{ConfigError, NodeConfig};
 use haven_node::{BuiltIn, End};
 
+use crate::tools;
+
 /// This build's daemon.
 #[derive(Debug)]
 pub(crate) struct Node;
@@ -29,7 +31,7 @@ impl Daemon for Node {
         haven_host::memory::lock_free();
         let settings = load(config)?;
         log_to_stderr(&settings.log_level);
-        let foreign = Foreign::of(&settings);
+        let foreign = Foreign::of(&settings, config);
         let agents = move || agents(foreign);
         let end = runtime()?
             .block_on(haven_node::run(settings, BuiltIn { agents, verification: verification() }))
@@ -64,21 +66,27 @@ impl Daemon for Node {
 struct Foreign {
     /// Tells the nodes of one host apart.
     name: String,
+    /// Where the links of the tools go that agents call.
+    tools: PathBuf,
     ocf: OcfSettings,
 }
 
 impl Foreign {
-    fn of(settings: &NodeConfig) -> Self {
-        let (root, environment) =
-            (settings.agents.ocf_root.clone(), settings.agents.environment.clone());
+    fn of(settings: &NodeConfig, config: &Path) -> Self {
+        let mut environment = tools::environment(&settings.run, config);
+        environment.extend(settings.agents.environment.clone());
         Self {
             name: format!("{}.{}", settings.cluster, settings.name),
-            ocf: OcfSettings { root, environment },
+            tools: settings.run.clone(),
+            ocf: OcfSettings { root: settings.agents.ocf_root.clone(), environment },
         }
     }
 }
 
 fn agents(foreign: Foreign) -> Result<AgentRegistry, String> {
+    if let Err(error) = tools::link(&foreign.tools) {
+        tracing::warn!("{error}: agents that keep promotion scores or attributes will fail");
+    }
     let mut registry = AgentRegistry::default();
     let ip = IpAgent::open(AgentConfig::default()).map_err(|error| error.to_string())?;
     registry.add(Arc::new(IpResource::new(ip)));

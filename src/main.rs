@@ -2,10 +2,12 @@
 
 mod agent;
 mod daemon;
+mod tools;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Args, FromArgMatches};
+use clap::{Args, FromArgMatches, Parser};
 use haven_api::{ApiError, Code};
 use haven_cli::Extra;
 use haven_lab::LabArgs;
@@ -14,9 +16,14 @@ use haven_lab::LabArgs;
 static ALLOCATOR: haven_host::memory::Allocator = haven_host::memory::Allocator;
 
 fn main() -> ExitCode {
-    let typed = agent::arguments(std::env::args_os().collect());
-    let extras = [agent(), lab(), simulate()];
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+    let typed: Vec<_> = std::env::args_os().collect();
+    if let Some(tool) = typed.first().and_then(|program| haven_cli::tool_called(program)) {
+        let code = haven_cli::run_tool(tool, &typed, &daemon::Node, &mut out, &mut err);
+        return ExitCode::from(code);
+    }
+    let typed = agent::arguments(typed);
+    let extras = [agent(), lab(), simulate()];
     let code = haven_cli::run(typed, &daemon::Node, &extras, &mut out, &mut err);
     ExitCode::from(code)
 }
@@ -49,8 +56,20 @@ fn lab() -> Extra<'static> {
     }
 }
 
+/// A saved configuration is asked about often and in big numbers, so the other commands are left out of it. Whatever
+/// needs them (help, a mistake, the running cluster) is answered with all of them.
+fn simulate_alone(typed: &[OsString]) -> Option<ExitCode> {
+    let (_, words) = typed.split_first().filter(|(_, w)| w.first().is_some_and(|w| w == NAME))?;
+    let args = haven_simulate::Args::try_parse_from(words).ok().filter(|a| !a.live_check)?;
+    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+    Some(ExitCode::from(haven_simulate::run(&args, &mut out, &mut err)))
+}
+
+/// The command that asks the policy engine.
+const NAME: &str = "simulate";
+
 fn simulate() -> Extra<'static> {
-    let command = clap::Command::new("simulate")
+    let command = clap::Command::new(NAME)
         .about("Show what the policy engine would do, and what would come of it");
     Extra {
         command: haven_simulate::Args::augment_args(command),

@@ -16,6 +16,7 @@
 //! that it does not know, since ignoring it would do something else than was asked, and a request of
 //! another version with [`Code::Unavailable`], naming both versions.
 
+mod attribute;
 mod configure;
 mod error;
 mod event;
@@ -26,6 +27,7 @@ mod status;
 mod verdict;
 mod wire;
 
+pub use attribute::{AttributeLifetime, AttributeRow};
 pub use configure::{CommitRow, Finding, Format, LoadMode, ObjectChange, Severity, Version};
 pub use error::{ApiError, Code};
 pub use event::{Event, EventSeverity};

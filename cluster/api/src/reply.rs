@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AddressRow, CommitRow, Event, Finding, Format, IpWhy, ObjectChange, PendingAction, Status,
-    Version,
+    AddressRow, AttributeRow, CommitRow, Event, Finding, Format, IpWhy, ObjectChange,
+    PendingAction, Status, Version,
 };
 
 /// Who answers.
@@ -106,6 +106,8 @@ pub enum ReplyBody {
     Done(Notice),
     /// A permit to join.
     Token(Token),
+    /// Attributes of nodes, by node and name.
+    Attributes(Vec<AttributeRow>),
     /// All addresses of the cluster.
     Addresses(Vec<AddressRow>),
     /// Who owns an address and why.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Format, LoadMode, Version};
+use crate::{AttributeLifetime, Format, LoadMode, Version};
 
 /// How long `node standby` holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -128,6 +128,36 @@ pub enum RequestBody {
         #[serde(default)]
         timeout_ms: Option<u64>,
     },
+    /// Attributes of nodes. Answered with `Attributes`, without the coordinator.
+    NodeAttributes {
+        /// Only of this node; none means every one.
+        #[serde(default)]
+        node: Option<String>,
+        /// Only of this name; none means every one.
+        #[serde(default)]
+        name: Option<String>,
+    },
+    /// Set or delete an attribute of a node. Answered with `Done`.
+    NodeAttributeSet {
+        /// The node; none is the daemon's own.
+        #[serde(default)]
+        node: Option<String>,
+        /// Name of the attribute.
+        name: String,
+        /// Its new value; `value++` and `value+=N` count from the present one; none deletes it.
+        #[serde(default)]
+        value: Option<String>,
+        /// How long it lives.
+        #[serde(default)]
+        lifetime: AttributeLifetime,
+        /// Hold changes of this attribute back until so many milliseconds have passed since the last, on
+        /// whichever node; none keeps what was said before, at first 0. Only with lifetime `reboot`.
+        #[serde(default)]
+        delay_ms: Option<u64>,
+        /// Never use it for planning. Only with lifetime `reboot`.
+        #[serde(default)]
+        private: bool,
+    },
     /// Ask for a resource to run elsewhere. Answered with `Done`.
     ResourceMove {
         /// The resource.
@@ -230,6 +260,7 @@ impl RequestBody {
             | Self::ConfigureShow { .. }
             | Self::PlanningInput
             | Self::ConfigureVerify { .. }
+            | Self::NodeAttributes { .. }
             | Self::ConfigureLog { .. }
             | Self::ConfigureDiff { .. }
             | Self::IpStatus
@@ -237,6 +268,7 @@ impl RequestBody {
             Self::ConfigureLoad { .. }
             | Self::ConfigureUndo { .. }
             | Self::NodeStandby { .. }
+            | Self::NodeAttributeSet { .. }
             | Self::ResourceMove { .. }
             | Self::ResourceClear { .. }
             | Self::ResourceStart { .. }

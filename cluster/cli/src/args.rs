@@ -1,5 +1,6 @@
 //! What may be typed. Help, completion and the manual page come from here.
 
+mod attribute;
 mod configure;
 
 use std::net::IpAddr;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::duration;
 
+pub(crate) use attribute::{Attribute, LifetimeArg};
 pub(crate) use configure::{Configure, FormatArg};
 
 /// Where a node's configuration is looked for when nothing else is said.
@@ -270,6 +272,21 @@ Examples:
     Restart {
         #[command(flatten)]
         waiting: Waiting,
+    },
+    /// Show and change attributes of a node, which rules and agents read
+    ///
+    /// A permanent attribute is part of the configuration. A transient one (--lifetime reboot) belongs to the life
+    /// of the node and needs no coordinator; with a delay its changes on all nodes come into force together.
+    #[command(after_long_help = "\
+Examples:
+  haven node attribute n1 set rack 7
+  haven node attribute n1 set pingd 100 --lifetime reboot --delay 5s
+  haven node attribute n1 list")]
+    Attribute {
+        /// Name of the node
+        node: String,
+        #[command(subcommand)]
+        action: Attribute,
     },
     /// Print what this node has counted: packets refused, beats lost, gate writes …
     Counters,

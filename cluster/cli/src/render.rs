@@ -1,5 +1,6 @@
 //! Replies as text: pure functions of the reply and the width.
 
+mod attribute;
 mod configure;
 mod ip;
 mod status;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use haven_api::{ApiError, Event, Finding, Severity};
 use haven_base::WallTime;
 
+pub use attribute::attributes;
 pub use configure::{commits, difference};
 pub use ip::{addresses, why};
 pub use status::{headline, status};

@@ -6,7 +6,6 @@ use haven_cib::crm::{self, Loaded, Mode};
 use haven_policy::Options;
 
 use crate::controller::Controller;
-use crate::picture::{self, Known};
 use crate::quorum;
 use crate::request::Change;
 
@@ -150,16 +149,8 @@ impl Controller {
 
     /// Lines of scores of the present configuration and status.
     pub(crate) fn score_lines(&self) -> Vec<String> {
-        let status = picture::status(&Known {
-            state: &self.state,
-            present: &self.view.members,
-            alive: &self.alive.keys().copied().collect(),
-            dead: &self.dead.keys().copied().collect(),
-            facts: &self.config.facts,
-            histories: &self.histories,
-            quorate: self.quorum.verdict.quorate && self.leader.is_some(),
-            coordinator: self.config.node,
-        });
+        let quorate = self.quorum.verdict.quorate && self.leader.is_some();
+        let status = self.picture(&self.view.members, quorate);
         let options =
             Options { facts: self.config.facts.clone(), scores: true, ..Options::default() };
         let now = haven_base::WallTime::default();

@@ -11,6 +11,7 @@ use haven_policy::AgentFacts;
 use haven_types::operation::{Lease, Operation};
 use haven_types::{BootId, Epoch, LogIndex, LogPosition, NodeId, Term};
 
+use crate::attributes::Dampener;
 use crate::claims::Claims;
 use crate::command::Member;
 use crate::coordinate::Coordinator;
@@ -74,6 +75,8 @@ pub struct Controller {
     pub(crate) halted: bool,
     /// Every node's status as last received; this node's own among them.
     pub(crate) histories: BTreeMap<NodeId, NodeHistory>,
+    /// Changes of attributes that are held back.
+    pub(crate) dampener: Dampener,
     pub(crate) view: View,
     /// Nodes heard, by boot, with the instant they were first heard in it.
     pub(crate) alive: BTreeMap<NodeId, (BootId, Instant)>,
@@ -149,6 +152,7 @@ impl Controller {
         };
         let mut controller = Self {
             histories: BTreeMap::from([(config.node, history)]),
+            dampener: Dampener::default(),
             view: View::default(),
             alive: BTreeMap::from([(config.node, (config.boot, now))]),
             dead: BTreeMap::new(),
@@ -201,10 +205,19 @@ impl Controller {
         let coordinating = self.coordinator.as_ref().and_then(Coordinator::deadline);
         let votes = self.quorum.deadline();
         let claims = self.claims.deadline();
-        [self.consensus.deadline(), self.executor.deadline(), waiting, coordinating, votes, claims]
-            .into_iter()
-            .flatten()
-            .min()
+        let damped = self.dampener.deadline();
+        [
+            self.consensus.deadline(),
+            self.executor.deadline(),
+            waiting,
+            coordinating,
+            votes,
+            claims,
+            damped,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Advances by one input.
@@ -213,6 +226,9 @@ impl Controller {
         self.settle(clock);
         self.update_quorum(clock);
         self.tell_claims(clock);
+        if self.dampener.expire(clock.now) {
+            self.replan();
+        }
         self.plan_if_needed(clock);
         self.settle(clock);
         self.serve_waiters(clock);

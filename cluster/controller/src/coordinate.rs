@@ -182,16 +182,26 @@ impl Controller {
 
     /// The status that plans are made with.
     fn planning_status(&self) -> Status {
-        picture::status(&Known {
+        self.picture(&self.members_for_policy(), self.quorum.verdict.quorate)
+    }
+
+    /// What is known, as the policy engine takes it.
+    pub(crate) fn picture(&self, present: &BTreeSet<NodeId>, quorate: bool) -> Status {
+        let mut status = picture::status(&Known {
             state: &self.state,
-            present: &self.members_for_policy(),
+            present,
             alive: &self.alive.keys().copied().collect(),
             dead: &self.dead.keys().copied().collect(),
             facts: &self.config.facts,
             histories: &self.histories,
-            quorate: self.quorum.verdict.quorate,
+            quorate,
             coordinator: self.config.node,
-        })
+        });
+        for node in &mut status.nodes {
+            let member = self.state.member_named(&node.uname);
+            node.attributes = member.map(|member| self.transient(member.id)).unwrap_or_default();
+        }
+        status
     }
 
     /// What plans are made with, as a document.

@@ -7,6 +7,8 @@ use haven_types::operation::{ExecutionStatus, OcfCode, OperationRecord};
 use haven_types::{BootId, NodeId};
 use serde::{Deserialize, Serialize};
 
+use crate::attributes::Traits;
+
 /// Which entry of a resource's history a record replaces.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum Slot {
@@ -34,6 +36,8 @@ pub struct NodeHistory {
     pub resources: BTreeMap<String, ResourceRecords>,
     /// Transient attributes: fail counts, `standby` until reboot, promotion scores.
     pub attributes: BTreeMap<String, String>,
+    /// How attributes are kept, of those with anything to say about that.
+    pub traits: BTreeMap<String, Traits>,
 }
 
 /// What changed from one version of a [`NodeHistory`] to the next.
@@ -51,6 +55,8 @@ pub struct StatusDelta {
     pub forgotten: Vec<String>,
     /// All attributes, where any changed.
     pub attributes: Option<BTreeMap<String, String>>,
+    /// How all of them are kept, where that changed.
+    pub traits: Option<BTreeMap<String, Traits>>,
 }
 
 /// What a delta did to a copy.
@@ -73,6 +79,10 @@ impl NodeHistory {
 
     /// Puts a record into its slots.
     pub fn record(&mut self, record: OperationRecord) {
+        // A notification changes nothing of the resource it is told to.
+        if record.operation.action == "notify" {
+            return;
+        }
         let slots = self.resources.entry(record.operation.resource.clone()).or_default();
         let recurring = !record.operation.interval.is_zero();
         let cancelled = record
@@ -95,8 +105,9 @@ impl NodeHistory {
             }
             return;
         }
-        let clears_recurring = matches!(record.operation.action.as_str(), "stop" | "start")
-            && record.outcome.is_some();
+        let clears_recurring =
+            matches!(record.operation.action.as_str(), "stop" | "start" | "demote")
+                && record.outcome.is_some();
         if clears_recurring {
             slots.retain(|slot, _| !matches!(slot, Slot::Recurring(_)));
         }
@@ -110,6 +121,17 @@ impl NodeHistory {
         forgotten: Vec<String>,
         attributes: Option<BTreeMap<String, String>>,
     ) -> StatusDelta {
+        self.change_all(records, forgotten, attributes, None)
+    }
+
+    /// [`Self::change`], with how attributes are kept from now on.
+    pub fn change_all(
+        &mut self,
+        records: Vec<OperationRecord>,
+        forgotten: Vec<String>,
+        attributes: Option<BTreeMap<String, String>>,
+        traits: Option<BTreeMap<String, Traits>>,
+    ) -> StatusDelta {
         let version = self.version + 1;
         let delta = StatusDelta {
             node: self.node,
@@ -118,6 +140,7 @@ impl NodeHistory {
             records,
             forgotten,
             attributes,
+            traits,
         };
         self.merge(&delta);
         delta
@@ -141,6 +164,9 @@ impl NodeHistory {
         if let Some(attributes) = &delta.attributes {
             self.attributes.clone_from(attributes);
         }
+        if let Some(traits) = &delta.traits {
+            self.traits.clone_from(traits);
+        }
         Merged::Applied
     }
 }
@@ -152,11 +178,20 @@ pub(crate) fn expected_code(record: &OperationRecord) -> OcfCode {
     OcfCode(wanted.unwrap_or(0))
 }
 
+/// Degraded (OCF 1.1: 190, and 191 of a promoted instance) counts as well, and is shown.
+pub(crate) const fn undegraded(code: OcfCode) -> OcfCode {
+    match code.0 {
+        190 => OcfCode(0),
+        191 => OcfCode(8),
+        _ => code,
+    }
+}
+
 /// Whether a record is the answer the plan expected.
 #[must_use]
 pub(crate) fn as_expected(record: &OperationRecord) -> bool {
     record.outcome.as_ref().is_some_and(|outcome| {
-        outcome.status == ExecutionStatus::Done && outcome.code == expected_code(record)
+        outcome.status == ExecutionStatus::Done && undegraded(outcome.code) == expected_code(record)
     })
 }
 
@@ -173,9 +208,22 @@ pub(crate) fn failed(record: &OperationRecord) -> bool {
     if outcome.status == ExecutionStatus::Cancelled {
         return false;
     }
-    let told = matches!(outcome.code, OcfCode::OK | OcfCode::NOT_RUNNING);
+    // Whatever a probe finds is an answer, a promoted instance among it.
+    let told = matches!(undegraded(outcome.code).0, 0 | 7 | 8);
     let probe_answer = is_probe(record) && outcome.status == ExecutionStatus::Done && told;
     !probe_answer && !as_expected(record)
+}
+
+/// Whether an instance is promoted, by what its node last said of it.
+#[must_use]
+pub(crate) fn promoted(records: &ResourceRecords) -> bool {
+    records.get(&Slot::Last).is_some_and(|record| {
+        let code = record.outcome.as_ref().map(|outcome| undegraded(outcome.code).0);
+        matches!(
+            (record.operation.action.as_str(), code),
+            ("promote", Some(0)) | ("monitor", Some(8))
+        )
+    })
 }
 
 /// Whether a resource may be running, by what its node last said of it.

@@ -28,6 +28,8 @@
     )
 )]
 
+mod attribute_requests;
+mod attributes;
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
@@ -63,6 +65,7 @@ mod replicated_tests;
 mod report;
 mod request;
 
+pub use attributes::{AttributeChange, Traits};
 pub use command::{Authorship, Command, DecodeCommandError, JoinRefusal, Member, Role};
 pub use controller::{Config, Controller, HandOver, StartControllerError};
 pub use history::{NodeHistory, ResourceRecords, Slot, StatusDelta};

@@ -1,6 +1,7 @@
 //! This node as one of many: its executor, its status, what it hears from peers and from the
 //! heartbeat thread.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use haven_api::EventSeverity;
@@ -9,6 +10,7 @@ use haven_heartbeat::{LossCause, Output as Beat};
 use haven_types::operation::{Lease, OperationRecord, Order};
 use haven_types::{BootId, NodeId};
 
+use crate::attributes::{Traits, Values};
 use crate::controller::{Controller, Internal};
 use crate::failures;
 use crate::history::{Merged, NodeHistory, Slot, StatusDelta, failed};
@@ -62,24 +64,41 @@ impl Controller {
         let Some(own) = self.histories.get_mut(&self.config.node) else { return };
         let attributes = failures::counted(&own.attributes, &records, options);
         let delta = own.change(records, forgotten, attributes);
+        self.publish(clock, &delta);
+    }
+
+    /// Tells everybody, this node included, what changed in its own status.
+    fn publish(&mut self, clock: Clock, delta: &StatusDelta) {
         for node in self.others() {
             self.send(node, &PeerMessage::StatusDelta(Box::new(delta.clone())));
         }
-        self.after_delta(clock, &delta);
+        self.after_delta(clock, delta);
     }
 
     /// Replaces this node's transient attributes.
-    pub(crate) fn set_attributes(
+    pub(crate) fn set_attributes(&mut self, clock: Clock, attributes: Values) {
+        self.set_attributes_with(clock, attributes, None);
+    }
+
+    /// Replaces this node's transient attributes, and how they are kept where that changed.
+    pub(crate) fn set_attributes_with(
         &mut self,
         clock: Clock,
-        attributes: std::collections::BTreeMap<String, String>,
+        attributes: Values,
+        traits: Option<BTreeMap<String, Traits>>,
     ) {
         let Some(own) = self.histories.get_mut(&self.config.node) else { return };
-        let delta = own.change(Vec::new(), Vec::new(), Some(attributes));
-        for node in self.others() {
-            self.send(node, &PeerMessage::StatusDelta(Box::new(delta.clone())));
-        }
-        self.after_delta(clock, &delta);
+        let old = own.attributes.clone();
+        let delta = own.change_all(Vec::new(), Vec::new(), Some(attributes), traits);
+        self.attributes_changed(clock, self.config.node, &old);
+        self.publish(clock, &delta);
+    }
+
+    /// Holds damped changes of a node's attributes back.
+    fn attributes_changed(&mut self, clock: Clock, node: NodeId, old: &Values) {
+        let Some(history) = self.histories.get(&node) else { return };
+        let (new, traits) = (&history.attributes, &history.traits);
+        self.dampener.observe(clock.now, node, old, new, traits);
     }
 
     /// The field's own sign for a node that wants to leave: a transient attribute with the time.
@@ -124,6 +143,9 @@ impl Controller {
             PeerMessage::Propose(command) => self.on_proposed(*command),
             PeerMessage::Quorum(history) => self.on_quorum_told(clock, from, boot, *history),
             PeerMessage::Forwarded { id, more, body } => self.on_forwarded(id, more, &body),
+            PeerMessage::ChangeAttribute { id, change } => {
+                self.on_change_attribute(clock, from, id, &change);
+            }
         }
     }
 
@@ -137,7 +159,10 @@ impl Controller {
         }
         let answered: Vec<OperationRecord> =
             history.resources.values().flat_map(|slots| slots.values().cloned()).collect();
-        self.histories.insert(from, history);
+        let old = self.histories.insert(from, history);
+        if let Some(old) = old {
+            self.attributes_changed(clock, from, &old.attributes);
+        }
         self.note_records(clock, &answered);
         self.replan();
     }
@@ -146,12 +171,18 @@ impl Controller {
         if delta.node != from || delta.boot != boot {
             return;
         }
+        let old = self.histories.get(&from).map(|known| known.attributes.clone());
         let merged = match self.histories.get_mut(&from) {
             Some(known) => known.merge(&delta),
             None => Merged::Gap,
         };
         match merged {
-            Merged::Applied => self.after_delta(clock, &delta),
+            Merged::Applied => {
+                if delta.attributes.is_some() {
+                    self.attributes_changed(clock, from, &old.unwrap_or_default());
+                }
+                self.after_delta(clock, &delta);
+            }
             Merged::Known => {}
             Merged::Gap => self.send(from, &PeerMessage::StatusGap { boot }),
         }
@@ -215,10 +246,7 @@ impl Controller {
             .cloned()
             .collect();
         let delta = own.change(kept, forgotten, Some(attributes));
-        for node in self.others() {
-            self.send(node, &PeerMessage::StatusDelta(Box::new(delta.clone())));
-        }
-        self.after_delta(clock, &delta);
+        self.publish(clock, &delta);
         self.replan();
     }
 
@@ -295,6 +323,7 @@ impl Controller {
             self.quorum.forget(node);
             let stale = self.histories.get(&node).is_some_and(|history| history.boot != boot);
             if stale {
+                self.dampener.forget(node);
                 self.histories.remove(&node);
             }
         }
@@ -326,6 +355,7 @@ impl Controller {
         let input = haven_consensus::Input::PeerAlive { node, alive: false };
         self.inbox.push_back(Internal::Consensus(input));
         self.dead.insert(node, clock.now);
+        self.dampener.forget(node);
         self.alive.remove(&node);
         self.suspected.remove(&node);
         self.quorum.forget(node);

@@ -5,6 +5,7 @@ use haven_types::operation::{Order, OrderId};
 use haven_types::{BootId, Term};
 use serde::{Deserialize, Serialize};
 
+use crate::attributes::AttributeChange;
 use crate::command::Command;
 use crate::history::{NodeHistory, StatusDelta};
 
@@ -65,6 +66,13 @@ pub enum PeerMessage {
         more: bool,
         /// The answer, encoded as JSON.
         body: Vec<u8>,
+    },
+    /// Change an attribute of the receiver's node.
+    ChangeAttribute {
+        /// Answer with [`PeerMessage::Forwarded`] of this number; none wants no answer.
+        id: Option<u64>,
+        /// What.
+        change: AttributeChange,
     },
 }
 

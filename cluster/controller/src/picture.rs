@@ -255,7 +255,7 @@ fn operation(node: &str, resource: &str, slot: &Slot, record: &Record) -> Operat
         Some(outcome) => {
             let status = match outcome.status {
                 ExecutionStatus::Done if outcome.code == expected_code(record) => 0,
-                ExecutionStatus::Done if outcome.code.0 == 0 || outcome.code.0 == 7 => 0,
+                ExecutionStatus::Done if matches!(outcome.code.0, 0 | 7 | 8 | 190 | 191) => 0,
                 ExecutionStatus::Done | ExecutionStatus::Error => 4,
                 ExecutionStatus::Cancelled => 1,
                 ExecutionStatus::Timeout => 2,

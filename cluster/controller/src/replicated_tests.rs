@@ -191,6 +191,7 @@ fn a_history_takes_deltas_in_order_and_of_one_life() {
         records: vec![record("start", 0, ExecutionStatus::Done, 0)],
         forgotten: Vec::new(),
         attributes: None,
+        traits: None,
     };
     assert_eq!(history.merge(&delta(5, 2)), Merged::Gap);
     assert_eq!(history.merge(&delta(5, 1)), Merged::Applied);

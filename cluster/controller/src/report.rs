@@ -9,13 +9,13 @@ use haven_api::{
     ResourceKind, ResourceStatus, Role, Status, Verdict, Vote,
 };
 use haven_base::Instant;
-use haven_cib::{CloneChild, NvSet, Primitive, Resource};
+use haven_cib::{Cib, CloneChild, NvSet, Primitive, Resource};
 use haven_types::operation::{AgentName, OperationRecord};
 use haven_types::{GroupId, NodeId};
 
 use crate::controller::Controller;
 use crate::failures;
-use crate::history::{NodeHistory, Slot, active, failed};
+use crate::history::{NodeHistory, Slot, active, failed, promoted};
 use crate::leases::{lease_group, leased_primitives, unprotected};
 use crate::port::Clock;
 use crate::request::millis;
@@ -105,7 +105,7 @@ impl Controller {
         alarms
     }
 
-    fn heard(&self, node: NodeId) -> bool {
+    pub(crate) fn heard(&self, node: NodeId) -> bool {
         node == self.config.node
             || (self.alive.contains_key(&node) && !self.dead.contains_key(&node))
     }
@@ -114,13 +114,7 @@ impl Controller {
         let member = self.state.members.get(&id);
         let witness = member.is_some_and(|m| m.role == crate::command::Role::Witness);
         let name = self.name_of(id);
-        let standby = self
-            .state
-            .cib
-            .nodes
-            .iter()
-            .filter(|node| node.uname == name)
-            .any(|node| on(&node.attributes, "standby"));
+        let standby = self.is_on(id, "standby");
         let in_view = self.view.members.contains(&id);
         let leftovers = self.resources_on(id);
         let state = match (self.heard(id), in_view, standby) {
@@ -266,6 +260,8 @@ impl Controller {
         let role = match last {
             Some(_) if !self.heard(id) => Role::Unknown,
             Some(record) if failed(record) => Role::Failed,
+            _ if history.resources.get(resource).is_some_and(promoted) => Role::Promoted,
+            _ if promotable(&self.state.cib, resource) => Role::Unpromoted,
             _ => Role::Started,
         };
         let for_ms = last.map(|record| ago(clock, record));
@@ -483,8 +479,7 @@ impl Controller {
         if !self.view.members.contains(&id) {
             return "is not in the view: some member cannot reach it".to_owned();
         }
-        let standby = self.state.cib.nodes.iter().filter(|n| n.uname == name);
-        if standby.into_iter().any(|n| on(&n.attributes, "standby")) {
+        if self.is_on(id, "standby") {
             return "is in standby: haven node online brings it back".to_owned();
         }
         let failures = self
@@ -546,10 +541,6 @@ fn parameter<'a>(p: &'a Primitive, name: &str) -> Option<&'a str> {
     value(&p.params, name)
 }
 
-fn on(sets: &[NvSet], name: &str) -> bool {
-    matches!(value(sets, name), Some("on" | "true" | "yes" | "1" | "y"))
-}
-
 fn target(meta: &[NvSet]) -> Role {
     match value(meta, "target-role") {
         Some("Stopped" | "stopped") => Role::Stopped,
@@ -557,6 +548,17 @@ fn target(meta: &[NvSet]) -> Role {
         Some("Unpromoted" | "Slave" | "unpromoted") => Role::Unpromoted,
         _ => Role::Started,
     }
+}
+
+/// Whether a primitive is one of those of which some instances are promoted.
+fn promotable(cib: &Cib, primitive: &str) -> bool {
+    cib.resources.iter().any(|resource| match resource {
+        Resource::Clone(c) => {
+            matches!(value(&c.meta, "promotable"), Some("true" | "on" | "yes" | "1" | "y"))
+                && resource.primitives().iter().any(|p| p.id == primitive)
+        }
+        Resource::Primitive(_) | Resource::Group(_) | Resource::Bundle(_) => false,
+    })
 }
 
 fn managed(meta: &[NvSet]) -> bool {

@@ -74,7 +74,7 @@ impl Change {
         Self { what, wait, timeout, changed, findings, configuration: true }
     }
 
-    fn action(what: String, wait: bool, timeout_ms: Option<u64>) -> Self {
+    pub(crate) fn action(what: String, wait: bool, timeout_ms: Option<u64>) -> Self {
         let timeout = timeout_ms.map_or(DEFAULT_WAIT, Duration::from_millis);
         let (changed, findings) = (Vec::new(), Vec::new());
         Self { what, wait, timeout, changed, findings, configuration: false }
@@ -126,6 +126,7 @@ impl Controller {
     }
 
     fn serve(&mut self, clock: Clock, to: ReplyTo, author: String, body: RequestBody) {
+        let Some(body) = self.serve_attribute(clock, to, body) else { return };
         if let Some(answer) = self.answer_here(clock, &body) {
             self.reply(to, false, answer);
             return;
@@ -152,6 +153,9 @@ impl Controller {
             RequestBody::ConfigureVerify { text, format, mode } => {
                 Some(self.verify(text.as_deref(), *format, *mode))
             }
+            RequestBody::NodeAttributes { node, name } => {
+                Some(self.attribute_rows(node.as_deref(), name.as_deref()))
+            }
             RequestBody::ConfigureLog { limit } => Some(Ok(self.commit_log(*limit))),
             RequestBody::ConfigureDiff { from, to } => Some(self.difference(*from, *to)),
             RequestBody::IpStatus => Some(Ok(ReplyBody::Addresses(self.addresses()))),
@@ -168,6 +172,7 @@ impl Controller {
             | RequestBody::ConfigureLoad { .. }
             | RequestBody::ConfigureUndo { .. }
             | RequestBody::NodeStandby { .. }
+            | RequestBody::NodeAttributeSet { .. }
             | RequestBody::ResourceMove { .. }
             | RequestBody::ResourceClear { .. }
             | RequestBody::ResourceStart { .. }
@@ -196,14 +201,25 @@ impl Controller {
         let id = self.next_forward;
         self.next_forward += 1;
         self.forwarded.insert(id, (request, leader));
-        let body = match body {
-            // This node leaves; the coordinator must be told which one.
+        let body = self.naming_this_node(body);
+        self.send(leader, &PeerMessage::forward(id, &body, author));
+    }
+
+    /// The same request for another node to carry out: what means this node says so.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the rest names its nodes")]
+    fn naming_this_node(&self, body: &RequestBody) -> RequestBody {
+        let mut body = body.clone();
+        match &mut body {
             RequestBody::ClusterLeave { force } => {
-                &RequestBody::ClusterRemoveNode { node: self.config.name.clone(), force: *force }
+                let (node, force) = (self.config.name.clone(), *force);
+                return RequestBody::ClusterRemoveNode { node, force };
             }
-            other => other,
-        };
-        self.send(leader, &PeerMessage::forward(id, body, author));
+            RequestBody::NodeStandby { node, .. } | RequestBody::NodeAttributeSet { node, .. } => {
+                node.get_or_insert_with(|| self.config.name.clone());
+            }
+            _ => {}
+        }
+        body
     }
 
     pub(crate) fn reply(&mut self, to: ReplyTo, more: bool, body: Result<ReplyBody, ApiError>) {
@@ -243,6 +259,9 @@ impl Controller {
                 self.edit(clock, to, author, change, |cib| {
                     cib.set_node_attribute(&node, "standby", value)
                 })
+            }
+            body @ RequestBody::NodeAttributeSet { .. } => {
+                self.change_permanent(clock, to, author, body)
             }
             RequestBody::ResourceMove { resource, node, wait, timeout_ms } => {
                 self.move_resource(clock, to, author, resource, node, (wait, timeout_ms))
@@ -294,7 +313,7 @@ impl Controller {
             .remedy(format!("resources are: {have}")))
     }
 
-    fn known_node(&self, name: &str) -> Result<NodeId, ApiError> {
+    pub(crate) fn known_node(&self, name: &str) -> Result<NodeId, ApiError> {
         if let Some(member) = self.state.member_named(name) {
             return Ok(member.id);
         }
@@ -370,7 +389,7 @@ impl Controller {
     }
 
     /// Makes a change of the configuration and commits it.
-    fn edit(
+    pub(crate) fn edit(
         &mut self,
         clock: Clock,
         to: ReplyTo,

@@ -26,6 +26,7 @@ pub(super) fn run(command: Node, session: &mut Session<'_, '_>) -> Result<u8, Ap
             session.change(body, Some(&waiting))
         }
         Node::Restart { waiting } => restart(&waiting, session),
+        Node::Attribute { node, action } => super::attribute::run(node, action, session),
         Node::Counters => {
             let reply = session.ask(RequestBody::Counters)?;
             let ReplyBody::Counters(counters) = &reply else { return Err(unexpected(&reply)) };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use haven_api::{ApiError, Code, Hello, LinkHealth, LinkState, ReplyBody, RequestBody, Status};
+use haven_api::{ApiError, AttributeLifetime, Code, Hello, LinkHealth, LinkState, ReplyBody, RequestBody, Status};
 use haven_base::Instant;
 use haven_controller::Input;
 use haven_heartbeat::LinkStatus;
@@ -21,7 +21,11 @@ const RESTART_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Daemon {
     pub(super) fn on_asked(&mut self, asked: Asked) {
-        let alone = self.controller.leader().is_none() && asked.body.mutates();
+        let own_affair = matches!(
+            asked.body,
+            RequestBody::NodeAttributeSet { lifetime: AttributeLifetime::Reboot, .. }
+        );
+        let alone = self.controller.leader().is_none() && asked.body.mutates() && !own_affair;
         if alone && asked.body != RequestBody::PlanRestart {
             // A coordinator is usually elected within a moment; nobody should have to type again.
             self.deferred.push((boot_time() + COORDINATOR_PATIENCE, asked));
