@@ -33,8 +33,11 @@ impl Daemon for Node {
         log_to_stderr(&settings.log_level);
         let foreign = Foreign::of(&settings, config);
         let agents = move || agents(foreign);
+        let node = haven_node::run(settings, BuiltIn { agents, verification: verification() });
+        // As a task it runs where its timers and sockets wake it, not on a thread to be woken by that one.
         let end = runtime()?
-            .block_on(haven_node::run(settings, BuiltIn { agents, verification: verification() }))
+            .block_on(async { tokio::spawn(node).await })
+            .map_err(|panic| ApiError::new(Code::Failed, format!("the daemon broke off: {panic}")))?
             .map_err(|error| failure(&error))?;
         match end {
             End::Stopped => Ok(()),

@@ -85,7 +85,7 @@ impl Daemon {
     }
 
     /// Writes down what the next process needs. From here on no frame leaves.
-    pub(super) async fn bequeath(&self) -> Result<(), String> {
+    pub(super) async fn bequeath(&mut self) -> Result<(), String> {
         let (answer, heartbeat) = oneshot::channel();
         self.beat.send(Order::HandOver(answer));
         let heartbeat = heartbeat

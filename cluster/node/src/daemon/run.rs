@@ -223,7 +223,7 @@ impl Daemon {
         self.step(Input::Shutdown);
     }
 
-    async fn end(self, end: End) -> End {
+    async fn end(mut self, end: End) -> End {
         let _noticed = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         if end == End::Replace {
             match self.bequeath().await {
