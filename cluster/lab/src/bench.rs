@@ -15,6 +15,8 @@ use crate::cli::say;
 use crate::cluster::Cluster;
 use crate::error::LabError;
 use crate::interrupt::remove_on_interrupt;
+use crate::judge::judge;
+use crate::measure::Capturing;
 use crate::outage::median_and_worst;
 use crate::scenario::{self, Outcome, Scenario, Times};
 use crate::system::SystemKind;
@@ -36,8 +38,12 @@ pub struct BenchArgs {
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["4", "6"])]
     families: Vec<Family>,
     /// How long each run is watched after its fault was healed, in seconds.
-    #[arg(long, default_value_t = 60.0)]
+    #[arg(long, default_value_t = 3.0)]
     after_heal: f64,
+    /// How long a row is watched after its last run, in seconds: what the nodes say for the address is
+    /// captured without a break from the first run's begin, so that each heal is watched that long.
+    #[arg(long, default_value_t = 60.0)]
+    after_row: f64,
     /// How long noise or load lasts, in seconds.
     #[arg(long, default_value_t = 10.0)]
     noise: f64,
@@ -86,6 +92,8 @@ pub struct Row {
     pub after_heal: Duration,
     /// Worst time with two owners in one run, and runs with any.
     pub two_owners: (Duration, usize),
+    /// Time with two owners from the first run's begin to the end of the watch after the last.
+    pub two_owners_whole: Duration,
     /// Changes of the answering node, all runs together.
     pub moves: u64,
     /// Probes, one each millisecond, that got no answer, all runs together.
@@ -99,7 +107,12 @@ pub struct Row {
 impl Row {
     /// Condenses the outcomes of one fault; `None` when there are none.
     #[must_use]
-    pub fn of(system: SystemKind, vip: IpAddr, outcomes: &[Outcome]) -> Option<Self> {
+    pub fn of(
+        system: SystemKind,
+        vip: IpAddr,
+        outcomes: &[Outcome],
+        two_owners_whole: Duration,
+    ) -> Option<Self> {
         let outages: Vec<_> = outcomes.iter().map(|o| o.outage).collect();
         let known: Vec<_> = outcomes.iter().filter_map(|o| o.owner_coordinates).collect();
         let connects = || outcomes.iter().map(|o| o.report.connects);
@@ -116,6 +129,7 @@ impl Row {
                 outcomes.iter().map(|o| o.two_owners).max()?,
                 outcomes.iter().filter(|o| !o.two_owners.is_zero()).count(),
             ),
+            two_owners_whole,
             moves: outcomes.iter().map(|o| o.moves).sum(),
             probes_lost: outcomes
                 .iter()
@@ -133,18 +147,19 @@ impl Row {
 pub fn table(rows: &[Row]) -> String {
     let mut text =
         "| fault | software | family | runs | owner = coordinator | outage median | worst \
-         | worst from 2 s on | worst after healing | two owners, worst | runs with two | moves \
+         | worst from 2 s on | worst after healing | two owners, worst | runs with two | whole row | moves \
          | probes lost | connections delayed | lost |\n\
-         |---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
+         |---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
             .to_owned();
     let figure = |d: Duration| format!("{:.1} ms", d.as_secs_f64() * 1000.0);
     for row in rows {
         let coordinator = row.coordinator_runs.map_or_else(|| "–".to_owned(), |n| n.to_string());
         let (two, runs_with_two) = row.two_owners;
-        let two = if two.is_zero() { "0 ms".to_owned() } else { figure(two) };
+        let or_none = |d: Duration| if d.is_zero() { "0 ms".to_owned() } else { figure(d) };
+        let (two, whole) = (or_none(two), or_none(row.two_owners_whole));
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {coordinator} | {} | {} | {} | {} | {two} | {runs_with_two} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {coordinator} | {} | {} | {} | {} | {two} | {runs_with_two} | {whole} | {} | {} | {} | {} |",
             row.fault,
             row.system,
             row.family,
@@ -217,10 +232,9 @@ pub fn run(name: &str, dir: Option<PathBuf>, args: &BenchArgs) -> Result<u8> {
             ));
             idles.push((system, quiet));
             for &scenario in rows {
-                let vip = cluster.bed.topology().vips()[0];
-                let outcomes = row(&mut cluster, scenario, args);
-                whole &= outcomes.len() == usize::try_from(args.runs).unwrap_or(usize::MAX);
-                table_rows.extend(Row::of(system, vip, &outcomes));
+                let (outcomes, condensed) = watched_row(&mut cluster, system, scenario, args)?;
+                whole &= outcomes == usize::try_from(args.runs).unwrap_or(usize::MAX);
+                table_rows.extend(condensed);
             }
         }
         Bed::remove(name, dir.clone())?;
@@ -243,9 +257,33 @@ fn fresh(name: &str, dir: Option<PathBuf>, system: SystemKind, family: Family) -
     Ok(Cluster::start(bed, &mut |step| say(step))?)
 }
 
+/// One row, captured from its first run's begin to some time after its last: how many runs gave figures,
+/// and those condensed.
+fn watched_row(
+    cluster: &mut Cluster,
+    system: SystemKind,
+    scenario: Scenario,
+    args: &BenchArgs,
+) -> Result<(usize, Option<Row>)> {
+    let vip = cluster.bed.topology().vips()[0];
+    let capturing = Capturing::start(&cluster.bed, vip)?;
+    let outcomes = row(cluster, scenario, args);
+    std::thread::sleep(seconds(args.after_row));
+    let (sightings, lost) = capturing.finish()?;
+    anyhow::ensure!(
+        lost == 0,
+        "{scenario}: the capture lost {lost} frames, so the row proves nothing"
+    );
+    let two_owners = judge(&sightings).two_owners;
+    Ok((outcomes.len(), Row::of(system, vip, &outcomes, two_owners)))
+}
+
+fn seconds(s: f64) -> Duration {
+    Duration::try_from_secs_f64(s).unwrap_or(Duration::from_secs(60))
+}
+
 /// The outcomes of one row. A run that fails is reported and heals the cluster for the next.
 fn row(cluster: &mut Cluster, scenario: Scenario, args: &BenchArgs) -> Vec<Outcome> {
-    let seconds = |s: f64| Duration::try_from_secs_f64(s).unwrap_or(Duration::from_secs(60));
     let times = Times {
         after_heal: seconds(args.after_heal),
         noise: seconds(args.noise),

@@ -82,6 +82,44 @@ pub struct Report {
     pub nodes: BTreeMap<u8, String>,
 }
 
+/// A capture under way of the frames that claim or use a VIP, at every node's client port.
+#[derive(Debug)]
+pub struct Capturing {
+    stop: Stop,
+    captured: JoinHandle<Result<(Vec<Sighting>, u64), LabError>>,
+}
+
+impl Capturing {
+    /// Begins to capture what is said for `vip`.
+    ///
+    /// # Errors
+    /// [`LabError::Io`] when a packet socket cannot be had.
+    pub fn start(bed: &Bed, vip: IpAddr) -> Result<Self, LabError> {
+        let topology = bed.topology();
+        let bridges = topology.namespace(&Place::Bridges);
+        let ports: Vec<_> = topology.nodes.iter().map(|n| (n.index, n.port(Net::Client))).collect();
+        let sockets = namespace::within(&bridges, || {
+            let open = |(index, port): &(u8, String)| Ok((*index, PacketSocket::capture(port)?));
+            ports.iter().map(open).collect::<Result<Vec<_>, LabError>>()
+        })?;
+        let stop = Stop::default();
+        let captured = std::thread::spawn({
+            let stop = stop.clone();
+            move || capture(&sockets, vip, &stop)
+        });
+        Ok(Self { stop, captured })
+    }
+
+    /// Ends the capture: the frames seen, and how many were lost for want of room.
+    ///
+    /// # Errors
+    /// Those of the capturing thread.
+    pub fn finish(self) -> Result<(Vec<Sighting>, u64), LabError> {
+        self.stop.stop();
+        joined(self.captured)
+    }
+}
+
 /// A measurement under way.
 #[derive(Debug)]
 pub struct Measuring {
@@ -89,7 +127,7 @@ pub struct Measuring {
     nodes: BTreeMap<u8, String>,
     from_nanos: u64,
     stop: Stop,
-    captured: JoinHandle<Result<(Vec<Sighting>, u64), LabError>>,
+    capturing: Capturing,
     probed: JoinHandle<Result<Vec<Probe>, LabError>>,
     connected: Option<JoinHandle<Result<Vec<Connect>, LabError>>>,
     conversed: Option<JoinHandle<Result<LongConnection, LabError>>>,
@@ -103,21 +141,12 @@ impl Measuring {
     pub fn start(bed: &Bed, vip: IpAddr, options: MeasureOptions) -> Result<Self, LabError> {
         raise_file_limit();
         let topology = bed.topology();
-        let (bridges, client) =
-            (topology.namespace(&Place::Bridges), topology.namespace(&Place::Client));
+        let client = topology.namespace(&Place::Client);
         let stop = Stop::default();
-        let ports: Vec<_> = topology.nodes.iter().map(|n| (n.index, n.port(Net::Client))).collect();
-        let sockets = namespace::within(&bridges, || {
-            let open = |(index, port): &(u8, String)| Ok((*index, PacketSocket::capture(port)?));
-            ports.iter().map(open).collect::<Result<Vec<_>, LabError>>()
-        })?;
         let target = SocketAddr::new(vip, SERVICE_PORT);
         let inside = |client: &str| namespace::enter(client);
         let from_nanos = wall_nanos();
-        let captured = std::thread::spawn({
-            let stop = stop.clone();
-            move || capture(&sockets, vip, &stop)
-        });
+        let capturing = Capturing::start(bed, vip)?;
         let probed = std::thread::spawn({
             let (stop, client) = (stop.clone(), client.clone());
             move || inside(&client).and_then(|()| probe(target, options.probe_interval, &stop))
@@ -133,7 +162,7 @@ impl Measuring {
             std::thread::spawn(move || inside(&client).map(|()| converse(target, &stop)))
         });
         let nodes = topology.nodes.iter().map(|n| (n.index, n.name.clone())).collect();
-        Ok(Self { vip, nodes, from_nanos, stop, captured, probed, connected, conversed })
+        Ok(Self { vip, nodes, from_nanos, stop, capturing, probed, connected, conversed })
     }
 
     /// Ends the measurement and judges what was recorded.
@@ -155,7 +184,7 @@ impl Measuring {
         let probes = joined(self.probed)?;
         let connects = self.connected.map_or(Ok(Vec::new()), joined)?;
         let long = self.conversed.map(joined).transpose()?.unwrap_or_default();
-        let (sightings, capture_lost) = joined(self.captured)?;
+        let (sightings, capture_lost) = self.capturing.finish()?;
         let from_nanos = self.from_nanos;
         Ok(Recording { sightings, capture_lost, probes, connects, long, from_nanos, to_nanos })
     }
