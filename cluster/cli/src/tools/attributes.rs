@@ -285,6 +285,7 @@ fn option_steps(name: String, wish: Wish) -> Vec<Step> {
         mode: LoadMode::Update,
         expected: None,
         force: true,
+        message: None,
     };
     match wish {
         Wish::Set(value) => {
