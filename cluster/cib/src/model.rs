@@ -175,6 +175,8 @@ pub struct Node {
     pub uname: String,
     /// `member`, `ping`, `remote`, `normal`.
     pub kind: Option<String>,
+    /// Free text.
+    pub description: Option<String>,
     /// Fallback for rules' scores; hardly ever used.
     pub score: Option<String>,
     /// Permanent attributes.

@@ -241,6 +241,7 @@ impl<'a> Reader<'a> {
             id: id_of(e)?,
             uname: e.get("uname").unwrap_or_default(),
             kind: e.get("type"),
+            description: e.get("description"),
             score: e.get("score"),
             attributes: self.nvsets(e, "instance_attributes")?,
             utilization: self.nvsets(e, "utilization")?,

@@ -77,7 +77,7 @@ fn nvsets(name: &str, sets: &[NvSet]) -> Vec<Element> {
     sets.iter().map(|s| nvset(name, s)).collect()
 }
 
-fn nvset(name: &str, set: &NvSet) -> Element {
+pub(crate) fn nvset(name: &str, set: &NvSet) -> Element {
     let mut e = Element::new(name);
     e.push("id", &set.id);
     e.push_opt("score", set.score.as_ref());
@@ -166,6 +166,7 @@ pub(crate) fn node(n: &crate::Node) -> Element {
     e.push("id", &n.id);
     e.push("uname", &n.uname);
     e.push_opt("type", n.kind.as_ref());
+    e.push_opt("description", n.description.as_ref());
     e.push_opt("score", n.score.as_ref());
     e.children.extend(nvsets("instance_attributes", &n.attributes));
     e.children.extend(nvsets("utilization", &n.utilization));

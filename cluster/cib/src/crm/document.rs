@@ -2,7 +2,7 @@
 
 use crate::model::{
     Bundle, Cib, CloneChild, CloneResource, Constraint, FencingLevel, Group, Node, NvSet,
-    Primitive, Resource, Tag,
+    Operation, Primitive, Resource, Tag,
 };
 use crate::xml::Element;
 
@@ -166,6 +166,19 @@ pub struct Document {
     pub entries: Vec<Entry>,
     /// Comment lines after the last one.
     pub trailing: Vec<String>,
+    /// Recurring monitors that primitives declared elsewhere get besides.
+    pub monitors: Vec<Monitor>,
+}
+
+/// A recurring monitor declared by itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Monitor {
+    /// Line it starts on, from 1.
+    pub line: u32,
+    /// Id of the primitive.
+    pub primitive: String,
+    /// The operation.
+    pub operation: Operation,
 }
 
 /// Key of the comments at the end in [`Cib::comments`].
@@ -195,7 +208,7 @@ impl Document {
             .into_iter()
             .map(|object| Entry { comments: comments_of(object.id()), line: None, object })
             .collect();
-        Self { entries, trailing: comments_of(TRAILING) }
+        Self { entries, trailing: comments_of(TRAILING), monitors: Vec::new() }
     }
 
     /// The declaration that names the same thing as `object`.

@@ -1,10 +1,11 @@
 //! Loading a text as one transaction, and showing a configuration.
 
 use super::compose::compose;
-use super::document::{Document, Entry, Object};
+use super::document::{Document, Entry, Monitor, Object};
 use super::finding::Finding;
-use super::{parse, print};
-use crate::model::{Cib, Node, NvSet};
+use super::names::nearest;
+use super::{parse, print, references};
+use crate::model::{Cib, Node, NvSet, Operation};
 
 /// What loading does with objects that the text does not name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -54,20 +55,62 @@ pub fn show(cib: &Cib) -> String {
 pub fn load(base: &Cib, text: &str, mode: Mode) -> Result<Loaded, Vec<Finding>> {
     let mut read = parse::document(text)?;
     rename_options(&mut read);
+    let old = Document::from_cib(base);
+    let unresolved = references::resolve(&mut read, &old);
+    if !unresolved.is_empty() {
+        return Err(unresolved);
+    }
+    let monitors = std::mem::take(&mut read.monitors);
     let declared = read
         .entries
         .iter()
         .filter_map(|entry| entry.line.map(|line| (entry.object.name().to_owned(), line)))
         .collect();
-    let old = Document::from_cib(base);
     let read = join_blocks(read);
-    let merged = merge(&old, read, mode);
+    let mut merged = merge(&old, read, mode);
+    add_monitors(&mut merged, monitors)?;
     let cib = compose(merged, base).map_err(|mut findings| {
         findings.sort_by_key(|finding| finding.line);
         findings
     })?;
     let changed = differences(&old, &Document::from_cib(&cib));
     Ok(Loaded { cib, changed, declared })
+}
+
+/// Gives primitives the monitors that were declared by themselves, each instead of one of the same role
+/// and interval.
+fn add_monitors(document: &mut Document, monitors: Vec<Monitor>) -> Result<(), Vec<Finding>> {
+    let mut findings = Vec::new();
+    for Monitor { line, primitive: id, operation } in monitors {
+        let same = |entry: &&mut Entry| matches!(&entry.object, Object::Primitive(p) | Object::Template(p) if p.id == id);
+        if let Some(Entry { object: Object::Primitive(p) | Object::Template(p), .. }) =
+            document.entries.iter_mut().find(same)
+        {
+            let role = |o: &Operation| o.options.get("role").cloned();
+            p.operations.retain(|known| {
+                known.name != "monitor"
+                    || known.interval != operation.interval
+                    || role(known) != role(&operation)
+            });
+            let mut operation = operation;
+            if p.operations.iter().any(|known| known.id == operation.id) {
+                operation.id = format!("{}-{}", operation.id, p.operations.len());
+            }
+            p.operations.push(operation);
+            continue;
+        }
+        let ids = document.entries.iter().filter(|e| matches!(e.object, Object::Primitive(_)));
+        let near = nearest(&id, ids.map(|entry| entry.object.id())).map(str::to_owned);
+        let message = format!("there is no primitive \"{id}\" to monitor");
+        findings.push(
+            Finding::error("HV0201", message)
+                .at(line, 1)
+                .about(&id)
+                .near(near.as_deref())
+                .fix(format!("declare it: primitive {id} CLASS:PROVIDER:TYPE")),
+        );
+    }
+    if findings.is_empty() { Ok(()) } else { Err(findings) }
 }
 
 /// Old names of cluster options become the present ones.
@@ -88,7 +131,7 @@ fn rename_options(document: &mut Document) {
 
 /// Several lines about one block of options are one block, and so are several of fencing levels.
 fn join_blocks(document: Document) -> Document {
-    let mut joined = Document { entries: Vec::new(), trailing: document.trailing };
+    let mut joined = Document { trailing: document.trailing, ..Document::default() };
     for entry in document.entries {
         let first = joined.entries.iter_mut().find(|first| first.object.same_id(&entry.object));
         match (first, entry) {
@@ -146,7 +189,7 @@ fn merge(old: &Document, read: Document, mode: Mode) -> Document {
             let is_node = |entry: &&Entry| matches!(entry.object, Object::Node(_));
             Document {
                 entries: old.entries.iter().filter(is_node).cloned().collect(),
-                trailing: Vec::new(),
+                ..Document::default()
             }
         }
     };

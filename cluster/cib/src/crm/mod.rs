@@ -26,6 +26,7 @@ mod load;
 mod names;
 mod parse;
 mod print;
+mod references;
 mod verify;
 
 pub use changes::{ObjectChange, RevertError, changes, joined, revert};

@@ -12,12 +12,17 @@ pub(super) const COMMANDS: &[&str] = &[
     "location",
     "colocation",
     "order",
+    "monitor",
     "rsc_ticket",
     "property",
     "rsc_defaults",
     "op_defaults",
     "fencing_topology",
     "tag",
+    "alert",
+    "role",
+    "acl_target",
+    "user",
     "xml",
 ];
 

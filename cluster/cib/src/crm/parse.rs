@@ -1,5 +1,7 @@
 //! Logical lines to declarations. Every error is reported, and reading goes on behind it.
 
+mod access;
+mod alert;
 mod attributes;
 mod constraints;
 mod cursor;
@@ -23,8 +25,12 @@ pub(super) use rules::score;
 pub(super) fn document(text: &str) -> Result<Document, Vec<Finding>> {
     let mut findings = Vec::new();
     let lexed = lex::lex(text, &mut findings);
-    let mut document = Document { entries: Vec::new(), trailing: lexed.trailing };
+    let mut document = Document { trailing: lexed.trailing, ..Document::default() };
     for line in &lexed.lines {
+        if line.tokens.first().is_some_and(|token| token.text == "monitor") {
+            document.monitors.extend(resources::monitor(&mut Cursor::new(line, &mut findings)));
+            continue;
+        }
         let mut comments = line.comments.clone();
         for object in declaration(line, &mut findings) {
             let comments = std::mem::take(&mut comments);
@@ -65,6 +71,10 @@ fn declaration(line: &Line, findings: &mut Vec<Finding>) -> Vec<Object> {
         "op_defaults" => one(sections::options(&mut cursor, "op-options").map(Object::OpDefaults)),
         "fencing_topology" => one(sections::topology(&mut cursor)),
         "tag" => one(sections::tag(&mut cursor)),
+        "alert" => one(alert::alert(&mut cursor)),
+        "role" => one(access::role(&mut cursor)),
+        "acl_target" => one(access::target(&mut cursor)),
+        "user" => access::user(&mut cursor),
         "xml" => sections::xml(&mut cursor),
         _ => {
             let near = nearest(&command.text, COMMANDS.iter().copied());

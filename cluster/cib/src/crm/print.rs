@@ -1,6 +1,7 @@
 //! Declarations as lines, such that reading them gives the same declarations.
 
 mod constraints;
+mod elements;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -45,6 +46,7 @@ pub(super) fn object(object: &Object) -> String {
                 if node.id == node.uname { String::new() } else { format!("{}: ", node.id) };
             let kind = node.kind.as_ref().map_or(String::new(), |kind| format!(":{kind}"));
             let mut segments = vec![format!("node {}{}{kind}", number, quote(&node.uname))];
+            segments.extend(node.description.as_ref().map(|text| pair("description", text)));
             let base = format!("nodes-{}", node.id);
             for (index, set) in node.attributes.iter().enumerate() {
                 let id = if index == 0 { base.clone() } else { format!("{base}-{index}") };
@@ -77,7 +79,9 @@ pub(super) fn object(object: &Object) -> String {
         Object::Property(set) => options("property", set, "cib-bootstrap-options"),
         Object::RscDefaults(set) => options("rsc_defaults", set, "rsc-options"),
         Object::OpDefaults(set) => options("op_defaults", set, "op-options"),
-        Object::Alert(element) | Object::Acl(element) => xml(element),
+        Object::Alert(element) | Object::Acl(element) => {
+            elements::line(element).unwrap_or_else(|| xml(element))
+        }
     }
 }
 

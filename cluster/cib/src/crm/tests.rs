@@ -3,6 +3,7 @@
 mod errors;
 mod facts;
 mod history;
+mod manual;
 mod mutations;
 mod round_trip;
 mod transactions;

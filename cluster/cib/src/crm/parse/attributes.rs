@@ -19,12 +19,6 @@ pub(super) fn block(cursor: &mut Cursor<'_>, default_id: &str, stop: &[&str]) ->
         cursor.next();
         if let Some(id) = token.text.strip_prefix("$id=") {
             set.id = id.to_owned();
-        } else if token.text.starts_with("$id-ref=") {
-            cursor.complain_at(
-                token,
-                Finding::error("HV0103", "a reference to another block is not possible here")
-                    .fix("write its values out"),
-            );
         } else if token.text == "rule" && !token.quoted {
             let id = format!("{}-rule", set.id);
             set.rule = rules::rule(cursor, &id, false);

@@ -152,6 +152,8 @@ pub(super) fn order(cursor: &mut Cursor<'_>) -> Option<Object> {
         cursor.next();
         if ORDER_KINDS.contains(&text) {
             new.kind = Some(text.to_owned());
+        } else if let Some(kind) = old_kind(text) {
+            new.kind = Some(kind.to_owned());
         } else if let Some(score) = score(text) {
             new.score = Some(score);
         } else {
@@ -180,6 +182,16 @@ pub(super) fn order(cursor: &mut Cursor<'_>) -> Option<Object> {
         None => new.sets = numbered(cursor, sets, FIX),
     }
     Some(Object::Constraint(Constraint::Order(new)))
+}
+
+/// The present word for an old kind of order.
+fn old_kind(word: &str) -> Option<&'static str> {
+    match word {
+        "mandatory" => Some("Mandatory"),
+        "advisory" | "optional" => Some("Optional"),
+        "serialize" => Some("Serialize"),
+        _ => None,
+    }
 }
 
 pub(super) fn ticket(cursor: &mut Cursor<'_>) -> Option<Object> {

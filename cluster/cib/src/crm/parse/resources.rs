@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::attributes::{block, block_id};
 use super::cursor::Cursor;
 use super::rules::role_word;
-use crate::crm::document::{CloneShell, Object};
+use crate::crm::document::{CloneShell, Monitor, Object};
 use crate::crm::finding::Finding;
 use crate::crm::lex::Token;
 use crate::crm::names::{LISTS, OPERATION, RENAMED_META, nearest, present_name};
+use crate::crm::references::{OPERATIONS_ID, REFERENCE};
 use crate::model::{Bundle, Group, NvSet, Operation, Primitive};
 
 const CLASSES: [&str; 5] = ["ocf", "systemd", "service", "lsb", "stonith"];
@@ -36,8 +37,18 @@ pub(super) fn primitive(cursor: &mut Cursor<'_>) -> Option<Primitive> {
             operation_block(cursor, token, &mut new);
         } else if word == "operations" {
             cursor.next();
-            // The block of operations has an id that nothing refers to.
-            let block = block(cursor, "", LISTS);
+            let mut block = block(cursor, "", LISTS);
+            if let [only] = block.pairs.as_slice()
+                && only.name == REFERENCE
+            {
+                let (name, id) = (REFERENCE.to_owned(), only.value.clone().unwrap_or_default());
+                new.operations.push(Operation { id, name, ..Operation::default() });
+                block.pairs.clear();
+            } else if !block.id.is_empty() {
+                // What other primitives refer to.
+                let (name, id) = (OPERATIONS_ID.to_owned(), block.id);
+                new.operations.push(Operation { id, name, ..Operation::default() });
+            }
             if !block.pairs.is_empty() {
                 cursor.complain_at(
                     token,
@@ -226,6 +237,41 @@ fn trimmings(cursor: &mut Cursor<'_>, id: &str) -> Trimmings {
         }
     }
     new
+}
+
+/// Reads `monitor PRIMITIVE[:ROLE] INTERVAL[:TIMEOUT]`.
+pub(super) fn monitor(cursor: &mut Cursor<'_>) -> Option<Monitor> {
+    const FIX: &str =
+        "monitor RESOURCE[:ROLE] INTERVAL[:TIMEOUT], for example: monitor vip 10s:20s";
+    let line = cursor.next()?.line;
+    let token = cursor.expect("the resource", FIX)?;
+    let (id, role) = match token.text.split_once(':') {
+        Some((id, role)) => (id, Some(role_word(role))),
+        None => (token.text.as_str(), None),
+    };
+    cursor.about(id);
+    let primitive = cursor.reference(token, id);
+    let times = cursor.expect("the interval", FIX)?;
+    let (interval, timeout) = match times.text.split_once(':') {
+        Some((interval, timeout)) => (interval, Some(timeout)),
+        None => (times.text.as_str(), None),
+    };
+    for time in [Some(interval), timeout].into_iter().flatten() {
+        if !time.starts_with(|c: char| c.is_ascii_digit()) {
+            let found = format!("\"{time}\" is no time");
+            cursor.complain_at(times, Finding::error("HV0109", found).fix(FIX));
+        }
+    }
+    cursor.expect_end();
+    let mut operation = Operation {
+        id: format!("{primitive}-monitor-{interval}"),
+        name: "monitor".to_owned(),
+        interval: Some(interval.to_owned()),
+        ..Operation::default()
+    };
+    operation.options.extend(timeout.map(|timeout| ("timeout".to_owned(), timeout.to_owned())));
+    operation.options.extend(role.map(|role| ("role".to_owned(), role)));
+    Some(Monitor { line, primitive, operation })
 }
 
 pub(super) fn group(cursor: &mut Cursor<'_>) -> Option<Object> {

@@ -38,6 +38,11 @@ pub(super) fn node(cursor: &mut Cursor<'_>) -> Option<Object> {
     };
     while let Some(token) = cursor.peek() {
         let word = if token.quoted { "" } else { token.text.as_str() };
+        if let Some(text) = token.text.strip_prefix("description=") {
+            new.description = Some(text.to_owned());
+            cursor.next();
+            continue;
+        }
         if WORDS.contains(&word) {
             cursor.next();
         }
@@ -103,15 +108,18 @@ pub(super) fn topology(cursor: &mut Cursor<'_>) -> Option<Object> {
     let mut target: Option<FencingLevel> = None;
     let mut count: BTreeMap<String, u32> = BTreeMap::new();
     while let Some(token) = cursor.next() {
-        if let Some(name) = token.text.strip_suffix(':') {
+        let named = token.text.strip_suffix(':').or_else(|| {
+            let text = token.text.as_str();
+            let bare =
+                text.starts_with("pattern:") || (text.starts_with("attr:") && text.contains('='));
+            bare.then_some(text)
+        });
+        if let Some(name) = named {
             target = Some(level_target(name));
             continue;
         }
-        let Some(target) = &target else {
-            let found = format!("expected a node and a colon, found \"{}\"", token.text);
-            cursor.complain_at(token, Finding::error("HV0103", found).fix(FIX));
-            return None;
-        };
+        // Without a target the order is that of every node that has none of its own.
+        let target = target.get_or_insert_with(|| level_target("pattern:.*"));
         let index = count.entry(target.id.clone()).or_insert(0);
         *index += 1;
         if *index > 9 {

@@ -73,7 +73,7 @@ fn colocation(colocation: &Colocation) -> Option<Vec<String>> {
             member(dependent, colocation.dependent_role.as_ref()),
             member(primary, colocation.primary_role.as_ref())
         )),
-        (None, None, sets @ [_, ..]) => segments.extend(self::sets(sets, Said::Role)?),
+        (None, None, sets @ [_, ..]) => segments.extend(self::sets(sets, Said::Role, 2)?),
         _ => return None,
     }
     segments.extend(colocation.node_attribute.as_ref().map(|a| pair("node-attribute", a)));
@@ -98,7 +98,7 @@ fn order(order: &Order) -> Option<Vec<String>> {
             member(first, order.first_action.as_ref()),
             member(then, order.then_action.as_ref())
         )),
-        (None, None, sets @ [_, ..]) => segments.extend(self::sets(sets, Said::Action)?),
+        (None, None, sets @ [_, ..]) => segments.extend(self::sets(sets, Said::Action, 2)?),
         _ => return None,
     }
     segments.extend(order.symmetrical.as_ref().map(|s| pair("symmetrical", s)));
@@ -112,7 +112,7 @@ fn ticket(ticket: &TicketConstraint) -> Option<Vec<String>> {
         vec![format!("rsc_ticket {} {}", quote(&ticket.id), quote(&format!("{name}:")))];
     match (&ticket.resource, ticket.sets.as_slice()) {
         (Some(resource), []) => segments.push(member(resource, ticket.role.as_ref())),
-        (None, sets @ [_, ..]) => segments.extend(self::sets(sets, Said::Role)?),
+        (None, sets @ [_, ..]) => segments.extend(self::sets(sets, Said::Role, 1)?),
         _ => return None,
     }
     segments.extend(ticket.loss_policy.as_ref().map(|policy| pair("loss-policy", policy)));
@@ -135,8 +135,9 @@ enum Said {
     Action,
 }
 
-/// Sets, without brackets where reading them gives the same sets again.
-fn sets(sets: &[ResourceSet], said: Said) -> Option<Vec<String>> {
+/// Sets, without brackets where reading them gives the same sets again: so many members without
+/// brackets, or fewer, are no set.
+fn sets(sets: &[ResourceSet], said: Said, no_set: usize) -> Option<Vec<String>> {
     let members: usize = sets.iter().map(|set| set.members.len()).sum();
     if sets.iter().any(|set| set.members.is_empty()) {
         return None;
@@ -157,9 +158,8 @@ fn sets(sets: &[ResourceSet], said: Said) -> Option<Vec<String>> {
         let sequential = set.sequential.as_deref() != Some("false");
         let all = set.require_all.as_deref() != Some("false");
         let joins = before.is_some_and(|before| word(before) == word(set));
-        // Two members without brackets would be read as a pair, not as a set.
         let silent = set.sequential.is_none() && set.require_all.is_none();
-        let plain = silent && !dressed && !joins && members > 2;
+        let plain = silent && !dressed && !joins && members > no_set;
         before = plain.then_some(set);
         let names: Vec<String> =
             set.members.iter().map(|name| member(name, word(set).as_ref())).collect();

@@ -54,7 +54,6 @@ fn each_error_has_its_place_and_the_nearest_word() {
     expect("property", "HV0102", 1, 9, None);
     expect("property no-quorum-policy stop", "HV0103", 1, 10, None);
     expect("tag t:", "HV0102", 1, 7, None);
-    expect("fencing_topology a b", "HV0103", 1, 18, None);
     expect("rsc_ticket r t: a loss-policy=stpo", "HV0109", 1, 19, Some("stop"));
     expect("node n1:ful", "HV0109", 1, 6, None);
     expect("bundle b podmn image=x", "HV0109", 1, 10, Some("podman"));

@@ -63,7 +63,12 @@ property extra: 10: rule #is_dc eq true priority-fencing-delay=15s
 rsc_defaults resource-stickiness=1 migration-threshold=3
 rsc_defaults nights: rule date spec hours=0-5 and rsc class=ocf failure-timeout=1h
 op_defaults timeout=30s
-xml '<alert id="mail" path="/usr/local/bin/mail"><recipient id="mail-1" value="root"/></alert>'
+alert mail /usr/local/bin/mail select nodes attributes { pingd } to { root meta timeout=30s }
+xml '<alert id="odd" path="/usr/local/bin/mail"><recipient id="mail-1" value="root"/></alert>'
+role operator \
+    write "xpath://*[@id='vip']/meta_attributes" \
+    read tag:primitive ref:web attribute:class
+acl_target alice operator
 # the end
 "##;
 
