@@ -15,6 +15,17 @@ pub enum EventSeverity {
     Error,
 }
 
+/// Events that a reader asked for and cannot have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct EventsMissed {
+    /// Cursor of the first of them.
+    pub first: u64,
+    /// Cursor of the last; 0 where nobody knows how many there were, since the daemon started anew.
+    pub last: u64,
+    /// The daemon has started anew since the reader's cursor: the stream goes on with its first event.
+    pub restarted: bool,
+}
+
 /// One event, as this node saw it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Event {

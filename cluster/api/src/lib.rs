@@ -30,7 +30,7 @@ mod wire;
 pub use attribute::{AttributeLifetime, AttributeRow};
 pub use configure::{CommitRow, Finding, Format, LoadMode, ObjectChange, Severity, Version};
 pub use error::{ApiError, Code};
-pub use event::{Event, EventSeverity};
+pub use event::{Event, EventSeverity, EventsMissed};
 pub use ip::{AddressRow, AddressState, Announcement, IpWhy, NodeReason};
 pub use reply::{Hello, Notice, ReplyBody, Token};
 pub use request::{RequestBody, StandbyLifetime};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AddressRow, AttributeRow, CommitRow, Event, Finding, Format, IpWhy, ObjectChange,
+    AddressRow, AttributeRow, CommitRow, Event, EventsMissed, Finding, Format, IpWhy, ObjectChange,
     PendingAction, Status, Version,
 };
 
@@ -64,6 +64,15 @@ pub enum ReplyBody {
     Status(Box<Status>),
     /// Something happened.
     Event(Event),
+    /// Events that were asked for are gone.
+    EventsMissed(EventsMissed),
+    /// There are no more events at present.
+    EventsEnd {
+        /// Cursor of the last: go on with it.
+        cursor: u64,
+        /// The life of the daemon that the cursor is of.
+        boot: u64,
+    },
     /// Numbers by name, all counted since the daemon started.
     Counters(BTreeMap<String, u64>),
     /// The configuration.

@@ -38,6 +38,19 @@ pub enum RequestBody {
         #[serde(default)]
         interval_ms: Option<u64>,
     },
+    /// Events, each once, in order. Answered with `Event`, and `EventsMissed` where some are gone; ends with
+    /// `EventsEnd` unless it follows.
+    Events {
+        /// From the one after this cursor; none means all that are kept, or with `follow` only those to come.
+        #[serde(default)]
+        after: Option<u64>,
+        /// The life of the daemon that the cursor is of; none means the present one.
+        #[serde(default)]
+        boot: Option<u64>,
+        /// Stay for those to come; ends with the connection.
+        #[serde(default)]
+        follow: bool,
+    },
     /// This node's counters (packets refused, beats lost, gate writes …). Answered with `Counters`.
     Counters,
     /// The configuration. Answered with `Configuration`.
@@ -257,6 +270,7 @@ impl RequestBody {
             | Self::Status
             | Self::Watch { .. }
             | Self::Counters
+            | Self::Events { .. }
             | Self::ConfigureShow { .. }
             | Self::PlanningInput
             | Self::ConfigureVerify { .. }

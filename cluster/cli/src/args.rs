@@ -84,6 +84,17 @@ Examples:
   haven status --json      the same for programs
   haven status --watch --json | jq -c 'select(.event)'   only what happens")]
     Status(StatusArgs),
+    /// Print what happened, and follow what happens
+    ///
+    /// Membership, verdicts, leases, operations, configuration: what this node saw, one line each. Every event has a cursor,
+    /// from which a reader goes on without losing or repeating any; what is no longer kept is said.
+    #[command(after_long_help = "\
+Examples:
+  haven events                          what is kept: the latest 4096
+  haven events --follow                 what happens from now on
+  haven events --follow --after 120     from event 121 on
+  haven events --follow --json | jq -c 'select(.event.severity == \"error\")'")]
+    Events(EventsArgs),
     /// Show, judge and change the configuration
     #[command(subcommand, visible_alias = "cfg")]
     Configure(Configure),
@@ -225,6 +236,27 @@ pub(crate) struct StatusArgs {
     /// Only the verdict line
     #[arg(long, short = 'b', conflicts_with = "watch")]
     pub(crate) brief: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EventsArgs {
+    /// Stay, and print each event as it happens
+    #[arg(long, short = 'f')]
+    pub(crate) follow: bool,
+    /// Only events after this cursor; BOOT/CURSOR names the life of the daemon, too
+    #[arg(long, value_name = "CURSOR", value_parser = cursor)]
+    pub(crate) after: Option<(Option<u64>, u64)>,
+}
+
+/// Reads `CURSOR` or `BOOT/CURSOR`.
+fn cursor(text: &str) -> Result<(Option<u64>, u64), String> {
+    let number = |text: &str| {
+        text.parse().map_err(|_| format!("\"{text}\" is no number; give a cursor such as 120"))
+    };
+    match text.split_once('/') {
+        Some((boot, cursor)) => Ok((Some(number(boot)?), number(cursor)?)),
+        None => Ok((None, number(text)?)),
+    }
 }
 
 /// Whether and how long to wait for a change to be carried out.

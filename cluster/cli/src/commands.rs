@@ -3,6 +3,7 @@
 mod attribute;
 mod cluster;
 mod configure;
+mod events;
 mod explain;
 mod ip;
 mod node;
@@ -35,6 +36,7 @@ pub(crate) fn run(
     match command {
         Command::Cluster(command) => cluster::run(command, &mut session),
         Command::Status(args) => status::run(&args, &mut session),
+        Command::Events(args) => events::run(&args, &mut session),
         Command::Configure(command) => configure::run(command, &mut session),
         Command::Node(command) => node::run(command, &mut session),
         Command::Resource(command) => resource::run(command, &mut session),

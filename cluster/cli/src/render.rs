@@ -8,7 +8,7 @@ mod table;
 
 use std::collections::BTreeMap;
 
-use haven_api::{ApiError, Event, Finding, Severity};
+use haven_api::{ApiError, Event, EventsMissed, Finding, Severity};
 use haven_base::WallTime;
 
 pub use attribute::attributes;
@@ -65,6 +65,18 @@ fn one_finding(finding: &Finding) -> String {
 #[must_use]
 pub fn event(event: &Event) -> String {
     format!("{} {} {} {}: {}", clock(event.at), event.node, event.code, event.subject, event.text)
+}
+
+/// What a reader of events cannot have.
+#[must_use]
+pub fn missed(missed: &EventsMissed) -> String {
+    let EventsMissed { first, last, restarted } = missed;
+    if *restarted {
+        return format!(
+            "the daemon started anew: events from {first} on of its earlier life are gone"
+        );
+    }
+    format!("events {first}..{last} are gone")
 }
 
 /// Counters, one per line, in the order of their names.

@@ -77,6 +77,7 @@ fn dispatch(
         }
         command @ (Command::Cluster(_)
         | Command::Status(_)
+        | Command::Events(_)
         | Command::Configure(_)
         | Command::Node(_)
         | Command::Resource(_)

@@ -162,6 +162,7 @@ impl Controller {
             RequestBody::IpWhy { address } => Some(self.why(*address)),
             RequestBody::Hello
             | RequestBody::Watch { .. }
+            | RequestBody::Events { .. }
             | RequestBody::Counters
             | RequestBody::PlanRestart
             | RequestBody::KeyRotate

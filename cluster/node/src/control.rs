@@ -208,6 +208,12 @@ impl Desk {
         }
     }
 
+    /// Replies that the connection of a request has room for; none when it is gone.
+    pub(crate) fn room(&self, id: u64) -> Option<usize> {
+        let (_, replies) = self.open.get(&id)?;
+        (!replies.is_closed()).then(|| replies.capacity())
+    }
+
     /// Requests whose clients are gone.
     pub(crate) fn abandoned(&mut self) -> Vec<u64> {
         let gone: Vec<u64> = self

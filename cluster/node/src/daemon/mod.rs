@@ -4,6 +4,7 @@
 
 mod agents;
 mod entries;
+mod events;
 mod keys;
 mod peers;
 mod requests;
@@ -11,7 +12,7 @@ mod restart;
 mod run;
 mod start;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use haven_api::Event;
 use haven_base::Instant;
@@ -48,9 +49,6 @@ impl<F> std::fmt::Debug for BuiltIn<F> {
         f.debug_struct("BuiltIn").field("verification", &self.verification).finish_non_exhaustive()
     }
 }
-
-/// Events kept for clients that ask for what happened before.
-const EVENTS_KEPT: usize = 1024;
 
 /// What happens to the main task, beside heartbeats, clients and signals.
 #[derive(Debug)]
@@ -121,7 +119,9 @@ struct Daemon {
     watchers: BTreeMap<u64, Watcher>,
     /// Changes that wait for a coordinator, each with the end of its patience.
     deferred: Vec<(Instant, Asked)>,
-    events: VecDeque<Event>,
+    events: events::Ring,
+    /// Clients that read the stream of events.
+    readers: BTreeMap<u64, events::Reader>,
     happenings: mpsc::UnboundedSender<Happening>,
     admissions: peers::Admissions,
     keys: keys::Keys,
@@ -187,9 +187,7 @@ impl Daemon {
         for id in self.watchers.keys().copied().collect::<Vec<_>>() {
             self.desk.answer(id, true, Ok(haven_api::ReplyBody::Event(event.clone())));
         }
-        self.events.push_back(event);
-        while self.events.len() > EVENTS_KEPT {
-            self.events.pop_front();
-        }
+        self.events.push(event);
+        self.serve_readers(boot_time());
     }
 }

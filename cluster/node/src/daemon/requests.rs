@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use haven_api::{ApiError, AttributeLifetime, Code, Hello, LinkHealth, LinkState, ReplyBody, RequestBody, Status};
+use haven_api::{
+    ApiError, AttributeLifetime, Code, Hello, LinkHealth, LinkState, ReplyBody, RequestBody, Status,
+};
 use haven_base::Instant;
 use haven_controller::Input;
 use haven_heartbeat::LinkStatus;
@@ -59,6 +61,10 @@ impl Daemon {
             RequestBody::Watch { after, interval_ms } => {
                 let (after, interval_ms) = (*after, *interval_ms);
                 self.watch(&asked, after, interval_ms);
+            }
+            RequestBody::Events { after, boot, follow } => {
+                let (from, follow) = ((*after, *boot), *follow);
+                self.read_events(&asked, from, follow);
             }
             RequestBody::PlanRestart => self.plan_restart(&asked),
             RequestBody::KeyRotate => {
@@ -206,7 +212,7 @@ impl Daemon {
         let id = self.desk.enter(asked);
         self.watchers.insert(id, Watcher { interval, due: boot_time() });
         let Some(after) = after else { return };
-        for event in self.events.iter().filter(|event| event.cursor > after) {
+        for event in self.events.after(after) {
             self.desk.answer(id, true, Ok(ReplyBody::Event(event.clone())));
         }
     }
@@ -215,6 +221,7 @@ impl Daemon {
     pub(super) fn serve_watchers(&mut self, now: Instant) {
         for id in self.desk.abandoned() {
             self.watchers.remove(&id);
+            self.readers.remove(&id);
             self.step(Input::RequestGone(id));
         }
         let due: Vec<u64> =

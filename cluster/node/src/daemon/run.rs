@@ -76,6 +76,7 @@ impl Daemon {
             self.express.deadline(),
             self.keys.deadline(),
             self.watchers_due(),
+            self.readers_due(),
             phase,
             Some(self.next_extension),
             self.deferred.iter().map(|(until, _)| *until).min(),
@@ -102,6 +103,7 @@ impl Daemon {
         self.keys_due(now);
         self.extend_lifetimes(now);
         self.serve_watchers(now);
+        self.serve_readers(now);
         self.serve_deferred(now);
         if let Some(until) = self.restart_ready.take() {
             self.on_restart_ready(until);

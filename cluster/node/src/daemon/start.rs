@@ -1,7 +1,7 @@
 //! From a configuration file to a running daemon, in the order safety asks for: who am I, what did I
 //! promise, what does the kernel hold, and only then the first frame.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -209,7 +209,8 @@ pub(super) async fn start(
         gate_missing: Vec::new(),
         watchers: BTreeMap::new(),
         deferred: Vec::new(),
-        events: VecDeque::new(),
+        events: super::events::Ring::default(),
+        readers: BTreeMap::new(),
         happenings,
         admissions,
         keys,
