@@ -37,6 +37,8 @@ pub struct Parameter {
     pub required: bool,
     /// No two resources may have the same value.
     pub unique: bool,
+    /// `reload-agent` is enough for a new value.
+    pub reloadable: bool,
     /// The name that replaces it.
     pub replaced_by: Option<String>,
     /// Kind of value: `string`, `integer`, `boolean`, `select` …, as the agent says.
@@ -111,6 +113,16 @@ pub enum MetadataError {
 }
 
 impl Metadata {
+    /// The parameters of which a change asks for a restart, where a change of the others needs only
+    /// `reload-agent`; nothing where the agent has no such action or no such parameter.
+    #[must_use]
+    pub fn restarting(&self) -> Option<Vec<String>> {
+        let reloads = self.actions.iter().any(|action| action.name == "reload-agent");
+        let any = self.parameters.values().any(|parameter| parameter.reloadable);
+        let fixed = self.parameters.iter().filter(|(_, parameter)| !parameter.reloadable);
+        (reloads && any).then(|| fixed.map(|(name, _)| name.clone()).collect())
+    }
+
     /// What the verifier of configurations takes from it.
     #[must_use]
     pub fn facts(&self) -> AgentFacts {
@@ -268,6 +280,7 @@ impl Walk {
         let parameter = Parameter {
             required: truth(attribute(start, "required")),
             unique: truth(attribute(start, "unique")),
+            reloadable: truth(attribute(start, "reloadable")),
             ..Parameter::default()
         };
         self.parameter = Some((name, parameter));

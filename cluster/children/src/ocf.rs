@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
 
-use haven_executor::{Agent, AgentFuture, HeldLease, Hook, HookFuture, Serves};
+use haven_executor::{Agent, AgentFuture, HeldLease, Hook, HookFuture, RestartingFuture, Serves};
 use haven_host::process::{Call, Launcher};
 use haven_types::operation::{AgentName, OcfCode, Operation, Outcome};
 
@@ -46,13 +48,21 @@ pub struct PathError(String);
 pub struct OcfAgents {
     launcher: Launcher,
     settings: OcfSettings,
+    reloads: Arc<tokio::sync::Mutex<BTreeMap<PathBuf, Reloads>>>,
+}
+
+/// What an agent's metadata says of reloading, as of the file's last change.
+#[derive(Clone, Debug)]
+struct Reloads {
+    changed: Option<SystemTime>,
+    restarting: Option<Vec<String>>,
 }
 
 impl OcfAgents {
     /// Agents run by `launcher`.
     #[must_use]
-    pub const fn new(launcher: Launcher, settings: OcfSettings) -> Self {
-        Self { launcher, settings }
+    pub fn new(launcher: Launcher, settings: OcfSettings) -> Self {
+        Self { launcher, settings, reloads: Arc::default() }
     }
 
     /// The file of an agent.
@@ -125,6 +135,19 @@ impl OcfAgents {
         metadata::read(&name, &ended.stdout)
     }
 
+    /// [`Metadata::restarting`], asked of the agent once and whenever its file has changed.
+    async fn restarting(&self, agent: &AgentName) -> Option<Vec<String>> {
+        let program = self.path(agent).ok()?;
+        let changed = std::fs::metadata(&program).and_then(|facts| facts.modified()).ok();
+        let mut known = self.reloads.lock().await;
+        if let Some(known) = known.get(&program).filter(|known| known.changed == changed) {
+            return known.restarting.clone();
+        }
+        let restarting = self.metadata(agent).await.ok().and_then(|facts| facts.restarting());
+        known.insert(program, Reloads { changed, restarting: restarting.clone() });
+        restarting
+    }
+
     fn call(&self, operation: &Operation, program: PathBuf) -> Result<Call, String> {
         let environment =
             environment::of(operation, &self.settings.root, &self.settings.environment)?;
@@ -182,6 +205,11 @@ impl Agent for OcfAgents {
                 Err(error) => environment::not_run(&error, &name),
             }
         })
+    }
+
+    fn restarting(&self, agent: &AgentName) -> RestartingFuture {
+        let (agents, agent) = (self.clone(), agent.clone());
+        Box::pin(async move { Self::restarting(&agents, &agent).await })
     }
 
     fn notify(&self, _operation: Operation, _hook: Hook) -> HookFuture {

@@ -298,3 +298,29 @@ async fn debian_s_nginx_serves_and_stays_when_the_call_is_over() {
         OcfCode::NOT_RUNNING
     );
 }
+
+#[tokio::test]
+async fn what_can_be_reloaded_is_read_from_the_metadata_and_again_when_the_agent_changes() {
+    let body = |reloadable: &str, actions: &str| {
+        format!(
+            "cat <<'EOF'\n<resource-agent name=\"x\"><parameters><parameter name=\"level\" \
+             reloadable=\"{reloadable}\"/><parameter name=\"port\"/></parameters><actions>{actions}\
+             <action name=\"start\"/></actions></resource-agent>\nEOF"
+        )
+    };
+    let reload = "<action name=\"reload-agent\"/>";
+    let (able, none, old) = (body("1", reload), body("0", reload), body("1", ""));
+    let (place, agents) = own(&[("able", &able), ("none", &none), ("old", &old)]);
+    let asked = async |agent: &str| haven_executor::Agent::restarting(&agents, &name(agent)).await;
+    assert_eq!(asked("ocf:test:able").await, Some(vec!["port".to_owned()]));
+    assert_eq!(asked("ocf:test:none").await, None);
+    assert_eq!(asked("ocf:test:old").await, None, "it has no such action");
+    assert_eq!(asked("ocf:test:missing").await, None);
+    let before = std::fs::metadata(place.path().join("resource.d/test/able")).unwrap();
+    let later = before.modified().unwrap() + Duration::from_secs(2);
+    place.script("resource.d/test/able", &none);
+    let file =
+        std::fs::File::options().append(true).open(place.path().join("resource.d/test/able"));
+    file.unwrap().set_modified(later).unwrap();
+    assert_eq!(asked("ocf:test:able").await, None);
+}

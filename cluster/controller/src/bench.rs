@@ -42,6 +42,8 @@ pub(crate) struct Bench {
     pub(crate) claims: BTreeMap<(GroupId, NodeId), Epoch>,
     /// Agents' calls: when, where, what.
     pub(crate) calls: Vec<(u64, u16, String)>,
+    /// Parameters of which a change asks for a restart, where the agents can reload.
+    pub(crate) restarting: Option<Vec<String>>,
     /// Operations that are never answered.
     pub(crate) hanging: BTreeSet<String>,
     /// Answers other than success, by node and operation.
@@ -70,6 +72,7 @@ impl Bench {
             leases: BTreeMap::new(),
             claims: BTreeMap::new(),
             calls: Vec::new(),
+            restarting: None,
             hanging: BTreeSet::new(),
             codes: BTreeMap::new(),
             answers: BTreeMap::new(),
@@ -151,6 +154,11 @@ impl Bench {
                 self.calls.push((self.now, id, key.clone()));
                 if self.hanging.contains(&key) {
                     return;
+                }
+                let starts = matches!(operation.action.as_str(), "start" | "reload-agent");
+                if let Some(parameters) = self.restarting.clone().filter(|_| starts && code.0 == 0)
+                {
+                    self.step(id, Input::Restarting { run, parameters });
                 }
                 self.step(id, Input::AgentFinished { run, outcome: Outcome::done(code, "") });
             }

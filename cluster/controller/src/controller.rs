@@ -330,6 +330,10 @@ impl Controller {
                 let input = haven_executor::Input::AgentFinished { run, outcome };
                 self.inbox.push_back(Internal::Executor(input));
             }
+            Input::Restarting { run, parameters } => {
+                let input = haven_executor::Input::Restarting { run, parameters };
+                self.inbox.push_back(Internal::Executor(input));
+            }
             Input::Request { id, author, body } => self.on_request(clock, id, author, body),
             Input::RequestGone(id) => {
                 self.waiters.remove(&id);

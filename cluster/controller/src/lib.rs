@@ -58,6 +58,8 @@ mod quorum;
 #[cfg(test)]
 mod quorum_tests;
 #[cfg(test)]
+mod reload_tests;
+#[cfg(test)]
 mod replan_tests;
 mod replicated;
 #[cfg(test)]

@@ -265,6 +265,7 @@ fn operation(node: &str, resource: &str, slot: &Slot, record: &Record) -> Operat
             (outcome.code.0, status, reason)
         }
     };
+    let force_restart = record.operation.meta.get(haven_executor::FORCE_RESTART);
     let number = record.order.map_or(0, |order| order.number);
     let key = format!(
         "{number}:{}:{}:{}",
@@ -292,6 +293,13 @@ fn operation(node: &str, resource: &str, slot: &Slot, record: &Record) -> Operat
             u64::try_from(record.operation.interval.as_millis()).unwrap_or(u64::MAX),
             record.operation.meta.get("timeout").map(String::as_str),
         )),
+        op_restart_digest: force_restart.map(|list| {
+            let names: Vec<&str> = list.split(' ').collect();
+            let mut fixed = record.operation.params.clone();
+            fixed.retain(|name, _| names.contains(&name.as_str()));
+            haven_policy::operation_digest(&fixed, 0, None)
+        }),
+        op_force_restart: force_restart.cloned(),
         ..OperationRecord::default()
     }
 }

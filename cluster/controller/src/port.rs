@@ -52,6 +52,13 @@ pub enum Input {
         /// Its answer.
         outcome: Outcome,
     },
+    /// What the agent of a call that is about to end well says of reloading.
+    Restarting {
+        /// Which call.
+        run: RunId,
+        /// The parameters of which a change asks for a restart.
+        parameters: Vec<String>,
+    },
     /// A request from the control socket.
     Request {
         /// Names the client's request until the last reply.

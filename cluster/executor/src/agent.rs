@@ -12,6 +12,8 @@ use haven_types::operation::{AgentName, Lease, Operation, Outcome};
 
 /// An agent's answer, to be awaited by the shell. Dropping it aborts the operation.
 pub type AgentFuture = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+/// The parameters of an agent of which a change asks for a restart; nothing where any does.
+pub type RestartingFuture = Pin<Box<dyn Future<Output = Option<Vec<String>>> + Send>>;
 /// The end of a notification.
 pub type HookFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -54,6 +56,12 @@ pub trait Agent: fmt::Debug + Send + Sync {
     /// Performs `start`, `stop`, `monitor` or `validate-all`. The executor watches the timeout.
     /// `lease` is the lease the resource runs under, held at this moment.
     fn run(&self, operation: Operation, lease: Option<HeldLease>) -> AgentFuture;
+
+    /// The parameters of which a change asks for a restart, where `reload-agent` is enough for others.
+    /// Asked after each good start.
+    fn restarting(&self, _agent: &AgentName) -> RestartingFuture {
+        Box::pin(async { None })
+    }
 
     /// Tells a started resource what happened around it.
     fn notify(&self, operation: Operation, hook: Hook) -> HookFuture;

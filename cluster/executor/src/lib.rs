@@ -22,7 +22,9 @@ mod run_times;
 #[cfg(test)]
 mod tests;
 
-pub use agent::{Agent, AgentFuture, AgentRegistry, HeldLease, Hook, HookFuture, Serves};
-pub use machine::{BUSY_FOR, Executor, MAX_QUEUED_PER_RESOURCE};
+pub use agent::{
+    Agent, AgentFuture, AgentRegistry, HeldLease, Hook, HookFuture, RestartingFuture, Serves,
+};
+pub use machine::{BUSY_FOR, Executor, FORCE_RESTART, MAX_QUEUED_PER_RESOURCE};
 pub use port::{Input, Output, RunId};
 pub use run_times::{MAX_MEASURED, Measured, RunTimes};

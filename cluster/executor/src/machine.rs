@@ -23,6 +23,10 @@ pub const MAX_QUEUED_PER_RESOURCE: usize = 16;
 /// Used where an order names no timeout (the field's default action timeout).
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// The field's name of the list of parameters of which a change asks for a restart; kept among the meta
+/// attributes of the recorded start.
+pub const FORCE_RESTART: &str = "op_force_restart";
+
 /// For how long a call counts as one that keeps a processor busy: what takes longer, waits for
 /// something itself, and nobody must wait for it.
 pub const BUSY_FOR: Duration = Duration::from_millis(250);
@@ -212,6 +216,7 @@ impl Executor {
             Input::AgentFinished { run, outcome } => {
                 self.on_finished(clock, run, outcome, &mut out)
             }
+            Input::Restarting { run, parameters } => self.on_restarting(run, &parameters),
             Input::LeaseGained(lease) => self.on_gained(clock, lease, &mut out),
             Input::LeaseLost { lease, superseded } => {
                 self.on_lost(clock, lease, superseded, &mut out);
@@ -427,6 +432,15 @@ impl Executor {
         }
     }
 
+    /// Kept with the record of the start, as the field does.
+    fn on_restarting(&mut self, run: RunId, parameters: &[String]) {
+        let Some(name) = self.runs.get(&run) else { return };
+        if let Some(running) = self.resources.get_mut(name).and_then(|r| r.running.as_mut()) {
+            let list = parameters.join(" ");
+            running.job.operation.meta.insert(FORCE_RESTART.to_owned(), list);
+        }
+    }
+
     /// Ends the running job of a resource and goes on with the next.
     fn finish(&mut self, clock: Clock, name: &str, outcome: Outcome, out: &mut Vec<Output>) {
         let Some(resource) = self.resources.get_mut(name) else {
@@ -435,17 +449,22 @@ impl Executor {
         let Some(running) = resource.running.take() else {
             return;
         };
-        let job = running.job;
+        let mut job = running.job;
         if let Stage::Agent(run) = running.stage {
             self.runs.remove(&run);
             self.busy.remove(&run);
             self.measured.add(&job.operation, clock.now.since(running.began), &outcome);
         }
         let ok = outcome.status == ExecutionStatus::Done && outcome.code == OcfCode::OK;
+        if job.operation.action == "reload-agent" {
+            // It runs as if it had been started so; where that failed, something is wrong with it.
+            job.operation.action = if ok { "start" } else { "monitor" }.to_owned();
+        }
         self.touched += u64::from(matches!(job.operation.action.as_str(), "start" | "stop"));
         match job.operation.action.as_str() {
             "start" if ok => {
                 resource.started = Some(job.operation.clone());
+                resource.tried.clone_from(&resource.started);
                 self.started.insert(name.to_owned());
             }
             "stop" if ok => {

@@ -25,6 +25,13 @@ pub enum Input {
         /// Its answer.
         outcome: Outcome,
     },
+    /// What the agent of a call that is about to end well says of reloading.
+    Restarting {
+        /// Which call.
+        run: RunId,
+        /// The parameters of which a change asks for a restart.
+        parameters: Vec<String>,
+    },
     /// The lease is held and the gate is open.
     LeaseGained(Lease),
     /// The lease ended. The gate has closed by itself.

@@ -26,9 +26,17 @@ impl Daemon {
         };
         let held = lease.map(|lease| self.held(lease));
         let happenings = self.happenings.clone();
+        let starts = matches!(operation.action.as_str(), "start" | "reload-agent");
+        let name = operation.agent.clone();
         let work = agent.run(operation, held);
         let task = tokio::spawn(async move {
             let outcome = work.await;
+            if starts
+                && outcome.code == OcfCode::OK
+                && let Some(parameters) = agent.restarting(&name).await
+            {
+                let _told = happenings.send(Happening::Restarting(run, parameters));
+            }
             // Nobody listens only when the daemon ends.
             let _told = happenings.send(Happening::Agent(run, outcome));
         });

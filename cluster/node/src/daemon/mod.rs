@@ -55,6 +55,8 @@ impl<F> std::fmt::Debug for BuiltIn<F> {
 enum Happening {
     /// An agent answered.
     Agent(RunId, Outcome),
+    /// A start or reload has ended well; these parameters cannot be reloaded.
+    Restarting(RunId, Vec<String>),
     /// The store answered.
     Store(store::Done),
     /// A request whose answer needs the heartbeat thread's knowledge, with that knowledge.

@@ -179,6 +179,9 @@ impl Daemon {
                     self.step(Input::AgentFinished { run, outcome });
                 }
             }
+            Happening::Restarting(run, parameters) => {
+                self.step(Input::Restarting { run, parameters });
+            }
             Happening::Store(store::Done::Persisted { token }) => {
                 let token = haven_consensus::PersistToken(token);
                 self.step(Input::Persisted(token));
