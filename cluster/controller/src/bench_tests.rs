@@ -198,7 +198,7 @@ fn orders_of_an_earlier_term_and_of_nobody_are_refused() {
         meta: BTreeMap::new(),
     };
     let order = Order { id: OrderId { term, number: 1 }, operation, lease: None, cancel: false };
-    let bytes = PeerMessage::Order(Box::new(order)).encode();
+    let bytes = PeerMessage::Order { boot: None, order: Box::new(order) }.encode();
     bench.step(target, Input::Peer { from, boot: BootId(1), bytes });
     let answered = bench.flying.iter().any(|(_, to, bytes)| {
         *to == from && matches!(PeerMessage::decode(bytes), Some(PeerMessage::Refused { .. }))

@@ -17,6 +17,7 @@ use crate::command::Member;
 use crate::coordinate::Coordinator;
 use crate::history::NodeHistory;
 use crate::message::PeerMessage;
+use crate::orders::Taken;
 use crate::port::{Clock, Input, Output};
 use crate::quorum::Quorum;
 use crate::replicated::Replicated;
@@ -86,6 +87,7 @@ pub struct Controller {
     pub(crate) suspected: BTreeSet<NodeId>,
     pub(crate) quorum: Quorum,
     pub(crate) claims: Claims,
+    pub(crate) taken: Taken,
     pub(crate) leader: Option<NodeId>,
     /// Who led the present term last, heard at the moment or not.
     pub(crate) led: Option<NodeId>,
@@ -159,6 +161,7 @@ impl Controller {
             suspected: BTreeSet::new(),
             quorum: Quorum::new(seen),
             claims: Claims::default(),
+            taken: Taken::default(),
             leader: None,
             led: None,
             leader_since: now,
@@ -229,6 +232,7 @@ impl Controller {
         if self.dampener.expire(clock.now) {
             self.replan();
         }
+        self.repeat_orders(clock);
         self.plan_if_needed(clock);
         self.settle(clock);
         self.serve_waiters(clock);
@@ -315,6 +319,7 @@ impl Controller {
             Input::PeerReset(peer) => {
                 self.send_whole_status(peer);
                 self.tell_quorum(peer);
+                self.repeat_orders_to(clock, peer);
             }
             Input::Persisted(token) => {
                 self.inbox.push_back(Internal::Consensus(haven_consensus::Input::Persisted(token)));

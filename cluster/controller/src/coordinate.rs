@@ -17,6 +17,7 @@ use crate::controller::{Controller, Internal, Purpose};
 use crate::history::as_expected;
 use crate::leases::lease_groups;
 use crate::message::PeerMessage;
+use crate::orders::Orders;
 use crate::picture::{self, Known};
 use crate::port::Clock;
 use crate::replicated::Grant;
@@ -42,7 +43,7 @@ pub(crate) struct Coordinator {
     pub(crate) placements: Vec<Placement>,
     pub(crate) warnings: Vec<String>,
     /// Orders whose answer is awaited.
-    orders: BTreeMap<OrderId, FlightId>,
+    pub(crate) orders: Orders,
     next_order: u64,
     /// Starts that wait for their lease group to be granted to their node.
     awaiting: BTreeMap<FlightId, (String, NodeId)>,
@@ -72,7 +73,7 @@ impl Coordinator {
             engine: Engine::new(1),
             placements: Vec::new(),
             warnings: Vec::new(),
-            orders: BTreeMap::new(),
+            orders: Orders::default(),
             next_order: 1,
             awaiting: BTreeMap::new(),
             leaving: BTreeMap::new(),
@@ -100,7 +101,10 @@ impl Coordinator {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        [self.engine.deadline(), self.recheck, self.patience].into_iter().flatten().min()
+        [self.engine.deadline(), self.recheck, self.patience, self.orders.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether the present plan is worked off and no change waits to be planned.
@@ -213,7 +217,7 @@ impl Controller {
     }
 
     /// The view, less the nodes whose daemon was declared dead in the meantime.
-    fn members_for_policy(&self) -> BTreeSet<NodeId> {
+    pub(crate) fn members_for_policy(&self) -> BTreeSet<NodeId> {
         self.view.members.iter().filter(|node| !self.dead.contains_key(node)).copied().collect()
     }
 
@@ -400,14 +404,9 @@ impl Controller {
         };
         let id = OrderId { term: coordinator.term, number: coordinator.next_order };
         coordinator.next_order += 1;
-        coordinator.orders.insert(id, flight);
         let cancel = action.operation == "cancel";
         let order = Order { id, operation: operation(&action), lease, cancel };
-        if node == self.config.node {
-            self.on_order(clock, node, order);
-        } else {
-            self.send(node, &PeerMessage::Order(Box::new(order)));
-        }
+        self.give(clock, Some(flight), node, order);
     }
 
     /// Tells a node to forget the failures of a resource, or of all where the name is empty.
@@ -426,11 +425,7 @@ impl Controller {
             meta: BTreeMap::new(),
         };
         let order = Order { id, operation, lease: None, cancel: false };
-        if node == self.config.node {
-            self.on_order(clock, node, order);
-        } else {
-            self.send(node, &PeerMessage::Order(Box::new(order)));
-        }
+        self.give(clock, None, node, order);
     }
 
     fn perform_cluster_action(&mut self, clock: Clock, flight: FlightId, action: &Action) {
@@ -458,7 +453,7 @@ impl Controller {
         }
     }
 
-    fn finish_flight(&mut self, flight: FlightId, ok: bool) {
+    pub(crate) fn finish_flight(&mut self, flight: FlightId, ok: bool) {
         self.inbox.push_back(Internal::Engine(ToEngine::Finished { flight, ok }));
     }
 
@@ -468,7 +463,7 @@ impl Controller {
             let ok = as_expected(record);
             self.report(clock, record, ok);
             let Some(coordinator) = &mut self.coordinator else { continue };
-            let flight = record.order.and_then(|order| coordinator.orders.remove(&order));
+            let flight = record.order.and_then(|order| coordinator.orders.answered(order));
             match flight {
                 Some(flight) => {
                     // What the plan expected of it changes nothing in the plan (docs/adr/0022).
@@ -510,14 +505,14 @@ impl Controller {
     pub(crate) fn on_done(&mut self, clock: Clock, order: OrderId) {
         let _ = clock;
         let Some(coordinator) = &mut self.coordinator else { return };
-        if let Some(flight) = coordinator.orders.remove(&order) {
+        if let Some(flight) = coordinator.orders.answered(order) {
             self.finish_flight(flight, true);
         }
     }
 
     pub(crate) fn on_refused(&mut self, clock: Clock, order: OrderId, reason: &str) {
         let Some(coordinator) = &mut self.coordinator else { return };
-        let Some(flight) = coordinator.orders.remove(&order) else { return };
+        let Some(flight) = coordinator.orders.answered(order) else { return };
         coordinator.replan = true;
         self.finish_flight(flight, false);
         let subject = "cluster/transition".to_owned();

@@ -43,6 +43,7 @@ mod configure;
 mod controller;
 mod coordinate;
 mod failures;
+mod guarded;
 mod history;
 mod leases;
 mod local;
@@ -50,6 +51,9 @@ mod log;
 #[cfg(test)]
 mod log_tests;
 mod message;
+mod orders;
+#[cfg(test)]
+mod orders_tests;
 mod picture;
 #[cfg(test)]
 mod picture_tests;
@@ -66,10 +70,13 @@ mod replicated;
 mod replicated_tests;
 mod report;
 mod request;
+#[cfg(test)]
+mod upheaval_tests;
 
 pub use attributes::{AttributeChange, Traits};
 pub use command::{Authorship, Command, DecodeCommandError, JoinRefusal, Member, Role};
 pub use controller::{Config, Controller, HandOver, StartControllerError};
+pub use guarded::{Guarded, NEVER_GRANTED};
 pub use history::{NodeHistory, ResourceRecords, Slot, StatusDelta};
 pub use leases::{lease_group, leased_primitives, unprotected};
 pub use message::PeerMessage;
@@ -77,4 +84,3 @@ pub use port::{Clock, Hook, Input, Output};
 pub use replicated::{
     Applied, Commit, Grant, MAX_COMMIT_BYTES, MAX_COMMITS, MAX_MESSAGE, MAX_TOKENS, Replicated,
 };
-pub use report::Leased;

@@ -13,7 +13,7 @@ use haven_types::{BootId, NodeId};
 use crate::attributes::{Traits, Values};
 use crate::controller::{Controller, Internal};
 use crate::failures;
-use crate::history::{Merged, NodeHistory, Slot, StatusDelta, failed};
+use crate::history::{Merged, NodeHistory, Slot, StatusDelta, as_expected, failed};
 use crate::message::PeerMessage;
 use crate::port::{Clock, Hook, Output};
 
@@ -39,13 +39,16 @@ impl Controller {
                     self.heartbeat(haven_heartbeat::Input::Release { group });
                 }
                 FromExecutor::Recorded(record) => records.push(*record),
-                FromExecutor::Refused { order, reason } => match self.leader {
-                    Some(leader) if leader == self.config.node => {
-                        self.on_refused(clock, order, &reason);
+                FromExecutor::Refused { order, reason } => {
+                    self.taken.refused(order, &reason);
+                    match self.leader {
+                        Some(leader) if leader == self.config.node => {
+                            self.on_refused(clock, order, &reason);
+                        }
+                        Some(leader) => self.send(leader, &PeerMessage::Refused { order, reason }),
+                        None => {}
                     }
-                    Some(leader) => self.send(leader, &PeerMessage::Refused { order, reason }),
-                    None => {}
-                },
+                }
             }
         }
         if !records.is_empty() {
@@ -60,6 +63,11 @@ impl Controller {
         records: Vec<OperationRecord>,
         forgotten: Vec<String>,
     ) {
+        for record in &records {
+            if let Some(order) = record.order {
+                self.taken.ended(order, as_expected(record));
+            }
+        }
         let options = failures::Options::of(&self.state.cib);
         let Some(own) = self.histories.get_mut(&self.config.node) else { return };
         let attributes = failures::counted(&own.attributes, &records, options);
@@ -127,7 +135,9 @@ impl Controller {
                 let input = haven_consensus::Input::Received { from, bytes };
                 self.inbox.push_back(Internal::Consensus(input));
             }
-            PeerMessage::Order(order) => self.on_order(clock, from, *order),
+            PeerMessage::Order { boot, order } => self.on_order_to(clock, from, boot, *order),
+            PeerMessage::Ended { order, ok } => self.on_ended(order, ok),
+            PeerMessage::Withdraw { order } => self.on_withdraw(from, order),
             PeerMessage::Done { order } => self.on_done(clock, order),
             PeerMessage::Refused { order, reason } => self.on_refused(clock, order, &reason),
             PeerMessage::StatusRequest { term } => {
@@ -205,6 +215,9 @@ impl Controller {
             self.send(from, &PeerMessage::Refused { order: order.id, reason });
             return;
         }
+        if !self.takes(from, order.id) {
+            return;
+        }
         match order.operation.action.as_str() {
             // Orders about this node's own status need no agent.
             "delete" | "lrm_delete" => {
@@ -219,7 +232,10 @@ impl Controller {
                 self.set_attributes(clock, kept);
                 self.finish_order(clock, from, order.id);
             }
-            "cleanup" => self.forget_failures(clock, &order.operation.resource),
+            "cleanup" => {
+                self.forget_failures(clock, &order.operation.resource);
+                self.finish_order(clock, from, order.id);
+            }
             _ => self.inbox.push_back(Internal::Executor(ToExecutor::Order(order))),
         }
     }
@@ -251,6 +267,7 @@ impl Controller {
     }
 
     fn finish_order(&mut self, clock: Clock, from: NodeId, order: haven_types::operation::OrderId) {
+        self.taken.ended(order, true);
         if from == self.config.node {
             self.on_done(clock, order);
         } else {

@@ -17,8 +17,13 @@ pub(crate) const FORMAT: u8 = 1;
 pub enum PeerMessage {
     /// A message of the consensus core, in its own encoding.
     Consensus(Vec<u8>),
-    /// The coordinator orders something.
-    Order(Box<Order>),
+    /// The coordinator orders something. It may say so again until it is answered.
+    Order {
+        /// The life of the receiver that is meant, where it is known: another one takes no notice.
+        boot: Option<BootId>,
+        /// What.
+        order: Box<Order>,
+    },
     /// An order that leaves no record is carried out.
     Done {
         /// Which order.
@@ -73,6 +78,18 @@ pub enum PeerMessage {
         id: Option<u64>,
         /// What.
         change: AttributeChange,
+    },
+    /// How an order ended that was given again; the record is part of the status.
+    Ended {
+        /// Which order.
+        order: OrderId,
+        /// Whether as the plan expected.
+        ok: bool,
+    },
+    /// The order is not planned any more: refuse it if it has not come, answer it if it has.
+    Withdraw {
+        /// Which order.
+        order: OrderId,
     },
 }
 

@@ -78,6 +78,36 @@ fn a_configuration_made_from_an_older_one_changes_nothing() {
 }
 
 #[test]
+fn a_configuration_made_before_the_members_changed_changes_nothing() {
+    let names = |state: &Replicated| -> Vec<String> {
+        state.cib.nodes.iter().map(|node| node.uname.clone()).collect()
+    };
+    let made = |state: &Replicated| Command::Configure {
+        base: state.cib.version,
+        cib: Box::new(state.cib.clone()),
+        changes: Vec::new(),
+        by: Authorship {
+            author: "uid 0".to_owned(),
+            node: "n1".to_owned(),
+            message: String::new(),
+            at: WallTime::from_seconds(1),
+        },
+    };
+    let mut state = founded();
+    let without = made(&state);
+    mint(&mut state, 1);
+    join(&mut state, member(2), 1);
+    assert!(matches!(state.apply(without), Applied::Stale { .. }));
+    assert_eq!(names(&state), ["n1", "n2"], "who joined meanwhile stays in the document");
+    let with = made(&state);
+    assert_eq!(state.apply(Command::RemoveMember { node: NodeId(2) }), Applied::Left(NodeId(2)));
+    assert!(matches!(state.apply(with), Applied::Stale { .. }));
+    assert_eq!(names(&state), ["n1"], "who left meanwhile is not brought back");
+    let now = made(&state);
+    assert!(matches!(state.apply(now), Applied::Configured(_)));
+}
+
+#[test]
 fn a_token_admits_one_node_once() {
     let mut state = founded();
     let refused = |applied: Applied| match applied {

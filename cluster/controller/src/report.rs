@@ -10,8 +10,8 @@ use haven_api::{
 };
 use haven_base::Instant;
 use haven_cib::{Cib, CloneChild, NvSet, Primitive, Resource};
-use haven_types::operation::{AgentName, OperationRecord};
-use haven_types::{GroupId, NodeId};
+use haven_types::NodeId;
+use haven_types::operation::OperationRecord;
 
 use crate::controller::Controller;
 use crate::failures;
@@ -563,39 +563,4 @@ fn promotable(cib: &Cib, primitive: &str) -> bool {
 
 fn managed(meta: &[NvSet]) -> bool {
     !matches!(value(meta, "is-managed"), Some("false" | "off" | "no" | "0" | "n"))
-}
-
-/// A leased resource of the configuration.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Leased {
-    /// Its agent.
-    pub agent: AgentName,
-    /// Its parameters, as written.
-    pub params: BTreeMap<String, String>,
-    /// Its lease group, once it was granted for the first time.
-    pub group: Option<GroupId>,
-}
-
-impl Controller {
-    /// Every leased resource of the configuration, for the shell's gate.
-    #[must_use]
-    pub fn leased(&self) -> Vec<Leased> {
-        leased_primitives(&self.state.cib, &self.config.facts)
-            .into_iter()
-            .map(|(primitive, group)| Leased {
-                agent: AgentName {
-                    standard: primitive.class.clone().unwrap_or_default(),
-                    provider: primitive.provider.clone(),
-                    name: primitive.kind.clone().unwrap_or_default(),
-                },
-                params: primitive
-                    .params
-                    .iter()
-                    .flat_map(|set| &set.pairs)
-                    .filter_map(|pair| Some((pair.name.clone(), pair.value.clone()?)))
-                    .collect(),
-                group: self.state.grants.get(&group).map(|grant| grant.group),
-            })
-            .collect()
-    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use haven_base::Instant;
 use haven_heartbeat::{GateOrder, HandOver, Heartbeat, Input, Message, Output};
 use haven_messaging::{Frames, Kind};
-use haven_types::{BootId, LinkId, NodeId};
+use haven_types::{BootId, GroupId, LinkId, NodeId};
 
 use crate::kernel::Kernel;
 
@@ -18,7 +18,7 @@ pub(crate) enum Order {
     Machine(Box<Input>),
     Peers(BTreeSet<NodeId>),
     Transmit { to: NodeId, link: LinkId, bytes: Vec<u8> },
-    Entries(BTreeMap<IpAddr, u32>),
+    Entries(BTreeMap<IpAddr, GroupId>),
     HandOver,
     Stop,
 }

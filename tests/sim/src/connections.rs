@@ -67,6 +67,8 @@ impl World {
                     let connection = self.connections.entry((a, b)).or_default();
                     connection.up = true;
                     connection.generation += 1;
+                    self.give(a, Happening::Connected(b));
+                    self.give(b, Happening::Connected(a));
                 } else if !works && up && self.rng.chance(1, 10) {
                     self.break_connection((a, b));
                 }
@@ -77,12 +79,8 @@ impl World {
 
     pub(crate) fn break_connection(&mut self, (a, b): (NodeId, NodeId)) {
         if let Some(connection) = self.connections.get_mut(&(a, b)) {
-            let was_up = std::mem::take(&mut connection.up);
+            connection.up = false;
             connection.under_way.clear();
-            if was_up {
-                self.give(a, Happening::Disconnected(b));
-                self.give(b, Happening::Disconnected(a));
-            }
         }
     }
 

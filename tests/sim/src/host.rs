@@ -17,7 +17,7 @@ use crate::beat::{BeatThread, News};
 use crate::clock::SECOND;
 use crate::disk::Disk;
 use crate::kernel::Kernel;
-use crate::main_thread::{MainThread, address};
+use crate::main_thread::{MainThread, Phase, address};
 use crate::settings::{Mutant, Settings};
 
 /// What a process leaves to the next one on the same boot of the host.
@@ -107,6 +107,11 @@ impl Host {
 
     pub(crate) fn main(&self) -> Option<&MainThread> {
         self.process.as_ref()?.main.as_ref()
+    }
+
+    /// Whether its daemon runs and is neither leaving nor being replaced.
+    pub(crate) fn serves(&self) -> bool {
+        self.main().is_some_and(|main| main.phase == Phase::Serving)
     }
 
     /// Starts the daemon, in the daemon's own order: who am I, what did I promise, what does the kernel

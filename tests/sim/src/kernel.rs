@@ -12,7 +12,7 @@ use haven_types::GroupId;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kernel {
     deadlines: BTreeMap<GroupId, Instant>,
-    entries: BTreeMap<IpAddr, u32>,
+    entries: BTreeMap<IpAddr, GroupId>,
     pub(crate) addresses: BTreeSet<IpAddr>,
     /// A mutant: gates close this much later than they were told to.
     pub(crate) late: Duration,
@@ -47,14 +47,19 @@ impl Kernel {
     }
 
     /// The addresses under the gate from now on, each with its group.
-    pub(crate) fn set_entries(&mut self, entries: BTreeMap<IpAddr, u32>) {
+    pub(crate) fn set_entries(&mut self, entries: BTreeMap<IpAddr, GroupId>) {
         self.entries = entries;
     }
 
     /// Whether the host sends and answers under `address` at `now`: no entry, no gate.
     pub(crate) fn answers(&self, address: IpAddr, now: Instant) -> bool {
-        let open = |group: &u32| self.deadline(GroupId(*group)).is_some_and(|end| now < end);
+        let open = |group: &GroupId| self.deadline(*group).is_some_and(|end| now < end);
         self.addresses.contains(&address) && self.entries.get(&address).is_none_or(open)
+    }
+
+    /// The addresses that are here and stand under no gate.
+    pub(crate) fn ungated(&self) -> impl Iterator<Item = IpAddr> {
+        self.addresses.iter().copied().filter(|address| !self.entries.contains_key(address))
     }
 
     /// The addresses under which the host answers at `now`.

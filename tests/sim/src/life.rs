@@ -5,7 +5,7 @@ use haven_types::NodeId;
 
 use crate::clock::{MS, SECOND};
 use crate::invariants::Broken;
-use crate::people::{configuration, load, standby, vip};
+use crate::people::{OPEN, configuration, load, standby, vip};
 use crate::settings::{Mutant, Settings};
 use crate::trace::Trace;
 use crate::world::{World, controller};
@@ -71,7 +71,7 @@ impl Life {
                 return;
             }
             if let Some(leader) = world.leader() {
-                let text = configuration(world.settings.resources);
+                let text = configuration(world.settings.resources, world.settings.unprotected);
                 world.ask(leader, 1, load(text, LoadMode::Replace));
                 break;
             }
@@ -167,8 +167,8 @@ impl Life {
     fn wishes(&mut self) {
         let world = &mut self.world;
         let Some(leader) = world.leader() else { return };
-        let resources = world.settings.resources;
-        world.ask(leader, 2, load(configuration(resources), LoadMode::Replace));
+        let text = configuration(world.settings.resources, world.settings.unprotected);
+        world.ask(leader, 2, load(text, LoadMode::Replace));
         for node in world.ids() {
             let name = world.name(node);
             world.ask(leader, 3, standby(&name, false));
@@ -178,11 +178,17 @@ impl Life {
 
     /// Who owns what, when every address has exactly one owner.
     fn settled(&self) -> Result<Vec<NodeId>, String> {
-        let addresses = 1..=self.world.settings.resources;
+        // Who comes back later may be given something to do.
+        let away = self.world.hosts.values().find(|host| !host.removed && !host.serves());
+        if let Some(away) = away {
+            return Err(format!("{} is on its way", away.node));
+        }
+        let open = self.world.settings.unprotected.then_some(OPEN);
+        let addresses = (1..=self.world.settings.resources).map(vip).chain(open);
         addresses
-            .map(|number| match self.world.owners(vip(number))[..] {
+            .map(|address| match self.world.owners(address)[..] {
                 [owner] => Ok(owner),
-                ref owners => Err(format!("vip{number} is answered by {owners:?}")),
+                ref owners => Err(format!("{address} is answered by {owners:?}")),
             })
             .collect()
     }
@@ -217,5 +223,64 @@ impl Life {
         let controller = leader.and_then(|leader| controller(&self.world.hosts, leader));
         let grants = controller.map(|controller| controller.state().grants.clone());
         grants.into_iter().flatten().map(|(name, grant)| (name, grant.epoch.0)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two nodes without a witness, and the one who owns the address with `lease=off`.
+    fn two_nodes() -> (Life, NodeId) {
+        let settings = Settings { nodes: 2, resources: 0, unprotected: true, ..Settings::calm(7) };
+        let mut life = Life::new(7, settings, true);
+        life.found();
+        life.world.run_for(5 * SECOND);
+        let owners = life.settled().unwrap();
+        assert_eq!(owners.len(), 1);
+        (life, owners[0])
+    }
+
+    fn healed(mut life: Life) {
+        life.heal();
+        let broken = life.world.checks.broken.clone();
+        assert_eq!(
+            broken,
+            None,
+            "{:#?}",
+            life.end().lines.iter().rev().take(60).collect::<Vec<_>>()
+        );
+    }
+
+    // spec: L8
+    #[test]
+    fn an_unprotected_address_lives_on_in_a_split_of_two() {
+        let (mut life, owner) = two_nodes();
+        let ids = life.world.ids();
+        life.world.network.part(&ids, &ids);
+        for _ in 0..2_000 {
+            life.world.run_for(10 * MS);
+            assert!(life.world.owners(OPEN).contains(&owner), "at {} ms", life.world.now / MS);
+        }
+        healed(life);
+    }
+
+    // spec: L8
+    #[test]
+    fn an_unprotected_address_outlives_the_other_of_two_nodes() {
+        for coordinates in [true, false] {
+            let (mut life, owner) = two_nodes();
+            let other = life.world.ids().into_iter().find(|node| *node != owner).unwrap();
+            let leader = life.world.leader().unwrap();
+            if (leader == other) != coordinates {
+                continue;
+            }
+            life.world.power_off(other);
+            for _ in 0..2_000 {
+                life.world.run_for(10 * MS);
+                assert_eq!(life.world.owners(OPEN), [owner], "at {} ms", life.world.now / MS);
+            }
+            healed(life);
+        }
     }
 }

@@ -8,12 +8,14 @@ use std::time::Duration;
 use haven_api::{ApiError, ReplyBody, RequestBody};
 use haven_base::Instant;
 use haven_consensus::{Batch, PersistToken};
-use haven_controller::{Clock, Controller, Input, JoinRefusal, Member, Output, PeerMessage};
+use haven_controller::{
+    Clock, Controller, Guarded, Input, JoinRefusal, Member, Output, PeerMessage,
+};
 use haven_executor::RunId;
 use haven_heartbeat::Output as Beat;
 use haven_messaging::Class;
 use haven_messaging::express::{self, Express};
-use haven_types::operation::{Operation, Outcome};
+use haven_types::operation::{AgentName, Operation, Outcome};
 use haven_types::{BootId, LinkId, NodeId};
 
 use crate::beat::{News, Order};
@@ -24,7 +26,6 @@ const STALE: Duration = Duration::from_secs(1);
 const LEAVE_PATIENCE: Duration = Duration::from_secs(20);
 const RESTART_PATIENCE: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(1);
-const NEVER_GRANTED: u32 = u32::MAX;
 
 /// What happens to the main thread besides news.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ pub(crate) enum Happening {
     Persisted(PersistToken),
     PersistFailed,
     Frame { from: NodeId, boot: BootId, bytes: Vec<u8> },
-    Disconnected(NodeId),
+    Connected(NodeId),
     Asked { id: u64, body: RequestBody },
     Mint { id: u64, token: [u8; 32] },
     Admit { id: u64, member: Member, token: [u8; 32] },
@@ -70,9 +71,7 @@ pub(crate) struct MainThread {
     express: Express,
     pub(crate) members: BTreeMap<NodeId, Member>,
     runs: BTreeSet<RunId>,
-    entries: BTreeMap<IpAddr, u32>,
-    /// What `entries` was made of.
-    entries_made_of: Option<(haven_cib::Version, usize, usize)>,
+    guarded: Guarded,
     pub(crate) news: VecDeque<News>,
     pub(crate) happenings: VecDeque<Happening>,
     pub(crate) phase: Phase,
@@ -81,6 +80,10 @@ pub(crate) struct MainThread {
     large: usize,
     /// A mutant: see [`MainThread::renewed`].
     pub(crate) renews_orders: bool,
+    /// A mutant: what is not configured any more is not guarded.
+    pub(crate) forgets_leftovers: bool,
+    /// A mutant: a planned restart does not wait for long leases.
+    pub(crate) restarts_hastily: bool,
     out: Vec<Effect>,
     /// Every input of the controller with its outputs, for those who watch.
     pub(crate) seen: Vec<(Input, Vec<Output>)>,
@@ -102,14 +105,15 @@ impl MainThread {
             express: Express::new(boot, links),
             members: BTreeMap::new(),
             runs: BTreeSet::new(),
-            entries: BTreeMap::new(),
-            entries_made_of: None,
+            guarded: Guarded::default(),
             news: VecDeque::new(),
             happenings: VecDeque::new(),
             phase: Phase::Serving,
             restart_ready: false,
             large,
             renews_orders: false,
+            forgets_leftovers: false,
+            restarts_hastily: false,
             out: Vec::new(),
             seen: Vec::new(),
             runs_at: None,
@@ -152,8 +156,13 @@ impl MainThread {
     }
 
     fn on_time(&mut self, clock: Clock) {
-        while let Some(news) = self.news.pop_front() {
+        while !self.has_ended()
+            && let Some(news) = self.news.pop_front()
+        {
             self.on_news(clock, news);
+        }
+        if self.has_ended() {
+            return;
         }
         if self.express.deadline().is_some_and(|at| at <= clock.now) {
             self.step_express(clock, express::Input::Tick);
@@ -179,8 +188,12 @@ impl MainThread {
         }
     }
 
+    pub(crate) const fn has_ended(&self) -> bool {
+        matches!(self.phase, Phase::Stopped | Phase::Replaced)
+    }
+
     fn stop(&mut self) {
-        if !matches!(self.phase, Phase::Stopped | Phase::Replaced) {
+        if !self.has_ended() {
             self.phase = Phase::Stopped;
             self.out.push(Effect::Beat(Order::Stop));
         }
@@ -230,7 +243,8 @@ impl MainThread {
                     self.step(clock, Input::Peer { from, boot, bytes });
                 }
             }
-            Happening::Disconnected(peer) => {
+            // What was too large for a datagram was lost while there was no connection.
+            Happening::Connected(peer) => {
                 if self.members.contains_key(&peer) {
                     self.step(clock, Input::PeerReset(peer));
                 }
@@ -239,6 +253,7 @@ impl MainThread {
                 if self.phase == Phase::Serving {
                     self.phase = Phase::Restarting(clock.now + RESTART_PATIENCE);
                     self.out.push(machine(haven_heartbeat::Input::PlanRestart));
+                    self.restart_ready = self.restarts_hastily;
                 }
             }
             Happening::Asked { id, body } => {
@@ -287,9 +302,9 @@ impl MainThread {
     fn renewed(&self, input: &Input) -> Input {
         let Input::Peer { from, boot, bytes } = input else { return input.clone() };
         match PeerMessage::decode(bytes) {
-            Some(PeerMessage::Order(mut order)) => {
+            Some(PeerMessage::Order { boot: to, mut order }) => {
                 order.id.term = order.id.term.max(self.controller.consensus_status().term);
-                let bytes = PeerMessage::Order(order).encode();
+                let bytes = PeerMessage::Order { boot: to, order }.encode();
                 Input::Peer { from: *from, boot: *boot, bytes }
             }
             _ => input.clone(),
@@ -372,28 +387,17 @@ impl MainThread {
 
     /// Which addresses stand under the gate.
     fn refresh_entries(&mut self) {
-        let state = self.controller.state();
-        let seen = (state.cib.version, state.grants.len(), self.controller.started().count());
-        if self.entries_made_of == Some(seen) {
-            return;
+        let addresses = |_: &AgentName, params: &BTreeMap<String, String>| -> Vec<IpAddr> {
+            address(params).into_iter().collect()
+        };
+        let Some(guarded) = self.guarded.refresh(&self.controller, addresses) else { return };
+        let mut entries = guarded.clone();
+        if self.forgets_leftovers {
+            let state = self.controller.state();
+            let text = haven_cib::crm::show(&state.cib);
+            entries.retain(|address, _| text.contains(&format!("ip={address} ")));
         }
-        self.entries_made_of = Some(seen);
-        let mut groups: BTreeMap<IpAddr, u32> = BTreeMap::new();
-        for (operation, lease) in self.controller.started() {
-            if let (Some(lease), Some(address)) = (lease, address(&operation.params)) {
-                groups.insert(address, lease.group.0);
-            }
-        }
-        for leased in self.controller.leased() {
-            let group = leased.group.map_or(NEVER_GRANTED, |group| group.0);
-            if let Some(address) = address(&leased.params) {
-                groups.insert(address, group);
-            }
-        }
-        if groups != self.entries {
-            self.entries.clone_from(&groups);
-            self.out.push(Effect::Beat(Order::Entries(groups)));
-        }
+        self.out.push(Effect::Beat(Order::Entries(entries)));
     }
 }
 

@@ -1,12 +1,14 @@
 //! What people ask of the cluster.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use haven_api::{Format, LoadMode, RequestBody, StandbyLifetime};
 use haven_types::NodeId;
 
 use crate::world::World;
 
 /// The configuration that people want in the end.
-pub(crate) fn configuration(resources: u16) -> String {
+pub(crate) fn configuration(resources: u16, unprotected: bool) -> String {
     let mut text = String::new();
     for number in 1..=resources {
         text.push_str(&format!(
@@ -15,12 +17,22 @@ pub(crate) fn configuration(resources: u16) -> String {
              op monitor interval=1s timeout=1s\n"
         ));
     }
+    if unprotected {
+        text.push_str(&format!(
+            "primitive open ocf:haven:ip params ip={OPEN} meta lease=off \
+             op start timeout=2s interval=0 op stop timeout=2s interval=0 \
+             op monitor interval=1s timeout=1s\n"
+        ));
+    }
     text
 }
 
+/// The address that needs no majority, and may have two owners.
+pub(crate) const OPEN: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 200));
+
 /// The address of a resource of [`configuration`].
-pub(crate) fn vip(number: u16) -> std::net::IpAddr {
-    std::net::IpAddr::from([192, 0, 2, number as u8])
+pub(crate) fn vip(number: u16) -> IpAddr {
+    IpAddr::from([192, 0, 2, number as u8])
 }
 
 pub(crate) fn load(text: String, mode: LoadMode) -> RequestBody {
@@ -70,7 +82,8 @@ impl World {
             8 | 9 => RequestBody::ResourceStart { resource, wait: false, timeout_ms: None },
             10 => RequestBody::ResourceCleanup { resource: None, node: None },
             _ => {
-                let text = configuration(1 + self.rng.below(resources) as u16);
+                let text =
+                    configuration(1 + self.rng.below(resources) as u16, self.settings.unprotected);
                 let replace = self.rng.chance(1, 2);
                 load(text, if replace { LoadMode::Replace } else { LoadMode::Update })
             }

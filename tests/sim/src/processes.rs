@@ -50,6 +50,8 @@ impl World {
         let mut main = MainThread::new(node, process.boot, controller, links, large);
         main.news = std::mem::take(&mut process.early);
         main.renews_orders = mutant == Mutant::RenewedOrders;
+        main.forgets_leftovers = mutant == Mutant::ForgottenLeftovers;
+        main.restarts_hastily = mutant == Mutant::HastyRestarts;
         let effects = main.begin(clock, rest);
         process.main = Some(main);
         self.watch_main(node);

@@ -18,6 +18,8 @@ pub struct Settings {
     pub link_count: u8,
     /// Leased addresses in the configuration.
     pub resources: u16,
+    /// Whether the configuration has an address with `lease=off` besides.
+    pub unprotected: bool,
     /// Terms of the lease.
     pub terms: Terms,
     /// Shortest lease.
@@ -76,6 +78,10 @@ pub enum Mutant {
     DroppedBeats,
     /// One node of the cluster stays cut off in the calm.
     LastingCut,
+    /// What was started here and is not configured any more is not guarded.
+    ForgottenLeftovers,
+    /// A daemon is replaced at once, whatever leases it holds.
+    HastyRestarts,
     /// In the calm, a daemon is killed now and then.
     LastingCrashes,
 }
@@ -116,6 +122,7 @@ impl Settings {
             witness: nodes == 2 || rng.chance(1, 10),
             link_count: 1 + u8::from(rng.chance(1, 2)),
             resources: 1 + rng.below(3) as u16,
+            unprotected: seed % 4 == 1,
             terms,
             floor: Duration::from_millis(60 + 10 * rng.below(3)).max(tick * 8),
             loss_permille: if harsh { rng.below(150) } else { rng.below(20) },
@@ -147,6 +154,7 @@ impl Settings {
             witness: false,
             link_count: 1,
             resources: 1,
+            unprotected: false,
             terms: Terms { d_max: Duration::from_secs(1), ..Terms::default() },
             floor: Duration::from_millis(60),
             loss_permille: 0,

@@ -5,7 +5,7 @@ use haven_types::NodeId;
 use crate::beat::Act;
 use crate::clock::{MS, nanos};
 use crate::host::{Host, Legacy};
-use crate::main_thread::{Effect, Happening, Phase};
+use crate::main_thread::{Effect, Happening};
 use crate::world::{Todo, World};
 
 impl World {
@@ -88,6 +88,7 @@ impl World {
             }
             Act::Quiet => 0,
             Act::HandedOver(heartbeat) => {
+                self.checks.on_hand_over(self.now, node, &heartbeat);
                 let main = self.hosts.get(&node).and_then(Host::main);
                 let legacy =
                     main.map(|main| Legacy { heartbeat, controller: main.controller.hand_over() });
@@ -159,7 +160,7 @@ impl World {
         if main.stopped_until > now {
             return self.wake_main(node, 0);
         }
-        if matches!(main.phase, Phase::Stopped | Phase::Replaced) {
+        if main.has_ended() {
             return;
         }
         let effects = main.round(clock);

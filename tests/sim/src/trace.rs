@@ -131,7 +131,7 @@ fn brief(message: Option<haven_controller::PeerMessage>) -> String {
         format!("{} {outcome:?} {:?}", record.operation.key(), record.lease)
     };
     match message {
-        Some(M::Order(order)) => format!(
+        Some(M::Order { order, .. }) => format!(
             "Order {}.{} {} {:?} cancel {}",
             order.id.term,
             order.id.number,

@@ -103,6 +103,18 @@ fn an_order_of_a_former_coordinator_is_noticed() {
     expect("renewed orders", &["orders"], in_world(Mutant::RenewedOrders));
 }
 
+// spec: L8
+#[test]
+fn an_address_without_a_gate_is_noticed() {
+    expect("forgotten left-overs", &["unprotected"], in_world(Mutant::ForgottenLeftovers));
+}
+
+// spec: L9
+#[test]
+fn a_restart_without_long_leases_is_noticed() {
+    expect("hasty restarts", &["restarts"], in_world(Mutant::HastyRestarts));
+}
+
 #[test]
 fn clocks_beyond_rho_are_noticed() {
     let rules = ["promises", "lease", "one owner", "verdicts", "spacing"];

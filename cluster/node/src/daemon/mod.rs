@@ -16,10 +16,9 @@ use std::collections::BTreeMap;
 
 use haven_api::Event;
 use haven_base::Instant;
-use haven_controller::{Clock, Controller, Input, Member, Output};
+use haven_controller::{Clock, Controller, Guarded, Input, Member, Output};
 use haven_executor::{AgentRegistry, RunId};
 use haven_host::drive::{boot_time, wall_time};
-use haven_host::gate::Entry;
 use haven_host::socket::channel::Channel;
 use haven_host::store;
 use haven_messaging::Express;
@@ -111,9 +110,7 @@ struct Daemon {
     leases: BTreeMap<GroupId, (Epoch, Instant)>,
     desk: Desk,
     members: BTreeMap<NodeId, Member>,
-    entries: Vec<Entry>,
-    /// Configuration, number of grants and of started resources that `entries` was made of.
-    entries_made_of: Option<(haven_cib::Version, usize, usize)>,
+    guarded: Guarded,
     /// Latest knowledge of the heartbeat thread.
     report: beat::Report,
     /// What the gate lacks, a line each.

@@ -90,8 +90,14 @@ impl Daemon {
 
     fn on_time(&mut self, inlets: &mut Inlets) {
         // What has arrived in the meantime is older than any deadline that has come.
-        while let Ok(news) = inlets.beats.try_recv() {
+        while let Ok(news) = inlets.beats.try_recv()
+            && !self.has_ended()
+        {
             self.on_news(Some(news));
+        }
+        if self.has_ended() {
+            // What is handed over stays as it was when the long leases were there.
+            return;
         }
         let now = boot_time();
         if self.express.deadline().is_some_and(|at| at <= now) {
@@ -115,6 +121,10 @@ impl Daemon {
             Phase::Restarting(until, request) if until <= now => self.call_off_restart(request),
             Phase::Leaving(_) | Phase::Restarting(..) | Phase::Serving | Phase::Ended(_) => {}
         }
+    }
+
+    const fn has_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended(_))
     }
 
     fn on_news(&mut self, news: Option<News>) {

@@ -9,7 +9,9 @@ mod one_owner;
 mod one_state;
 mod orders;
 mod promises;
+mod restarts;
 mod spacing;
+mod unprotected;
 mod verdicts;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +51,7 @@ pub(crate) struct Checks {
     leases: leases::Leases,
     orders: orders::Orders,
     promises: promises::Promises,
+    restarts: restarts::Restarts,
     spacing: spacing::Spacing,
     verdicts: verdicts::Verdicts,
 }
@@ -71,6 +74,7 @@ impl Checks {
             leases: leases::Leases::new(terms),
             orders: orders::Orders::default(),
             promises: promises::Promises::new(terms),
+            restarts: restarts::Restarts::new(terms),
             // A clock that runs 10 % fast makes of D_max·(1+ρ) no less than D_max.
             spacing: spacing::Spacing::new(nanos(terms.d_max)),
             verdicts: verdicts::Verdicts::default(),
@@ -102,6 +106,7 @@ impl Checks {
         self.state.on_start(node);
         self.answers.on_start(node);
         self.orders.on_start(node);
+        self.restarts.on_start(node);
         self.spacing.on_start(node);
         let Some(process) = hosts.get(&node).and_then(|host| host.process.as_ref()) else { return };
         self.promises.on_start(at, node, process.knows_promises);
@@ -112,12 +117,15 @@ impl Checks {
     /// A host loses its power, and its clock begins anew.
     pub(crate) fn on_power_loss(&mut self, node: NodeId) {
         self.leases.on_power_loss(node);
+        self.restarts.on_power_loss(node);
     }
 
     /// A gate, an address or the set of guarded addresses changed on a host.
     pub(crate) fn on_gate(&mut self, at: u64, node: NodeId, hosts: &Hosts) {
         let verdict = self.owner.look(at, hosts);
         self.judge(at, one_owner::RULE, verdict);
+        let verdict = unprotected::look(node, hosts);
+        self.judge(at, unprotected::RULE, verdict);
         let verdict = self.leases.on_gate(at, node, hosts);
         self.judge(at, leases::RULE, verdict);
     }
@@ -137,8 +145,16 @@ impl Checks {
         self.judge(at, promises::RULE, verdict);
         let verdict = self.leases.on_step(at, node, hosts, input, outputs);
         self.judge(at, leases::RULE, verdict);
+        let verdict = self.restarts.on_step(at, node, hosts, input, outputs);
+        self.judge(at, restarts::RULE, verdict);
         let verdict = self.verdicts.on_step(at, node, input, outputs);
         self.judge(at, verdicts::RULE, verdict);
+    }
+
+    /// A process ends and leaves its gates and promises to the next.
+    pub(crate) fn on_hand_over(&mut self, at: u64, node: NodeId, left: &heartbeat::HandOver) {
+        let verdict = self.restarts.on_hand_over(node, left);
+        self.judge(at, restarts::RULE, verdict);
     }
 
     /// A controller took a step.

@@ -1,4 +1,4 @@
-//! At every instant at most one host answers under an address, and at most one gate of a lease group is
+//! At every instant at most one host answers under an address that is not `lease=off`, and at most one gate of a lease group is
 //! open, whether the address is there or not (ARCHITECTURE §5, L2 and L3 together with the gate).
 
 use std::collections::BTreeMap;
@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use haven_types::{GroupId, NodeId};
 
 use super::{Hosts, Verdict};
+use crate::people::OPEN;
 
 pub(crate) const RULE: &str = "one owner: at most one host answers under an address";
 
@@ -30,7 +31,7 @@ impl OneOwner {
                     ));
                 }
             }
-            for address in host.kernel.answering(now) {
+            for address in host.kernel.answering(now).filter(|address| *address != OPEN) {
                 if let Some(other) = owners.insert(address, *node) {
                     return Err(format!("{address} is answered by {other} and by {node}"));
                 }

@@ -34,7 +34,9 @@ impl Orders {
         outputs: &[Output],
     ) -> Verdict {
         let Input::Peer { from, bytes, .. } = input else { return Ok(()) };
-        let Some(PeerMessage::Order(order)) = PeerMessage::decode(bytes) else { return Ok(()) };
+        let Some(PeerMessage::Order { order, .. }) = PeerMessage::decode(bytes) else {
+            return Ok(());
+        };
         let term = order.id.term;
         if leaders.leader_of(term).is_some_and(|leader| leader != *from) {
             return Err(format!("{from} orders in term {term}, which it did not lead"));
