@@ -3,8 +3,21 @@
 use crate::world::resource::Place;
 use crate::world::{N, R, Role, Variant, Why, World, merge_sort, values};
 
+/// A bundle whose inside is colocated with the bundle is assigned inside its own assignment. The reference
+/// implementation goes on with that until its stack ends.
+const MAX_NESTED: u8 = 3;
+
 impl World<'_> {
     pub(super) fn assign_bundle(&mut self, r: R, prefer: Option<N>, stop: bool) {
+        if self[r].nested == MAX_NESTED {
+            return;
+        }
+        self[r].nested += 1;
+        self.assign_bundle_here(r, prefer, stop);
+        self[r].nested -= 1;
+    }
+
+    fn assign_bundle_here(&mut self, r: R, prefer: Option<N>, stop: bool) {
         self[r].assigning = true;
         self.show_scores(r, "pcmk__bundle_assign");
         let mut containers = self.containers(r);

@@ -552,5 +552,6 @@ fn new_resource(id: &str, config: &Rc<Config>, variant: Variant, parent: Option<
         clone_ordered: false,
         promotion_added: false,
         promotion_constrained: false,
+        nested: 0,
     }
 }

@@ -293,10 +293,16 @@ impl<'a> World<'a> {
         self.node_ids.get(&id.to_ascii_lowercase()).copied()
     }
 
-    /// The first resource known by this id, or by this id in the history.
+    /// The first resource known by this id, or by this id in the history. What only the history knows comes after all
+    /// that is configured.
     pub(crate) fn find_rsc(&self, id: &str) -> Option<R> {
-        let by_id = self.rsc_ids.get(id).and_then(|v| v.first().copied());
-        by_id.or_else(|| self.rsc_history.get(id).and_then(|v| v.first().copied()))
+        let first = |list: Option<&Vec<R>>| list.and_then(|l| l.first().copied());
+        let by_id = first(self.rsc_ids.get(id));
+        let unconfigured = |r: &R| self[*r].removed && self[*r].parent.is_none();
+        match by_id.filter(|r| !unconfigured(r)) {
+            Some(r) => Some(r),
+            None => first(self.rsc_history.get(id)).or(by_id),
+        }
     }
 
     /// Remembers the earliest time at which the decision may change by itself.

@@ -229,6 +229,8 @@ pub(crate) struct Resource {
     pub(crate) clone_ordered: bool,
     pub(crate) promotion_added: bool,
     pub(crate) promotion_constrained: bool,
+    /// How often its assignment, a bundle's, is under way inside itself.
+    pub(crate) nested: u8,
 }
 
 /// What is cloned.
