@@ -57,6 +57,8 @@ mod orders_tests;
 mod picture;
 #[cfg(test)]
 mod picture_tests;
+#[cfg(test)]
+mod planning_tests;
 mod port;
 mod quorum;
 #[cfg(test)]
