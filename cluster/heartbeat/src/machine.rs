@@ -210,6 +210,15 @@ impl Heartbeat {
         Some(self.due)
     }
 
+    /// True while nothing waits for the next frame: every member is heard, every lease asked for is held. Then
+    /// frames that arrive within a fraction of a beat may as well be taken in together.
+    #[must_use]
+    pub fn is_calm(&self) -> bool {
+        self.restart.is_none()
+            && self.detector.is_quiet()
+            && self.holder.leases().all(|lease| lease.gained && !lease.releasing)
+    }
+
     /// Ends the machine for a planned restart: it can promise nothing after this, so the table is
     /// complete. Call it after [`Output::RestartReady`], as the process's last act on the thread.
     #[must_use]

@@ -24,6 +24,9 @@ const PRIORITY: i32 = 50;
 const FLOOR_WITHOUT_REALTIME: Duration = Duration::from_millis(250);
 /// Datagrams taken from one socket at a time.
 const BATCH: usize = 32;
+/// Answers to a beat come one by one; in a calm cluster they are collected for so long and taken in
+/// with one wake-up.
+const COLLECT: Duration = Duration::from_micros(500);
 /// How often links that wait for their address are tried.
 const UPKEEP: Duration = Duration::from_secs(1);
 
@@ -90,6 +93,7 @@ pub fn spawn(settings: Settings) -> Result<(Handle, NewsReceiver), StartBeatErro
             pending: VecDeque::new(),
             sealed: Vec::new(),
             next_upkeep: boot_time() + UPKEEP,
+            beaten: false,
             _alive: alive,
             realtime: granted.scheduled,
         };
@@ -122,6 +126,8 @@ struct Thread {
     pending: VecDeque<Input>,
     sealed: Vec<u8>,
     next_upkeep: Instant,
+    /// A beat has left since the sockets were last looked at.
+    beaten: bool,
     /// The gate's upkeep ends with this thread.
     _alive: Arc<()>,
     realtime: bool,
@@ -220,6 +226,7 @@ impl Thread {
     fn perform(&mut self, output: Output) {
         match output {
             Output::Send { to, link, message } => {
+                self.beaten |= matches!(message, Message::Beat(_));
                 let bytes = message.encode();
                 self.send(to, link, Kind::Beat, &bytes);
             }
@@ -314,13 +321,19 @@ impl Thread {
 
     /// Sleeps until something arrives or is due, and says what arrived: orders at place 0, datagrams at
     /// the places after, in the order of the links. None when sleeping itself fails.
-    fn sleep(&self) -> Option<Ready> {
+    fn sleep(&mut self) -> Option<Ready> {
         let now = boot_time();
         let due = self.machine.as_ref().and_then(Heartbeat::deadline);
         let until = due.map_or(self.next_upkeep, |at| at.min(self.next_upkeep));
-        let mut fds: Vec<Option<BorrowedFd<'_>>> = vec![Some(self.waker.fd())];
-        fds.extend(self.links.values().map(UdpLink::fd));
-        match wait(&fds, Some(until.since(now))) {
+        let calm = self.machine.as_ref().is_some_and(Heartbeat::is_calm);
+        let slept = if std::mem::take(&mut self.beaten) && calm && until > now + COLLECT {
+            wait(&[Some(self.waker.fd())], Some(COLLECT))
+        } else {
+            let mut fds: Vec<Option<BorrowedFd<'_>>> = vec![Some(self.waker.fd())];
+            fds.extend(self.links.values().map(UdpLink::fd));
+            wait(&fds, Some(until.since(now)))
+        };
+        match slept {
             Ok(ready) => Some(ready),
             Err(error) => {
                 tell(&self.news, News::Alarm(format!("the heartbeat thread cannot wait: {error}")));
