@@ -36,8 +36,10 @@ pub struct Config {
     pub election_ticks: u8,
     /// Voters prefer candidates of higher priority among equally long logs. Witnesses: −1, else 0.
     pub priority: i8,
-    /// Time between a change of the voters seen committed and the next one (rule L5):
-    /// `D_max·(1+ρ)` plus two ticks of the lease.
+    /// Time between a change of the voters seen committed and the next one: `D_max·(1+ρ)` plus two
+    /// ticks of the lease at least (rule L5), and so much more that the new voters' silence, which
+    /// begins when they apply the change and may be measured by a slower clock, has ended: else a change
+    /// that adds half of the voters ends leases.
     pub change_spacing: Duration,
     /// Bytes of entries after which a snapshot is asked for.
     pub snapshot_after_bytes: u64,
@@ -49,7 +51,7 @@ pub struct Config {
 
 impl Config {
     /// The defaults for `id`: ticks of 50 ms, heartbeat every 2, election after 10 to 20, spacing
-    /// for `D_max` = 5 s and ρ = 0.10, a snapshot every 4 MiB.
+    /// for `D_max` = 5 s and ρ = 0.10 (1.4 times the silence of a new voter), a snapshot every 4 MiB.
     #[must_use]
     pub const fn new(id: NodeId) -> Self {
         Self {
@@ -58,7 +60,7 @@ impl Config {
             heartbeat_ticks: 2,
             election_ticks: 10,
             priority: 0,
-            change_spacing: Duration::from_millis(5_520),
+            change_spacing: Duration::from_millis(7_720),
             snapshot_after_bytes: 4 << 20,
             keep_entries: 256,
             max_uncommitted_bytes: 16 << 20,

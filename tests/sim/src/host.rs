@@ -190,7 +190,8 @@ impl Host {
         let settings = start.settings;
         let mut consensus = haven_consensus::Config::new(self.node);
         consensus.priority = if self.role == Role::Witness { -1 } else { 0 };
-        consensus.change_spacing = settings.terms.configuration_spacing() + settings.terms.tick * 2;
+        // In the proportion of the defaults.
+        consensus.change_spacing = settings.terms.forgotten() * 14 / 10;
         if settings.hasty_members {
             consensus.change_spacing = Duration::from_millis(1);
         }

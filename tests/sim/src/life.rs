@@ -4,6 +4,7 @@ use haven_api::{LoadMode, RequestBody};
 use haven_types::NodeId;
 
 use crate::clock::{MS, SECOND};
+use crate::host::Host;
 use crate::invariants::Broken;
 use crate::people::{OPEN, configuration, load, standby, vip};
 use crate::settings::{Mutant, Settings};
@@ -178,17 +179,28 @@ impl Life {
 
     /// Who owns what, when every address has exactly one owner.
     fn settled(&self) -> Result<Vec<NodeId>, String> {
+        let leader = self.world.leader().ok_or("nobody coordinates")?;
+        let Some(leader) = controller(&self.world.hosts, leader) else { unreachable!("it leads") };
         // Who comes back later may be given something to do.
-        let away = self.world.hosts.values().find(|host| !host.removed && !host.serves());
-        if let Some(away) = away {
-            return Err(format!("{} is on its way", away.node));
+        let members = leader.state().members.keys();
+        let here = |node: &NodeId| {
+            let heard = leader.leader() == Some(*node) || leader.present().contains(node);
+            heard && self.world.hosts.get(node).is_some_and(Host::serves)
+        };
+        if let Some(away) = members.clone().find(|node| !here(node)) {
+            return Err(format!("{away} is on its way"));
         }
         let open = self.world.settings.unprotected.then_some(OPEN);
         let addresses = (1..=self.world.settings.resources).map(vip).chain(open);
         addresses
-            .map(|address| match self.world.owners(address)[..] {
-                [owner] => Ok(owner),
-                ref owners => Err(format!("{address} is answered by {owners:?}")),
+            .map(|address| {
+                let mut owners = self.world.owners(address);
+                // A removed member keeps what no gate silences: it was removed by force.
+                owners.retain(|owner| address != OPEN || members.clone().any(|m| m == owner));
+                match owners[..] {
+                    [owner] => Ok(owner),
+                    ref owners => Err(format!("{address} is answered by {owners:?}")),
+                }
             })
             .collect()
     }

@@ -36,7 +36,14 @@ pub(crate) fn vip(number: u16) -> IpAddr {
 }
 
 pub(crate) fn load(text: String, mode: LoadMode) -> RequestBody {
-    RequestBody::ConfigureLoad { text, format: Format::Crm, mode, expected: None, force: true, message: None }
+    RequestBody::ConfigureLoad {
+        text,
+        format: Format::Crm,
+        mode,
+        expected: None,
+        force: true,
+        message: None,
+    }
 }
 
 pub(crate) fn standby(node: &str, on: bool) -> RequestBody {
