@@ -178,6 +178,16 @@ impl Store {
     }
 }
 
+/// The share of a file system that is free for ordinary users, in hundredths.
+///
+/// # Errors
+/// When there is no such file, or its file system does not say.
+pub fn free_percent(path: &Path) -> std::io::Result<u32> {
+    let facts = rustix::fs::statvfs(path)?;
+    let share = facts.f_bavail.saturating_mul(100) / facts.f_blocks.max(1);
+    Ok(u32::try_from(share).unwrap_or(100))
+}
+
 /// Moves a store nobody can use out of the way, keeping every byte.
 fn set_aside(dir: &Path) -> Result<PathBuf, StoreError> {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
