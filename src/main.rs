@@ -23,6 +23,9 @@ fn main() -> ExitCode {
         return ExitCode::from(code);
     }
     let typed = agent::arguments(typed);
+    if let Some(code) = simulate_alone(&typed) {
+        return code;
+    }
     let extras = [agent(), lab(), simulate()];
     let code = haven_cli::run(typed, &daemon::Node, &extras, &mut out, &mut err);
     ExitCode::from(code)

@@ -35,8 +35,9 @@ pub use ip::{AddressRow, AddressState, Announcement, IpWhy, NodeReason};
 pub use reply::{Hello, Notice, ReplyBody, Token};
 pub use request::{RequestBody, StandbyLifetime};
 pub use status::{
-    Active, Coordinator, FailedAction, Gate, Intent, LeaseState, LinkHealth, LinkState, NodeState,
-    NodeStatus, PendingAction, QuorumStatus, ResourceKind, ResourceStatus, Role, Status, Vote,
+    Active, Coordinator, FailedAction, FailureRow, Gate, Intent, LeaseState, LinkHealth, LinkState,
+    NodeState, NodeStatus, PendingAction, QuorumStatus, ResourceKind, ResourceStatus, Role, Status,
+    Vote,
 };
 pub use verdict::{Level, Verdict};
 pub use wire::{DecodeLineError, MAX_LINE, Reply, Request, VERSION, decode_line, encode_line};

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AddressRow, AttributeRow, CommitRow, Event, EventsMissed, Finding, Format, IpWhy, ObjectChange,
-    PendingAction, Status, Version,
+    AddressRow, AttributeRow, CommitRow, Event, EventsMissed, FailureRow, Finding, Format, IpWhy,
+    ObjectChange, PendingAction, Status, Version,
 };
 
 /// Who answers.
@@ -117,6 +117,8 @@ pub enum ReplyBody {
     Token(Token),
     /// Attributes of nodes, by node and name.
     Attributes(Vec<AttributeRow>),
+    /// Failures that are counted, by resource, node and operation.
+    Failures(Vec<FailureRow>),
     /// All addresses of the cluster.
     Addresses(Vec<AddressRow>),
     /// Who owns an address and why.

@@ -171,6 +171,79 @@ pub enum RequestBody {
         #[serde(default)]
         private: bool,
     },
+    /// Put a node into maintenance (nothing on it is started, stopped or watched), or take it back.
+    /// Answered with `Done`.
+    NodeMaintenance {
+        /// The node; none is the daemon's own.
+        #[serde(default)]
+        node: Option<String>,
+        /// True for maintenance, false for ready.
+        on: bool,
+        /// Wait until it is done.
+        #[serde(default)]
+        wait: bool,
+        /// How long to wait, in milliseconds; none is 60 000.
+        #[serde(default)]
+        timeout_ms: Option<u64>,
+    },
+    /// Forbid a resource a node. Answered with `Done`.
+    ResourceBan {
+        /// The resource.
+        resource: String,
+        /// The node; none means where it runs now.
+        #[serde(default)]
+        node: Option<String>,
+        /// How long, in milliseconds; none is until it is cleared.
+        #[serde(default)]
+        lifetime_ms: Option<u64>,
+        /// Wait until it is done.
+        #[serde(default)]
+        wait: bool,
+        /// How long to wait, in milliseconds; none is 60 000.
+        #[serde(default)]
+        timeout_ms: Option<u64>,
+    },
+    /// Stop a resource where it runs and start it again. Answered with `Done`.
+    ResourceRestart {
+        /// The resource.
+        resource: String,
+        /// Only on this node.
+        #[serde(default)]
+        node: Option<String>,
+        /// Wait until it is done.
+        #[serde(default)]
+        wait: bool,
+        /// How long to wait, in milliseconds; none is 60 000.
+        #[serde(default)]
+        timeout_ms: Option<u64>,
+    },
+    /// Forget failures and all else that is known of a resource, and ask anew. Answered with `Done`.
+    ResourceRefresh {
+        /// The resource; none means every one.
+        #[serde(default)]
+        resource: Option<String>,
+        /// Only on this node.
+        #[serde(default)]
+        node: Option<String>,
+    },
+    /// Failures as they are counted. Answered with `Failures`, without the coordinator.
+    ResourceFailures {
+        /// The resource; none means every one.
+        #[serde(default)]
+        resource: Option<String>,
+        /// Only on this node.
+        #[serde(default)]
+        node: Option<String>,
+    },
+    /// Have an OCF agent note down what it does, or no more. Answered with `Done`.
+    ResourceTrace {
+        /// The resource, a primitive.
+        resource: String,
+        /// The operation.
+        operation: String,
+        /// True to begin, false to end with every operation.
+        on: bool,
+    },
     /// Ask for a resource to run elsewhere. Answered with `Done`.
     ResourceMove {
         /// The resource.
@@ -275,6 +348,7 @@ impl RequestBody {
             | Self::PlanningInput
             | Self::ConfigureVerify { .. }
             | Self::NodeAttributes { .. }
+            | Self::ResourceFailures { .. }
             | Self::ConfigureLog { .. }
             | Self::ConfigureDiff { .. }
             | Self::IpStatus
@@ -283,6 +357,11 @@ impl RequestBody {
             | Self::ConfigureUndo { .. }
             | Self::NodeStandby { .. }
             | Self::NodeAttributeSet { .. }
+            | Self::NodeMaintenance { .. }
+            | Self::ResourceBan { .. }
+            | Self::ResourceRestart { .. }
+            | Self::ResourceRefresh { .. }
+            | Self::ResourceTrace { .. }
             | Self::ResourceMove { .. }
             | Self::ResourceClear { .. }
             | Self::ResourceStart { .. }

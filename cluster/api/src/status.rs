@@ -369,6 +369,30 @@ pub struct FailedAction {
     pub later_succeeded: bool,
 }
 
+/// Failures of one operation of a resource on a node, as they are counted.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FailureRow {
+    /// The resource.
+    pub resource: String,
+    /// Name of the node.
+    pub node: String,
+    /// The operation: `start`, `monitor` …
+    pub operation: String,
+    /// Interval of a recurring operation in milliseconds, 0 otherwise.
+    pub interval_ms: u64,
+    /// How often; 1 000 000 stands for INFINITY.
+    pub count: u32,
+    /// Second of the last one, since 1970, by the node's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<i64>,
+    /// OCF exit code of the last one, while it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rc: Option<i32>,
+    /// Exit reason of the last one in the agent's words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
 /// An operation under way.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PendingAction {

@@ -2,6 +2,7 @@
 
 mod attribute;
 mod configure;
+mod resource;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use crate::duration;
 
 pub(crate) use attribute::{Attribute, LifetimeArg};
 pub(crate) use configure::{Configure, FormatArg};
+pub(crate) use resource::Resource;
 
 /// Where a node's configuration is looked for when nothing else is said.
 pub(crate) const DEFAULT_CONFIG: &str = "/etc/haven/haven.toml";
@@ -297,6 +299,32 @@ Examples:
         #[command(flatten)]
         waiting: Waiting,
     },
+    /// Move everything off a node, and say what stays
+    ///
+    /// The same as standby, for whoever is about to work on the machine: it ends well only when nothing runs there.
+    Drain {
+        /// Name of the node; this one without it
+        node: Option<String>,
+        /// Only until its daemon starts anew
+        #[arg(long)]
+        until_reboot: bool,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Take the hands off a node: nothing on it is started, stopped or watched
+    Maintenance {
+        /// Name of the node; this one without it
+        node: Option<String>,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Take a node back from maintenance
+    Ready {
+        /// Name of the node; this one without it
+        node: Option<String>,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
     /// Replace this node's daemon without interrupting its addresses
     ///
     /// The daemon obtains a long lease, ends, and is started again by its supervisor; this command waits until
@@ -322,53 +350,6 @@ Examples:
     },
     /// Print what this node has counted: packets refused, beats lost, gate writes …
     Counters,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Resource {
-    /// Ask for a resource to run elsewhere
-    ///
-    /// The wish stays in force, and is shown by `haven status`, until `resource clear`.
-    #[command(after_long_help = "\
-Examples:
-  haven resource move vip n2
-  haven resource move vip        anywhere but where it runs now
-  haven resource clear vip")]
-    Move {
-        /// Name of the resource
-        resource: String,
-        /// Name of the node; without it, anywhere but here
-        node: Option<String>,
-        #[command(flatten)]
-        waiting: Waiting,
-    },
-    /// Forget earlier moves of a resource
-    Clear {
-        /// Name of the resource
-        resource: String,
-    },
-    /// Set a resource's target role to Started
-    Start {
-        /// Name of the resource
-        resource: String,
-        #[command(flatten)]
-        waiting: Waiting,
-    },
-    /// Set a resource's target role to Stopped
-    Stop {
-        /// Name of the resource
-        resource: String,
-        #[command(flatten)]
-        waiting: Waiting,
-    },
-    /// Forget failures, of one resource or of all
-    Cleanup {
-        /// Name of the resource; every one without it
-        resource: Option<String>,
-        /// Only failures on this node
-        #[arg(long)]
-        node: Option<String>,
-    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,7 @@
 mod attribute;
 mod configure;
 mod ip;
+mod resource;
 mod status;
 mod table;
 
@@ -14,6 +15,7 @@ use haven_base::WallTime;
 pub use attribute::attributes;
 pub use configure::{commits, difference};
 pub use ip::{addresses, why};
+pub use resource::{failures, located};
 pub use status::{headline, status};
 
 /// An error with its remedy, and every finding it carries.

@@ -163,7 +163,9 @@ impl Bench {
                 self.step(id, Input::AgentFinished { run, outcome: Outcome::done(code, "") });
             }
             Output::Heartbeat(input) => self.lease(id, &input),
-            Output::Reply { id, body, .. } => self.answers.entry(id).or_default().push(*body),
+            Output::Reply { id, more: false, body } => {
+                self.answers.entry(id).or_default().push(*body)
+            }
             Output::Admitted { result, .. } => self.joins.push(result),
             Output::KeyOutdated => self.outdated += 1,
             Output::Event(event) => self.events.push((id, event.code, event.text)),

@@ -107,6 +107,8 @@ pub struct Controller {
     pub(crate) next_forward: u64,
     pub(crate) alarms: BTreeSet<String>,
     pub(crate) events: u64,
+    /// Alerts told in this life of the daemon.
+    pub(crate) alerted: u64,
     pub(crate) inbox: VecDeque<Internal>,
     pub(crate) out: Vec<Output>,
 }
@@ -177,6 +179,7 @@ impl Controller {
             next_forward: 1,
             alarms: BTreeSet::new(),
             events: 0,
+            alerted: 0,
             inbox: VecDeque::new(),
             out: Vec::new(),
             applied,
@@ -204,7 +207,7 @@ impl Controller {
     /// When [`Input::Tick`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let waiting = self.waiters.values().map(|waiter| waiter.deadline).min();
+        let waiting = self.waiters.values().map(|waiter| waiter.deadline.min(waiter.told)).min();
         let coordinating = self.coordinator.as_ref().and_then(Coordinator::deadline);
         let votes = self.quorum.deadline();
         let claims = self.claims.deadline();
@@ -348,6 +351,9 @@ impl Controller {
                 self.on_mint_token(request, token, expires);
             }
             Input::RotateKey { request, notice } => self.on_rotate_key(request, notice),
+            Input::Attribute(change) => {
+                self.on_change_attribute(clock, self.config.node, None, &change);
+            }
             Input::Shutdown => self.on_shutdown(clock),
             Input::Alarm(text) => self.alarm(text),
             Input::Tick => {

@@ -12,15 +12,17 @@ use haven_types::operation::{AgentName, Lease, Operation, OperationRecord, Order
 use haven_types::status::Status;
 use haven_types::{Epoch, NodeId, Term};
 
+use crate::alerts::Happened;
 use crate::command::{Command, Role};
 use crate::controller::{Controller, Internal, Purpose};
-use crate::history::as_expected;
+use crate::history::{as_expected, cancelled_as_ordered};
 use crate::leases::lease_groups;
 use crate::message::PeerMessage;
 use crate::orders::Orders;
 use crate::picture::{self, Known};
 use crate::port::Clock;
 use crate::replicated::Grant;
+use crate::resource_requests::Restarts;
 
 /// Plans made within [`PLANS_WITHIN`] at most.
 const MAX_PLANS: usize = 40;
@@ -44,7 +46,11 @@ pub(crate) struct Coordinator {
     pub(crate) warnings: Vec<String>,
     /// Orders whose answer is awaited.
     pub(crate) orders: Orders,
-    next_order: u64,
+    pub(crate) next_order: u64,
+    /// Orders about nodes' own status that are not answered yet.
+    pub(crate) errands: BTreeMap<OrderId, NodeId>,
+    /// What is to be started anew.
+    pub(crate) restarts: Restarts,
     /// Starts that wait for their lease group to be granted to their node.
     awaiting: BTreeMap<FlightId, (String, NodeId)>,
     /// Members about to be removed, each with the request that asked for it. They follow the log
@@ -75,6 +81,8 @@ impl Coordinator {
             warnings: Vec::new(),
             orders: Orders::default(),
             next_order: 1,
+            errands: BTreeMap::new(),
+            restarts: Restarts::new(),
             awaiting: BTreeMap::new(),
             leaving: BTreeMap::new(),
             groups: (None, BTreeMap::new()),
@@ -109,7 +117,7 @@ impl Coordinator {
 
     /// Whether the present plan is worked off and no change waits to be planned.
     pub(crate) fn settled(&self) -> bool {
-        self.ready && !self.replan && self.engine.idle()
+        self.ready && !self.replan && self.errands.is_empty() && self.engine.idle()
     }
 }
 
@@ -167,6 +175,7 @@ impl Controller {
     }
 
     fn plan(&mut self, clock: Clock) {
+        self.settle_restarts();
         let status = self.planning_status();
         let Some(coordinator) = &mut self.coordinator else { return };
         coordinator.replan = false;
@@ -205,6 +214,7 @@ impl Controller {
             let member = self.state.member_named(&node.uname);
             node.attributes = member.map(|member| self.transient(member.id)).unwrap_or_default();
         }
+        self.mark_restarts(&mut status);
         status
     }
 
@@ -409,25 +419,6 @@ impl Controller {
         self.give(clock, Some(flight), node, order);
     }
 
-    /// Tells a node to forget the failures of a resource, or of all where the name is empty.
-    pub(crate) fn order_cleanup(&mut self, clock: Clock, node: NodeId, resource: String) {
-        let Some(coordinator) = &mut self.coordinator else { return };
-        let id = OrderId { term: coordinator.term, number: coordinator.next_order };
-        coordinator.next_order += 1;
-        let agent = AgentName { standard: String::new(), provider: None, name: String::new() };
-        let operation = Operation {
-            resource,
-            agent,
-            action: "cleanup".to_owned(),
-            interval: Duration::ZERO,
-            timeout: Duration::ZERO,
-            params: BTreeMap::new(),
-            meta: BTreeMap::new(),
-        };
-        let order = Order { id, operation, lease: None, cancel: false };
-        self.give(clock, None, node, order);
-    }
-
     fn perform_cluster_action(&mut self, clock: Clock, flight: FlightId, action: &Action) {
         let node = action.node.as_ref().map(|node| node.uname.clone()).unwrap_or_default();
         let member = self.state.member_named(&node).map(|member| member.id);
@@ -447,6 +438,9 @@ impl Controller {
                     "the plan asks for {operation} of {node}, and no device for it is configured; \
                      resources that need fencing stay where they are"
                 );
+                let (target, operation) = (node.clone(), operation.to_owned());
+                let told = Happened::Fencing { target, operation, rc: 1, text: text.clone() };
+                self.alert(clock, &told);
                 self.event(clock, "HV1701", EventSeverity::Error, format!("node/{node}"), text);
                 self.finish_flight(flight, false);
             }
@@ -460,7 +454,7 @@ impl Controller {
     /// Records that answer orders end their flights; others may change the decision.
     pub(crate) fn note_records(&mut self, clock: Clock, records: &[OperationRecord]) {
         for record in records {
-            let ok = as_expected(record);
+            let ok = as_expected(record) || cancelled_as_ordered(record);
             self.report(clock, record, ok);
             let Some(coordinator) = &mut self.coordinator else { continue };
             let flight = record.order.and_then(|order| coordinator.orders.answered(order));
@@ -505,6 +499,9 @@ impl Controller {
     pub(crate) fn on_done(&mut self, clock: Clock, order: OrderId) {
         let _ = clock;
         let Some(coordinator) = &mut self.coordinator else { return };
+        if coordinator.errands.remove(&order).is_some() {
+            coordinator.replan = true;
+        }
         if let Some(flight) = coordinator.orders.answered(order) {
             self.finish_flight(flight, true);
         }
@@ -512,6 +509,7 @@ impl Controller {
 
     pub(crate) fn on_refused(&mut self, clock: Clock, order: OrderId, reason: &str) {
         let Some(coordinator) = &mut self.coordinator else { return };
+        coordinator.errands.remove(&order);
         let Some(flight) = coordinator.orders.answered(order) else { return };
         coordinator.replan = true;
         self.finish_flight(flight, false);
@@ -521,7 +519,9 @@ impl Controller {
 
     /// A node is gone: nothing it was asked will be answered, and what changed is planned anew.
     pub(crate) fn on_node_lost(&mut self, name: &str) {
-        if self.coordinator.is_some() {
+        let lost = self.state.member_named(name).map(|member| member.id);
+        if let Some(coordinator) = &mut self.coordinator {
+            coordinator.errands.retain(|_, node| Some(*node) != lost);
             self.inbox.push_back(Internal::Engine(ToEngine::NodeLost(name.to_owned())));
         }
         self.replan();

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use haven_api::FailureRow;
 use haven_cib::Cib;
 use haven_types::operation::OperationRecord;
 
@@ -67,6 +68,29 @@ pub(crate) fn cleared(
         !(resource.is_empty() || of == resource)
     });
     attributes
+}
+
+/// Every failure that is counted; where, and what the agent said, is for the caller to add.
+pub(crate) fn all(attributes: &BTreeMap<String, String>) -> Vec<FailureRow> {
+    attributes
+        .iter()
+        .filter_map(|(name, count)| {
+            let key = name.strip_prefix("fail-count-")?;
+            let (resource, what) = key.rsplit_once('#')?;
+            let (operation, interval) = what.rsplit_once('_')?;
+            let last = attributes.get(&format!("last-failure-{key}"));
+            Some(FailureRow {
+                resource: resource.to_owned(),
+                node: String::new(),
+                operation: operation.to_owned(),
+                interval_ms: interval.parse().ok()?,
+                count: count.parse().unwrap_or(1_000_000),
+                last: last.and_then(|second| second.parse().ok()),
+                rc: None,
+                reason: String::new(),
+            })
+        })
+        .collect()
 }
 
 /// How often a resource failed on a node, over all its operations; 1 000 000 stands for INFINITY.

@@ -195,6 +195,15 @@ pub(crate) fn as_expected(record: &OperationRecord) -> bool {
     })
 }
 
+/// Whether a record says that a recurring operation was ended as the coordinator wanted.
+#[must_use]
+pub(crate) fn cancelled_as_ordered(record: &OperationRecord) -> bool {
+    let cancelled = |outcome: &haven_types::operation::Outcome| {
+        outcome.status == ExecutionStatus::Cancelled && outcome.code == OcfCode::OK
+    };
+    !record.operation.interval.is_zero() && record.outcome.as_ref().is_some_and(cancelled)
+}
+
 /// Whether a record is a probe: a single monitor that asks what is there.
 #[must_use]
 pub(crate) fn is_probe(record: &OperationRecord) -> bool {

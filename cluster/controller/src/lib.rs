@@ -28,6 +28,7 @@
     )
 )]
 
+mod alerts;
 mod attribute_requests;
 mod attributes;
 #[cfg(test)]
@@ -43,6 +44,7 @@ mod configure;
 mod controller;
 mod coordinate;
 mod failures;
+mod goals;
 mod guarded;
 mod history;
 mod leases;
@@ -51,6 +53,7 @@ mod log;
 #[cfg(test)]
 mod log_tests;
 mod message;
+mod node_requests;
 mod orders;
 #[cfg(test)]
 mod orders_tests;
@@ -72,9 +75,11 @@ mod replicated;
 mod replicated_tests;
 mod report;
 mod request;
+mod resource_requests;
 #[cfg(test)]
 mod upheaval_tests;
 
+pub use alerts::Alert;
 pub use attributes::{AttributeChange, Traits};
 pub use command::{Authorship, Command, DecodeCommandError, JoinRefusal, Member, Role};
 pub use controller::{Config, Controller, HandOver, StartControllerError};

@@ -10,10 +10,13 @@ use haven_heartbeat::{LossCause, Output as Beat};
 use haven_types::operation::{Lease, OperationRecord, Order};
 use haven_types::{BootId, NodeId};
 
-use crate::attributes::{Traits, Values};
+use crate::alerts::Happened;
+use crate::attributes::{AttributeChange, Traits, Values};
 use crate::controller::{Controller, Internal};
 use crate::failures;
-use crate::history::{Merged, NodeHistory, Slot, StatusDelta, as_expected, failed};
+use crate::history::{
+    Merged, NodeHistory, Slot, StatusDelta, as_expected, cancelled_as_ordered, failed,
+};
 use crate::message::PeerMessage;
 use crate::port::{Clock, Hook, Output};
 
@@ -65,13 +68,16 @@ impl Controller {
     ) {
         for record in &records {
             if let Some(order) = record.order {
-                self.taken.ended(order, as_expected(record));
+                self.taken.ended(order, as_expected(record) || cancelled_as_ordered(record));
             }
         }
         let options = failures::Options::of(&self.state.cib);
         let Some(own) = self.histories.get_mut(&self.config.node) else { return };
         let attributes = failures::counted(&own.attributes, &records, options);
+        let old = own.attributes.clone();
         let delta = own.change(records, forgotten, attributes);
+        self.alert_records(clock, &delta.records);
+        self.alert_attributes(clock, &old);
         self.publish(clock, &delta);
     }
 
@@ -99,6 +105,7 @@ impl Controller {
         let old = own.attributes.clone();
         let delta = own.change_all(Vec::new(), Vec::new(), Some(attributes), traits);
         self.attributes_changed(clock, self.config.node, &old);
+        self.alert_attributes(clock, &old);
         self.publish(clock, &delta);
     }
 
@@ -236,6 +243,17 @@ impl Controller {
                 self.forget_failures(clock, &order.operation.resource);
                 self.finish_order(clock, from, order.id);
             }
+            "refresh" => {
+                self.forget_all(clock, &order.operation.resource);
+                self.finish_order(clock, from, order.id);
+            }
+            "attribute" => {
+                let (name, mut params) = (order.operation.resource, order.operation.params);
+                let value = params.remove("value");
+                let change = AttributeChange { name, value, delay_ms: None, private: false };
+                self.on_change_attribute(clock, from, None, &change);
+                self.finish_order(clock, from, order.id);
+            }
             _ => self.inbox.push_back(Internal::Executor(ToExecutor::Order(order))),
         }
     }
@@ -264,6 +282,21 @@ impl Controller {
         let delta = own.change(kept, forgotten, Some(attributes));
         self.publish(clock, &delta);
         self.replan();
+    }
+
+    /// Forgets everything about a resource, or about all where the name is empty. What runs under a
+    /// lease keeps its history, since nobody else can tell which lease it runs under.
+    fn forget_all(&mut self, clock: Clock, resource: &str) {
+        self.forget_failures(clock, resource);
+        let Some(own) = self.histories.get(&self.config.node) else { return };
+        let forgotten: Vec<String> = own
+            .resources
+            .iter()
+            .filter(|(name, _)| resource.is_empty() || *name == resource)
+            .filter(|(_, slots)| slots.values().all(|record| record.lease.is_none()))
+            .map(|(name, _)| name.clone())
+            .collect();
+        self.record(clock, Vec::new(), forgotten);
     }
 
     fn finish_order(&mut self, clock: Clock, from: NodeId, order: haven_types::operation::OrderId) {
@@ -353,6 +386,7 @@ impl Controller {
             // daemon was back before anybody missed it.
             self.on_node_lost(&name);
         }
+        self.alert_node(clock, node, true, None);
         let text = format!("{name} is heard");
         self.event(clock, "HV1104", EventSeverity::Info, format!("node/{name}"), text);
         self.send_whole_status(node);
@@ -377,6 +411,7 @@ impl Controller {
         self.suspected.remove(&node);
         self.quorum.forget(node);
         let name = self.name_of(node);
+        self.alert_node(clock, node, false, successor);
         let text = format!("{name} is dead: a majority has not heard it on any link");
         self.event(clock, "HV1105", EventSeverity::Error, format!("node/{name}"), text);
         if self.led == Some(node) && successor == Some(self.config.node) {
@@ -387,6 +422,15 @@ impl Controller {
             self.inbox.push_back(Internal::Consensus(haven_consensus::Input::ForceCampaign));
         }
         self.on_node_lost(&name);
+    }
+
+    /// One node tells of another: the coordinator, or who takes its duties over.
+    fn alert_node(&mut self, clock: Clock, id: NodeId, member: bool, successor: Option<NodeId>) {
+        let succeeds = self.led == Some(id) && successor == Some(self.config.node);
+        if self.coordinator.is_some() || succeeds {
+            let name = self.name_of(id);
+            self.alert(clock, &Happened::Node { name, id, member });
+        }
     }
 
     fn on_lease_lost(&mut self, clock: Clock, lease: Lease, cause: LossCause) {

@@ -174,6 +174,7 @@ impl Controller {
         let awaited = flight.is_none_or(|it| coordinator.engine.flights().contains_key(&it));
         if !awaited || !members.contains_key(&to) {
             // Given up meanwhile: overdue, or the node is gone.
+            coordinator.errands.remove(&id);
             coordinator.orders.answered(id);
             return;
         }
@@ -237,6 +238,7 @@ impl Controller {
     /// A node says how an order ended whose record may have been lost.
     pub(crate) fn on_ended(&mut self, order: OrderId, ok: bool) {
         let Some(coordinator) = &mut self.coordinator else { return };
+        coordinator.errands.remove(&order);
         if let Some(flight) = coordinator.orders.answered(order) {
             coordinator.replan = true;
             self.finish_flight(flight, ok);

@@ -11,6 +11,8 @@ use haven_types::operation::{Lease, Operation, Outcome};
 use haven_types::{BootId, NodeId};
 use serde::{Deserialize, Serialize};
 
+use crate::alerts::Alert;
+use crate::attributes::AttributeChange;
 use crate::command::{JoinRefusal, Member};
 
 /// Both clocks at the moment of an input.
@@ -95,6 +97,8 @@ pub enum Input {
         /// Which key; its epoch is one above [`Replicated::key_epoch`](crate::Replicated::key_epoch).
         notice: KeyNotice,
     },
+    /// An attribute of this node has changed.
+    Attribute(AttributeChange),
     /// This daemon is to end: ask the coordinator to move away what runs here.
     Shutdown,
     /// Something stays wrong on this node until somebody acts.
@@ -180,6 +184,8 @@ pub enum Output {
     KeyOutdated,
     /// Something an operator may want to know; also a log line.
     Event(Event),
+    /// Call a program of the operator's, and wait for nothing.
+    Alert(Box<Alert>),
     /// This node was removed from the cluster: end.
     Removed,
 }

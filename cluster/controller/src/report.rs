@@ -122,6 +122,7 @@ impl Controller {
             (false, _, _) => NodeState::Offline,
             (true, false, _) => NodeState::Suspect,
             (true, true, _) if !witness && !self.histories.contains_key(&id) => NodeState::Pending,
+            (true, true, _) if self.is_on(id, "maintenance") => NodeState::Maintenance,
             (true, true, true) => NodeState::Standby,
             (true, true, false) => NodeState::Online,
         };
@@ -268,9 +269,14 @@ impl Controller {
         Active { node: self.name_of(id), role, for_ms }
     }
 
-    fn why_stopped(&self, p: &Primitive) -> String {
+    pub(crate) fn why_stopped(&self, p: &Primitive) -> String {
         if self.leader.is_none() {
             return "no coordinator: nothing is started or stopped".to_owned();
+        }
+        if self.awaits_fencing(p) {
+            return "fencing is on and there is no device, so nothing is started that needs it: \
+                    configure a device, or property stonith-enabled=false where no data is shared"
+                .to_owned();
         }
         let failure = self
             .histories
@@ -286,9 +292,24 @@ impl Controller {
                 outcome.reason
             ),
             None => {
-                "stopped; `haven ip why` or the node list tells what stands in the way".to_owned()
+                format!("stopped; `haven explain {}` tells what stands in the way", p.id)
             }
         }
+    }
+
+    /// Whether nothing but fencing devices is missing: none is configured, and they are asked for.
+    fn awaits_fencing(&self, p: &Primitive) -> bool {
+        let cib = &self.state.cib;
+        let word = cib.option("fencing-enabled").or_else(|| cib.option("stonith-enabled"));
+        let off = word.is_some_and(|word| {
+            matches!(word.to_ascii_lowercase().as_str(), "false" | "off" | "no" | "0" | "n")
+        });
+        let all = || cib.resources.iter().flat_map(Resource::primitives);
+        let device = all().any(|known| known.class.as_deref() == Some("stonith"));
+        let without = value(&p.meta, "requires").is_some_and(|word| {
+            matches!(word.to_ascii_lowercase().as_str(), "nothing" | "quorum" | "lease")
+        });
+        !off && !device && !without && lease_group(cib, &self.config.facts, &p.id).is_none()
     }
 
     fn lease_state(&self, primitive: &str) -> Option<LeaseState> {
@@ -321,9 +342,12 @@ impl Controller {
             .filter_map(|constraint| match constraint {
                 haven_cib::Constraint::Location(l) if l.id.starts_with("cli-") => {
                     let verb = if l.id.starts_with("cli-ban") { "avoid" } else { "prefer" };
+                    // With an end, the node is in a rule, and in the id.
+                    let named = l.id.rsplit_once("-on-").map(|(_, node)| node);
+                    let node = l.node.as_deref().or(named).unwrap_or("?");
                     Some(Intent {
                         resource: l.resource.clone().unwrap_or_default(),
-                        wish: format!("{verb} {}", l.node.as_deref().unwrap_or("?")),
+                        wish: format!("{verb} {node}{}", until(l)),
                         constraint: l.id.clone(),
                     })
                 }
@@ -548,6 +572,20 @@ fn target(meta: &[NvSet]) -> Role {
         Some("Unpromoted" | "Slave" | "unpromoted") => Role::Unpromoted,
         _ => Role::Started,
     }
+}
+
+/// When a wish ends by itself, in words.
+fn until(location: &haven_cib::Location) -> String {
+    let conditions = location.rules.iter().flat_map(|rule| &rule.conditions);
+    let end = conditions.into_iter().find_map(|condition| match condition {
+        haven_cib::Condition::Date(date) => date.end.clone(),
+        haven_cib::Condition::Rule(_)
+        | haven_cib::Condition::Attribute(_)
+        | haven_cib::Condition::Resource { .. }
+        | haven_cib::Condition::Operation { .. }
+        | haven_cib::Condition::Unknown(_) => None,
+    });
+    end.map(|end| format!(" until {end}")).unwrap_or_default()
 }
 
 /// Whether a primitive is one of those of which some instances are promoted.

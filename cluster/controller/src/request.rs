@@ -11,12 +11,15 @@ use haven_types::NodeId;
 
 use crate::command::{Command, JoinRefusal, Member};
 use crate::controller::{Controller, Internal, Purpose};
+use crate::goals::Goal;
 use crate::message::PeerMessage;
 use crate::port::{Clock, Output};
 use crate::replicated::Applied;
 
 /// How long a request waits for the cluster to carry it out, unless it says otherwise.
 const DEFAULT_WAIT: Duration = Duration::from_secs(60);
+/// Whoever waits hears this often what is under way.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
 /// Requests waiting at once; one more is refused.
 const MAX_WAITERS: usize = 256;
 
@@ -46,6 +49,9 @@ pub(crate) struct Waiter {
     kind: Kind,
     /// The version that the change was made from.
     base: haven_cib::Version,
+    goal: Goal,
+    /// When whoever waits is told next what is under way.
+    pub(crate) told: Instant,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,6 +68,7 @@ pub(crate) struct Change {
     pub(crate) changed: Vec<String>,
     pub(crate) findings: Vec<haven_api::Finding>,
     pub(crate) configuration: bool,
+    pub(crate) goal: Goal,
 }
 
 impl Change {
@@ -71,13 +78,19 @@ impl Change {
         findings: Vec<haven_api::Finding>,
     ) -> Self {
         let (wait, timeout) = (false, DEFAULT_WAIT);
-        Self { what, wait, timeout, changed, findings, configuration: true }
+        Self { what, wait, timeout, changed, findings, configuration: true, goal: Goal::Settled }
     }
 
     pub(crate) fn action(what: String, wait: bool, timeout_ms: Option<u64>) -> Self {
         let timeout = timeout_ms.map_or(DEFAULT_WAIT, Duration::from_millis);
         let (changed, findings) = (Vec::new(), Vec::new());
-        Self { what, wait, timeout, changed, findings, configuration: false }
+        let (configuration, goal) = (false, Goal::Settled);
+        Self { what, wait, timeout, changed, findings, configuration, goal }
+    }
+
+    /// The same change, with what is wanted by it.
+    pub(crate) fn towards(self, goal: Goal) -> Self {
+        Self { goal, ..self }
     }
 }
 
@@ -158,6 +171,9 @@ impl Controller {
             }
             RequestBody::ConfigureLog { limit } => Some(Ok(self.commit_log(*limit))),
             RequestBody::ConfigureDiff { from, to } => Some(self.difference(*from, *to)),
+            RequestBody::ResourceFailures { resource, node } => {
+                Some(self.failure_rows(resource.as_deref(), node.as_deref()))
+            }
             RequestBody::IpStatus => Some(Ok(ReplyBody::Addresses(self.addresses()))),
             RequestBody::IpWhy { address } => Some(self.why(*address)),
             RequestBody::Hello
@@ -174,6 +190,11 @@ impl Controller {
             | RequestBody::ConfigureUndo { .. }
             | RequestBody::NodeStandby { .. }
             | RequestBody::NodeAttributeSet { .. }
+            | RequestBody::NodeMaintenance { .. }
+            | RequestBody::ResourceBan { .. }
+            | RequestBody::ResourceRestart { .. }
+            | RequestBody::ResourceRefresh { .. }
+            | RequestBody::ResourceTrace { .. }
             | RequestBody::ResourceMove { .. }
             | RequestBody::ResourceClear { .. }
             | RequestBody::ResourceStart { .. }
@@ -215,7 +236,9 @@ impl Controller {
                 let (node, force) = (self.config.name.clone(), *force);
                 return RequestBody::ClusterRemoveNode { node, force };
             }
-            RequestBody::NodeStandby { node, .. } | RequestBody::NodeAttributeSet { node, .. } => {
+            RequestBody::NodeStandby { node, .. }
+            | RequestBody::NodeMaintenance { node, .. }
+            | RequestBody::NodeAttributeSet { node, .. } => {
                 node.get_or_insert_with(|| self.config.name.clone());
             }
             _ => {}
@@ -252,14 +275,26 @@ impl Controller {
                 change.what = message.unwrap_or(change.what);
                 self.commit(clock, to, author, cib, change)
             }
-            RequestBody::NodeStandby { node, on, lifetime: _, wait, timeout_ms } => {
+            RequestBody::NodeStandby { node, on, lifetime, wait, timeout_ms } => {
                 let node = node.unwrap_or_else(|| self.config.name.clone());
-                let what = if on { "is in standby" } else { "is online" };
-                let change = Change::action(format!("{node} {what}"), wait, timeout_ms);
-                let value = if on { Some("on") } else { None };
-                self.edit(clock, to, author, change, |cib| {
-                    cib.set_node_attribute(&node, "standby", value)
-                })
+                self.standby(clock, to, author, node, (on, lifetime), (wait, timeout_ms))
+            }
+            RequestBody::NodeMaintenance { node, on, wait, timeout_ms } => {
+                let node = node.unwrap_or_else(|| self.config.name.clone());
+                self.maintenance(clock, to, author, node, on, (wait, timeout_ms))
+            }
+            RequestBody::ResourceBan { resource, node, lifetime_ms, wait, timeout_ms } => {
+                let lifetime = lifetime_ms.map(Duration::from_millis);
+                self.ban(clock, to, author, (resource, node, lifetime), (wait, timeout_ms))
+            }
+            RequestBody::ResourceRestart { resource, node, wait, timeout_ms } => {
+                self.restart_resource(clock, to, resource, node, (wait, timeout_ms))
+            }
+            RequestBody::ResourceRefresh { resource, node } => {
+                self.forget(clock, to, resource, node, true)
+            }
+            RequestBody::ResourceTrace { resource, operation, on } => {
+                self.trace(clock, to, author, resource, &operation, on)
             }
             body @ RequestBody::NodeAttributeSet { .. } => {
                 self.change_permanent(clock, to, author, body)
@@ -284,7 +319,7 @@ impl Controller {
                 self.set_role(clock, to, author, &resource, "Stopped", (wait, timeout_ms))
             }
             RequestBody::ResourceCleanup { resource, node } => {
-                self.cleanup(clock, to, resource, node)
+                self.forget(clock, to, resource, node, false)
             }
             RequestBody::ClusterLeave { force } => {
                 let node = self.config.name.clone();
@@ -333,7 +368,12 @@ impl Controller {
         (wait, timeout_ms): (bool, Option<u64>),
     ) -> Result<(), ApiError> {
         self.known_resource(resource)?;
-        let change = Change::action(format!("{resource} is {role}"), wait, timeout_ms);
+        let goal = match role {
+            "Stopped" => Goal::Stopped(resource.to_owned()),
+            _ => Goal::Runs(resource.to_owned()),
+        };
+        let what = format!("{resource} is to be {role}");
+        let change = Change::action(what, wait, timeout_ms).towards(goal);
         self.edit(clock, to, author, change, |cib| {
             cib.set_meta(resource, "target-role", Some(role))
         })
@@ -372,7 +412,11 @@ impl Controller {
                     .remedy(format!("name a node: haven resource move {resource} NODE")));
             }
         };
-        let change = Change::action(what, wait, timeout_ms);
+        let goal = match node.is_some() {
+            true => Goal::RunsOn(resource.clone(), target.clone()),
+            false => Goal::RunsNotOn(resource.clone(), target.clone()),
+        };
+        let change = Change::action(what, wait, timeout_ms).towards(goal);
         self.edit(clock, to, author, change, |cib| {
             cib.constraints.retain(|c| {
                 !(c.id().starts_with(&format!("cli-prefer-{resource}"))
@@ -403,7 +447,7 @@ impl Controller {
         self.commit(clock, to, author, cib, change)
     }
 
-    fn commit(
+    pub(crate) fn commit(
         &mut self,
         clock: Clock,
         to: ReplyTo,
@@ -431,6 +475,8 @@ impl Controller {
                 findings: change.findings,
                 kind: if change.configuration { Kind::Configuration } else { Kind::Action },
                 base: self.state.cib.version,
+                goal: change.goal,
+                told: clock.now + TOLD_EVERY,
             },
         );
         if !same {
@@ -497,13 +543,47 @@ impl Controller {
             .collect();
         for id in ready {
             let Some(waiter) = self.waiters.remove(&id) else { continue };
-            let answer = if waiter.committed && (!waiter.wait || settled) {
-                Ok(self.success(clock, &waiter))
-            } else {
-                Err(self.too_late(&waiter))
+            let answer = match (waiter.committed, waiter.wait, settled) {
+                (true, true, true) => self.reached(&waiter.goal, &waiter.what).map(|what| {
+                    let waiter = Waiter { what, ..waiter.clone() };
+                    self.success(clock, &waiter)
+                }),
+                (true, false, _) => Ok(self.success(clock, &waiter)),
+                (true, true, false) | (false, ..) => Err(self.too_late(&waiter)),
             };
             self.reply(waiter.reply_to, false, answer);
         }
+        self.tell_waiters(clock);
+    }
+
+    /// Tells whoever waits what for.
+    fn tell_waiters(&mut self, clock: Clock) {
+        let due: Vec<u64> =
+            self.waiters.iter().filter(|(_, w)| w.told <= clock.now).map(|(id, _)| *id).collect();
+        for id in due {
+            let pending = self.pending_actions(clock.now);
+            let Some(waiter) = self.waiters.get_mut(&id) else { continue };
+            waiter.told = clock.now + TOLD_EVERY;
+            let text = match (waiter.committed, pending.is_empty()) {
+                (false, _) => "waiting for a majority to take the change".to_owned(),
+                (true, true) => "waiting for the cluster to settle".to_owned(),
+                (true, false) => format!("under way: {}", named(&pending)),
+            };
+            let elapsed_ms = millis(clock.now.since(waiter.since));
+            let (to, notice) = (waiter.reply_to, Notice { text, elapsed_ms, pending });
+            self.reply(to, true, Ok(ReplyBody::Progress(notice)));
+        }
+    }
+
+    /// A waiter for the end of what has begun already.
+    pub(crate) fn await_settled(
+        &mut self,
+        clock: Clock,
+        to: ReplyTo,
+        change: Change,
+    ) -> Result<(), ApiError> {
+        let cib = self.state.cib.clone();
+        self.commit(clock, to, String::new(), cib, change)
     }
 
     fn success(&self, clock: Clock, waiter: &Waiter) -> ReplyBody {
@@ -527,14 +607,10 @@ impl Controller {
                 "it may still be committed; see `haven status` for members that do not answer",
             );
         }
-        let pending: Vec<String> = self
-            .pending_actions(waiter.deadline)
-            .iter()
-            .map(|p: &PendingAction| format!("{} {} on {}", p.resource, p.operation, p.node))
-            .collect();
+        let pending = self.pending_actions(waiter.deadline);
         let message = format!(
             "committed, but not carried out in time; under way: {}",
-            if pending.is_empty() { "nothing".to_owned() } else { pending.join(", ") }
+            if pending.is_empty() { "nothing".to_owned() } else { named(&pending) }
         );
         ApiError::new(Code::Timeout, message).remedy("see `haven status`")
     }
@@ -548,31 +624,6 @@ impl Controller {
             .remedy("see `haven status` and `haven configure show` for what is in force");
             self.reply(waiter.reply_to, false, Err(error));
         }
-    }
-
-    /// Failures are kept where they happened: every node is told to forget its own.
-    fn cleanup(
-        &mut self,
-        clock: Clock,
-        to: ReplyTo,
-        resource: Option<String>,
-        node: Option<String>,
-    ) -> Result<(), ApiError> {
-        if let Some(resource) = &resource {
-            self.known_resource(resource)?;
-        }
-        let nodes = match &node {
-            Some(name) => vec![self.known_node(name)?],
-            None => self.histories.keys().copied().collect(),
-        };
-        for node in nodes {
-            self.order_cleanup(clock, node, resource.clone().unwrap_or_default());
-        }
-        let of = resource.unwrap_or_else(|| "all resources".to_owned());
-        let text = format!("failures of {of} are forgotten");
-        let notice = Notice { text, elapsed_ms: 0, pending: Vec::new() };
-        self.reply(to, false, Ok(ReplyBody::Done(notice)));
-        Ok(())
     }
 
     fn remove_node(
@@ -615,6 +666,8 @@ impl Controller {
             changed: Vec::new(),
             findings: Vec::new(),
             kind: Kind::Action,
+            goal: Goal::Settled,
+            told: clock.now + change.timeout,
             base: self.state.cib.version,
         };
         self.waiters.insert(id, waiter);
@@ -699,6 +752,19 @@ impl Controller {
             self.propose(&command, Purpose::Other);
         }
     }
+}
+
+/// A few of the actions under way, in words.
+fn named(pending: &[PendingAction]) -> String {
+    const SHOWN: usize = 5;
+    let words = |p: &PendingAction| match p.resource.is_empty() {
+        true => format!("{} on {}", p.operation, p.node),
+        false => format!("{} {} on {}", p.resource, p.operation, p.node),
+    };
+    let shown: Vec<String> = pending.iter().take(SHOWN).map(words).collect();
+    let more = pending.len().saturating_sub(SHOWN);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{rest}", shown.join(", "))
 }
 
 pub(crate) fn millis(duration: Duration) -> u64 {

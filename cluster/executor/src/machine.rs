@@ -247,7 +247,9 @@ impl Executor {
             let key = order.operation.key();
             self.resources.entry(name.clone()).or_default().recurring.remove(&key);
             self.note_due(&name);
-            let done = Outcome::done(OcfCode::OK, "");
+            // So that whoever keeps the history knows that it no longer recurs.
+            let done =
+                Outcome { status: ExecutionStatus::Cancelled, ..Outcome::done(OcfCode::OK, "") };
             let job = Job {
                 operation: order.operation,
                 order: Some(order.id),

@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking"))]
 
 pub mod beat;
+mod checks;
 pub mod config;
 mod control;
 mod daemon;

@@ -324,6 +324,7 @@ impl MainThread {
                 self.runs.remove(&run);
                 self.out.push(Effect::AbortAgent(run));
             }
+            Output::Reply { more: true, .. } => {}
             Output::Reply { id, body, .. } => self.out.push(Effect::Reply { id, body: *body }),
             Output::Members(members) => self.set_members(clock, members),
             Output::Admitted { request, result } => {

@@ -25,6 +25,12 @@ pub(super) fn run(command: Node, session: &mut Session<'_, '_>) -> Result<u8, Ap
             let body = RequestBody::NodeStandby { node, on: false, lifetime, wait, timeout_ms };
             session.change(body, Some(&waiting))
         }
+        Node::Drain { node, until_reboot, waiting } => {
+            let standby = Node::Standby { node, until_reboot, waiting };
+            run(standby, session)
+        }
+        Node::Maintenance { node, waiting } => maintenance(node, true, &waiting, session),
+        Node::Ready { node, waiting } => maintenance(node, false, &waiting, session),
         Node::Restart { waiting } => restart(&waiting, session),
         Node::Attribute { node, action } => super::attribute::run(node, action, session),
         Node::Counters => {
@@ -34,6 +40,16 @@ pub(super) fn run(command: Node, session: &mut Session<'_, '_>) -> Result<u8, Ap
             Ok(0)
         }
     }
+}
+
+fn maintenance(
+    node: Option<String>,
+    on: bool,
+    waiting: &Waiting,
+    session: &mut Session<'_, '_>,
+) -> Result<u8, ApiError> {
+    let (wait, timeout_ms) = wait_of(waiting);
+    session.change(RequestBody::NodeMaintenance { node, on, wait, timeout_ms }, Some(waiting))
 }
 
 /// Ends the daemon under a long lease, and waits until its successor answers.

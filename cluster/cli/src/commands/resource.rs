@@ -1,31 +1,98 @@
 //! `haven resource …`
 
-use haven_api::{ApiError, RequestBody};
+use haven_api::{ApiError, Code, ReplyBody, RequestBody, ResourceStatus};
 
-use super::{Session, wait_of};
-use crate::args::Resource;
+use super::{Session, unexpected, wait_of};
+use crate::args::{Resource, Waiting};
+use crate::{duration, render};
 
 pub(super) fn run(command: Resource, session: &mut Session<'_, '_>) -> Result<u8, ApiError> {
     match command {
-        Resource::Move { resource, node, waiting } => {
-            let (wait, timeout_ms) = wait_of(&waiting);
-            let body = RequestBody::ResourceMove { resource, node, wait, timeout_ms };
-            session.change(body, Some(&waiting))
-        }
-        Resource::Clear { resource } => {
-            session.change(RequestBody::ResourceClear { resource }, None)
-        }
-        Resource::Start { resource, waiting } => {
-            let (wait, timeout_ms) = wait_of(&waiting);
-            session
-                .change(RequestBody::ResourceStart { resource, wait, timeout_ms }, Some(&waiting))
-        }
-        Resource::Stop { resource, waiting } => {
-            let (wait, timeout_ms) = wait_of(&waiting);
-            session.change(RequestBody::ResourceStop { resource, wait, timeout_ms }, Some(&waiting))
-        }
-        Resource::Cleanup { resource, node } => {
-            session.change(RequestBody::ResourceCleanup { resource, node }, None)
+        Resource::Locate { resource } => locate(&resource, session),
+        Resource::Failures { resource, node } => failures(resource, node, session),
+        change => {
+            let (body, waiting) = asked(change)?;
+            session.change(body, waiting.as_ref())
         }
     }
+}
+
+/// What a change asks of the daemon, and how long it may take.
+fn asked(command: Resource) -> Result<(RequestBody, Option<Waiting>), ApiError> {
+    let waits = |waiting: Waiting, body: &dyn Fn((bool, Option<u64>)) -> RequestBody| {
+        (body(wait_of(&waiting)), Some(waiting))
+    };
+    Ok(match command {
+        Resource::Move { resource, node, waiting } => waits(waiting, &|(wait, timeout_ms)| {
+            let (resource, node) = (resource.clone(), node.clone());
+            RequestBody::ResourceMove { resource, node, wait, timeout_ms }
+        }),
+        Resource::Ban { resource, node, lifetime, waiting } => {
+            let lifetime_ms = lifetime.map(duration::millis);
+            waits(waiting, &|(wait, timeout_ms)| {
+                let (resource, node) = (resource.clone(), node.clone());
+                RequestBody::ResourceBan { resource, node, lifetime_ms, wait, timeout_ms }
+            })
+        }
+        Resource::Start { resource, waiting } => waits(waiting, &|(wait, timeout_ms)| {
+            RequestBody::ResourceStart { resource: resource.clone(), wait, timeout_ms }
+        }),
+        Resource::Stop { resource, waiting } => waits(waiting, &|(wait, timeout_ms)| {
+            RequestBody::ResourceStop { resource: resource.clone(), wait, timeout_ms }
+        }),
+        Resource::Restart { resource, node, waiting } => waits(waiting, &|(wait, timeout_ms)| {
+            let (resource, node) = (resource.clone(), node.clone());
+            RequestBody::ResourceRestart { resource, node, wait, timeout_ms }
+        }),
+        Resource::Clear { resource } => (RequestBody::ResourceClear { resource }, None),
+        Resource::Cleanup { resource, node } => {
+            (RequestBody::ResourceCleanup { resource, node }, Some(UNTIL_ASKED))
+        }
+        Resource::Refresh { resource, node } => {
+            (RequestBody::ResourceRefresh { resource, node }, Some(UNTIL_ASKED))
+        }
+        Resource::Trace { resource, operation } => {
+            (RequestBody::ResourceTrace { resource, operation, on: true }, None)
+        }
+        Resource::Untrace { resource } => {
+            let operation = String::new();
+            (RequestBody::ResourceTrace { resource, operation, on: false }, None)
+        }
+        Resource::Locate { .. } | Resource::Failures { .. } => {
+            return Err(ApiError::new(Code::Internal, "this changes nothing"));
+        }
+    })
+}
+
+/// What is forgotten is asked for again, which the daemon waits for by itself.
+const UNTIL_ASKED: Waiting =
+    Waiting { no_wait: false, timeout: std::time::Duration::from_secs(60) };
+
+fn failures(
+    resource: Option<String>,
+    node: Option<String>,
+    session: &mut Session<'_, '_>,
+) -> Result<u8, ApiError> {
+    let reply = session.ask(RequestBody::ResourceFailures { resource, node })?;
+    let ReplyBody::Failures(rows) = &reply else { return Err(unexpected(&reply)) };
+    session.output.result(&reply, |width| render::failures(rows, width))?;
+    Ok(0)
+}
+
+fn locate(id: &str, session: &mut Session<'_, '_>) -> Result<u8, ApiError> {
+    let reply = session.ask(RequestBody::Status)?;
+    let ReplyBody::Status(status) = &reply else { return Err(unexpected(&reply)) };
+    let Some(found) = find(&status.resources, id) else {
+        return Err(ApiError::new(Code::NoSuchObject, format!("there is no resource \"{id}\""))
+            .remedy("haven status lists them"));
+    };
+    session.output.result(found, |_| render::located(found))?;
+    Ok(0)
+}
+
+fn find<'a>(resources: &'a [ResourceStatus], id: &str) -> Option<&'a ResourceStatus> {
+    resources.iter().find_map(|resource| match resource.id == id {
+        true => Some(resource),
+        false => find(&resource.children, id),
+    })
 }

@@ -1,6 +1,7 @@
 //! `haven.toml`: how one node reaches the others and where it keeps its files. Nothing else: what
 //! the cluster runs is replicated, not written here.
 
+mod checks;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use haven_types::LinkId;
+
+pub use checks::{CheckConfig, CheckKind, HttpTarget, MAX_CHECKS, MAX_TARGETS};
 
 /// UDP port of a link that names none.
 pub const DEFAULT_LINK_PORT: u16 = 5405;
@@ -77,6 +80,8 @@ pub struct NodeConfig {
     pub gate: GateChoice,
     /// Where agents of others are, and what they find in their environment.
     pub agents: AgentsConfig,
+    /// What the node asks about its surroundings.
+    pub checks: Vec<CheckConfig>,
 }
 
 /// Agents that run as child processes.

@@ -1,6 +1,8 @@
 //! From text to [`NodeConfig`]: one walk that keeps going after a mistake, so that an operator sees
 //! all of them at once.
 
+mod checks;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -27,6 +29,26 @@ const SCHEMA: &[(&str, &[&str])] = &[
     ("log", &["level"]),
     ("gate", &["backend"]),
     ("agents", &["ocf_root", "environment"]),
+    (
+        "check",
+        &[
+            "name",
+            "kind",
+            "targets",
+            "target",
+            "path",
+            "free_percent",
+            "interval",
+            "timeout",
+            "failures",
+            "successes",
+            "attribute",
+            "multiplier",
+            "delay",
+            "good",
+            "bad",
+        ],
+    ),
 ];
 
 const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
@@ -104,6 +126,7 @@ impl Reader<'_> {
         };
         let ocf_root = self.path(root, "agents", "ocf_root", "/usr/lib/ocf");
         let environment = self.environment(root);
+        let checks = self.checks(root);
         Some(NodeConfig {
             agents: AgentsConfig { ocf_root: ocf_root?, environment },
             cluster: cluster?,
@@ -114,6 +137,7 @@ impl Reader<'_> {
             run: run?,
             log_level: log_level.to_owned(),
             gate,
+            checks,
         })
     }
 

@@ -3,6 +3,8 @@
 //! event.
 
 mod agents;
+mod alerts;
+mod checks;
 mod entries;
 mod events;
 mod keys;
@@ -62,6 +64,8 @@ enum Happening {
     Informed(Asked, Box<beat::Report>),
     /// A ring was written down, or why not.
     KeysSaved(haven_messaging::Keyring, Option<String>),
+    /// A probe of a local check ended.
+    Checked(crate::checks::Input),
     /// A joiner was verified.
     Admit(Box<peers::Admit>),
 }
@@ -109,6 +113,8 @@ struct Daemon {
     /// Ends of held leases, as last told by the heartbeat thread.
     leases: BTreeMap<GroupId, (Epoch, Instant)>,
     desk: Desk,
+    alerts: alerts::Alerts,
+    surroundings: checks::Surroundings,
     members: BTreeMap<NodeId, Member>,
     guarded: Guarded,
     /// Latest knowledge of the heartbeat thread.
@@ -169,6 +175,7 @@ impl Daemon {
                 self.rotate_key(None);
             }
             Output::Event(event) => self.note_event(event),
+            Output::Alert(alert) => self.alerts.tell(*alert),
             Output::Removed => {
                 tracing::warn!("this node was removed from the cluster; the daemon ends");
                 self.phase = Phase::Ended(End::Stopped);

@@ -77,6 +77,7 @@ impl Daemon {
             self.keys.deadline(),
             self.watchers_due(),
             self.readers_due(),
+            self.surroundings.deadline(),
             phase,
             Some(self.next_extension),
             self.deferred.iter().map(|(until, _)| *until).min(),
@@ -107,6 +108,7 @@ impl Daemon {
             self.step(Input::Tick);
         }
         self.keys_due(now);
+        self.check_surroundings(now);
         self.extend_lifetimes(now);
         self.serve_watchers(now);
         self.serve_readers(now);
@@ -201,6 +203,7 @@ impl Daemon {
                 self.step(Input::PersistFailed { reason });
             }
             Happening::Informed(asked, report) => self.on_informed(asked, *report),
+            Happening::Checked(input) => self.step_checks(boot_time(), input),
             Happening::KeysSaved(ring, trouble) => self.on_keys_saved(ring, trouble),
             Happening::Admit(admit) => self.admit(*admit),
         }

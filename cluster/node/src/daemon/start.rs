@@ -202,6 +202,8 @@ pub(super) async fn start(
         runs: BTreeMap::new(),
         leases: BTreeMap::new(),
         desk: Desk::default(),
+        alerts: super::alerts::Alerts::default(),
+        surroundings: super::checks::Surroundings::new(&config, now),
         members: BTreeMap::new(),
         guarded: haven_controller::Guarded::default(),
         report: beat::Report::default(),

@@ -1,0 +1,108 @@
+//! Where a resource runs, and what failed of it.
+
+use haven_api::{FailureRow, ResourceStatus};
+
+use super::table::{column, render};
+
+/// The score that stands for always.
+const INFINITY: u32 = 1_000_000;
+
+/// One line for each place where a resource or a part of it is active.
+#[must_use]
+pub fn located(resource: &ResourceStatus) -> String {
+    let mut lines = String::new();
+    places(resource, &mut lines);
+    if lines.is_empty() {
+        let why = resource.trouble.as_ref().map_or(String::new(), |why| format!(": {why}"));
+        return format!("{} runs nowhere{why}\n", resource.id);
+    }
+    lines
+}
+
+fn places(resource: &ResourceStatus, lines: &mut String) {
+    for active in &resource.active {
+        lines.push_str(&format!("{} is {} on {}\n", resource.id, active.role.word(), active.node));
+    }
+    resource.children.iter().for_each(|child| places(child, lines));
+}
+
+/// Counted failures, one a line.
+#[must_use]
+pub fn failures(rows: &[FailureRow], width: usize) -> String {
+    if rows.is_empty() {
+        return "no failures are counted\n".to_owned();
+    }
+    let columns = [
+        column("RESOURCE", 0),
+        column("NODE", 0),
+        column("OPERATION", 0),
+        column("COUNT", 0),
+        column("LAST", 2),
+        column("REASON", 1),
+    ];
+    let lines: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            let operation = match row.interval_ms {
+                0 => row.operation.clone(),
+                interval => format!("{} every {interval} ms", row.operation),
+            };
+            let count = match row.count {
+                INFINITY.. => "INFINITY".to_owned(),
+                count => count.to_string(),
+            };
+            let last = row.last.and_then(|second| jiff::Timestamp::from_second(second).ok());
+            let reason = match (row.rc, row.reason.as_str()) {
+                (None, _) => String::new(),
+                (Some(rc), "") => format!("code {rc}"),
+                (Some(rc), reason) => format!("code {rc}: {reason}"),
+            };
+            let last = last.map(|at| at.to_string()).unwrap_or_default();
+            vec![row.resource.clone(), row.node.clone(), operation, count, last, reason]
+        })
+        .collect();
+    render(&columns, &lines, width)
+}
+
+#[cfg(test)]
+mod tests {
+    use haven_api::{Active, ResourceKind, Role};
+
+    use super::*;
+
+    #[test]
+    fn places_and_failures_are_lines() {
+        let mut found = ResourceStatus {
+            id: "web".to_owned(),
+            kind: ResourceKind::Primitive,
+            agent: None,
+            target: Role::Started,
+            managed: true,
+            active: vec![Active { node: "n2".to_owned(), role: Role::Promoted, for_ms: None }],
+            lease: None,
+            unprotected: None,
+            fail_count: 0,
+            trouble: Some("no node may run it".to_owned()),
+            children: Vec::new(),
+        };
+        assert_eq!(located(&found), "web is Promoted on n2\n");
+        found.active.clear();
+        assert_eq!(located(&found), "web runs nowhere: no node may run it\n");
+        let row = FailureRow {
+            resource: "web".to_owned(),
+            node: "n2".to_owned(),
+            operation: "monitor".to_owned(),
+            interval_ms: 10_000,
+            count: INFINITY,
+            last: Some(0),
+            rc: Some(7),
+            reason: "gone".to_owned(),
+        };
+        let text = failures(&[row], 120);
+        let line = text.lines().nth(1).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(
+            line,
+            "web n2 monitor every 10000 ms INFINITY 1970-01-01T00:00:00Z code 7: gone"
+        );
+    }
+}
