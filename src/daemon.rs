@@ -27,6 +27,14 @@ impl Daemon for Node {
         Ok(load(config)?.control_socket())
     }
 
+    fn agents(&self, _: &Path) -> Vec<String> {
+        crate::knowledge::agents()
+    }
+
+    fn parameters(&self, _: &Path, agent: &str) -> BTreeMap<String, haven_cli::Parameter> {
+        crate::knowledge::parameters(agent)
+    }
+
     fn run(&self, config: &Path) -> Result<(), ApiError> {
         haven_host::memory::lock_free();
         let settings = load(config)?;

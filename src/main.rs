@@ -2,6 +2,7 @@
 
 mod agent;
 mod daemon;
+mod knowledge;
 mod tools;
 
 use std::ffi::OsString;

@@ -121,6 +121,16 @@ Examples:
   haven explain web --xml-file cib.xml       in a saved CIB, as `cibadmin --query` prints it
   haven explain web --json | jq .counterfactuals")]
     Explain(ExplainArgs),
+    /// Type commands and configuration lines one after the other
+    ///
+    /// What `haven` alone does at a terminal. Tab completes from the cluster as it is (resources, nodes, attributes, agents,
+    /// parameters and their values); `help X` explains a command, an option, an attribute or an agent; the history is kept.
+    /// Elsewhere it reads one command a line from standard input and ends at the first that fails, with its exit code.
+    #[command(after_long_help = "\
+Examples:
+  haven
+  printf 'primitive web systemd:nginx\\nresource start web\\n' | haven shell")]
+    Shell,
     /// Print the completion script of a shell
     #[command(after_long_help = "\
 Examples:

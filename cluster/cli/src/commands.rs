@@ -42,11 +42,21 @@ pub(crate) fn run(
         Command::Resource(command) => resource::run(command, &mut session),
         Command::Ip(command) => ip::run(&command, &mut session),
         Command::Explain(args) => explain::run(args, &mut session),
-        Command::Completion { .. } | Command::Man { .. } => Err(ApiError::new(
+        Command::Completion { .. } | Command::Man { .. } | Command::Shell => Err(ApiError::new(
             Code::Internal,
             "completion and manual are made from the whole command line, before commands run",
         )),
     }
+}
+
+/// Loads lines that declare objects.
+pub(crate) fn declare(
+    text: String,
+    config: &Path,
+    daemon: &dyn Daemon,
+    output: &mut Output<'_>,
+) -> Result<u8, ApiError> {
+    configure::declare(text, &mut Session { config, daemon, output })
 }
 
 impl Session<'_, '_> {

@@ -1,11 +1,13 @@
 //! What the root binary supplies, since commands never import the daemon.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use haven_api::ApiError;
 use serde::Serialize;
 
 use crate::JoinArgs;
+use crate::shell::snapshot::Parameter;
 
 /// A cluster was created.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -52,6 +54,16 @@ pub trait Daemon {
     /// # Errors
     /// When this node already belongs to one, or its state directory cannot be written.
     fn init(&self, config: &Path) -> Result<Initialised, ApiError>;
+
+    /// Names of the agents of this host, `class:provider:type`, as far as they are known without the daemon.
+    fn agents(&self, _config: &Path) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Parameters of an agent by its metadata; empty where it has none or cannot be asked.
+    fn parameters(&self, _config: &Path, _agent: &str) -> BTreeMap<String, Parameter> {
+        BTreeMap::new()
+    }
 
     /// Joins the cluster that made the token.
     ///

@@ -10,6 +10,7 @@ use haven_api::{ApiError, Code, ReplyBody, RequestBody};
 
 use crate::args::{CONFIG_VARIABLE, Cli, Command, DEFAULT_CONFIG};
 use crate::output::Output;
+use crate::shell::{self, Shell};
 use crate::{Client, Daemon, commands, manual};
 
 /// What an [`Extra`] does with its arguments; the answer is the exit code.
@@ -43,10 +44,19 @@ pub fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> u8 {
-    let matches = match command(extras).try_get_matches_from(args) {
+    let mut command = command(extras);
+    if shell::at_terminal() {
+        command = command.subcommand_required(false).arg_required_else_help(false);
+    }
+    let matches = match command.try_get_matches_from(args) {
         Ok(matches) => matches,
         Err(error) => return not_a_command(&error, out, err),
     };
+    if matches.subcommand_name().is_none_or(|name| name == "shell") {
+        let below = matches.subcommand().map_or(&matches, |(_, below)| below);
+        let config = below.get_one::<PathBuf>("config").cloned().unwrap_or_else(default_config);
+        return Shell { config: &config, daemon, extras }.run(out, err);
+    }
     let mut output = Output::new(matches.get_flag("json"), out, err);
     match dispatch(&matches, daemon, extras, &mut output) {
         Ok(code) => code,
@@ -69,6 +79,9 @@ fn dispatch(
         .map_err(|error| ApiError::new(Code::Usage, error.to_string()))?;
     let config = cli.global.config.unwrap_or_else(default_config);
     match cli.command {
+        Command::Shell => {
+            return Err(ApiError::new(Code::Internal, "the shell begins before commands run"));
+        }
         Command::Completion { shell } => output.raw(&manual::completion(shell, command(extras)))?,
         Command::Man { out: None } => output.raw(&manual::page("haven", command(extras))?)?,
         Command::Man { out: Some(folder) } => {

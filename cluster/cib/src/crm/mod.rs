@@ -28,6 +28,7 @@ mod parse;
 mod print;
 mod references;
 mod verify;
+pub mod vocabulary;
 
 pub use changes::{ObjectChange, RevertError, changes, joined, revert};
 pub use document::{CloneShell, Document, Entry, Object};

@@ -4,7 +4,7 @@
 
 mod constraints;
 mod resources;
-mod values;
+pub(super) mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 

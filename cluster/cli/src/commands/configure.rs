@@ -78,6 +78,19 @@ pub(super) fn run(command: Configure, session: &mut Session<'_, '_>) -> Result<u
     }
 }
 
+/// Loads lines as they were typed.
+pub(super) fn declare(text: String, session: &mut Session<'_, '_>) -> Result<u8, ApiError> {
+    let load = RequestBody::ConfigureLoad {
+        message: Some(text.clone()),
+        text,
+        format: Format::Crm,
+        mode: LoadMode::Update,
+        expected: None,
+        force: false,
+    };
+    committed(&session.ask(load)?, session)
+}
+
 const fn mode(replace: bool) -> LoadMode {
     if replace { LoadMode::Replace } else { LoadMode::Update }
 }

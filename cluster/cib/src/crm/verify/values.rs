@@ -4,17 +4,8 @@ use super::{Finding, View, unknown_name, unknown_property};
 use crate::crm::document::named;
 use crate::crm::names::{META, nearest};
 use crate::crm::parse::score;
+use crate::crm::vocabulary::{Allowed as Kind, Place};
 use crate::model::{NvSet, Operation, Resource};
-
-/// What a value must look like.
-#[derive(Clone, Copy)]
-enum Kind {
-    Boolean,
-    Score,
-    Duration,
-    Integer,
-    OneOf(&'static [&'static str]),
-}
 
 const PROPERTY_KINDS: &[(&str, Kind)] = &[
     ("auto_tie_breaker", Kind::Boolean),
@@ -104,6 +95,16 @@ const OPERATION_KINDS: &[(&str, Kind)] = &[
         ]),
     ),
 ];
+
+/// What the value of a name must look like.
+pub(in crate::crm) fn allowed(place: Place, name: &str) -> Option<Kind> {
+    let table = match place {
+        Place::Property => PROPERTY_KINDS,
+        Place::Meta => META_KINDS,
+        Place::Operation => OPERATION_KINDS,
+    };
+    table.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
+}
 
 pub(super) fn check(view: &View<'_>, findings: &mut Vec<Finding>) {
     for set in &view.cib.options {

@@ -1,0 +1,279 @@
+//! Completion: a pure function of the line, the cursor and what is known.
+
+use haven_cib::crm::vocabulary::{self, Allowed, Place};
+
+use super::snapshot::{Node, Parameter, Snapshot};
+
+/// One way to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    /// What takes the place of the word under the cursor.
+    pub(crate) text: String,
+    /// What it is, in a few words.
+    pub(crate) about: String,
+}
+
+fn plain(text: impl Into<String>) -> Candidate {
+    Candidate { text: text.into(), about: String::new() }
+}
+
+/// Where the word at `cursor` (bytes) begins, and what may stand there, in the order of the alphabet.
+pub(crate) fn candidates(line: &str, cursor: usize, known: &Snapshot) -> (usize, Vec<Candidate>) {
+    let before = line.get(..cursor).unwrap_or(line);
+    let start = before
+        .rfind(char::is_whitespace)
+        .map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
+    let word = &before[start..];
+    let words: Vec<&str> = before[..start].split_whitespace().collect();
+    let mut found = possible(&words, word, known);
+    found.retain(|candidate| candidate.text.starts_with(word));
+    found.sort_by(|a, b| a.text.cmp(&b.text));
+    found.dedup_by(|a, b| a.text == b.text);
+    (start, found)
+}
+
+/// True when a line declares an object instead of being a command.
+pub(crate) fn declares(words: &[&str], commands: &Node) -> bool {
+    let Some((first, rest)) = words.split_first() else { return false };
+    let declaration = vocabulary::declarations().contains(first)
+        || ["ms", "master", "collocation"].contains(first);
+    // `node` is both.
+    let command = commands.child(first).is_some_and(|command| {
+        rest.first().is_none_or(|word| command.child(word).is_some() || word.starts_with('-'))
+    });
+    declaration && !command
+}
+
+/// Everything that may stand at the place, whatever the word begins with.
+fn possible(words: &[&str], word: &str, known: &Snapshot) -> Vec<Candidate> {
+    match words {
+        [] => {
+            let mut first: Vec<Candidate> = below(&known.commands);
+            first.extend(vocabulary::declarations().iter().map(|word| plain(*word)));
+            first.extend(["help", "quit"].map(plain));
+            first
+        }
+        ["help" | "?", rest @ ..] => topics(rest, known),
+        ["configure", rest @ ..] if declares_below(rest, known) => declaration(rest, word, known),
+        _ if declares(words, &known.commands) => declaration(words, word, known),
+        ["node"] => {
+            let mut both = below(known.commands.child("node").unwrap_or(&known.commands));
+            both.extend(known.nodes.iter().map(plain));
+            both
+        }
+        ["configure"] => {
+            let mut both = below(known.commands.child("configure").unwrap_or(&known.commands));
+            both.extend(vocabulary::declarations().iter().map(|word| plain(*word)));
+            both
+        }
+        _ => command(words, word, known),
+    }
+}
+
+/// `configure primitive …`, as the crm shell has it.
+pub(crate) fn declares_below(rest: &[&str], known: &Snapshot) -> bool {
+    let own = known.commands.child("configure");
+    rest.first().is_some_and(|first| own.is_none_or(|node| node.child(first).is_none()))
+        && declares(rest, &Node::default())
+}
+
+fn below(node: &Node) -> Vec<Candidate> {
+    let commands = node.below.iter();
+    commands.map(|c| Candidate { text: c.name.clone(), about: c.about.clone() }).collect()
+}
+
+fn topics(rest: &[&str], known: &Snapshot) -> Vec<Candidate> {
+    let mut node = &known.commands;
+    for word in rest {
+        match node.child(word) {
+            Some(child) => node = child,
+            None => return Vec::new(),
+        }
+    }
+    let mut topics = below(node);
+    if rest.is_empty() {
+        for place in [Place::Property, Place::Meta, Place::Operation] {
+            topics.extend(vocabulary::known(place).iter().map(|name| plain(*name)));
+        }
+        topics.extend(vocabulary::declarations().iter().map(|word| plain(*word)));
+        topics.extend(known.agents.iter().map(plain));
+    }
+    topics
+}
+
+/// What may follow the words of a command.
+fn command(words: &[&str], word: &str, known: &Snapshot) -> Vec<Candidate> {
+    let mut node = &known.commands;
+    if words.first().is_some_and(|first| node.child(first).is_none()) {
+        return Vec::new();
+    }
+    let mut place = 0;
+    let mut value_of = None;
+    for word in words {
+        if let Some(flag) = value_of.take() {
+            let _: &super::snapshot::Flag = flag;
+            continue;
+        }
+        if let Some(child) = node.child(word) {
+            (node, place) = (child, 0);
+        } else if word.starts_with('-') {
+            value_of = node.options.iter().find(|flag| flag.name == *word && flag.takes_value);
+        } else {
+            place += 1;
+        }
+    }
+    if let Some(flag) = value_of {
+        let mut values: Vec<Candidate> = flag.values.iter().map(plain).collect();
+        values.extend(of_kind(flag.name.trim_start_matches('-'), known));
+        return values;
+    }
+    if word.starts_with('-') {
+        let flags = node.options.iter();
+        return flags.map(|f| Candidate { text: f.name.clone(), about: f.about.clone() }).collect();
+    }
+    let mut found = below(node);
+    if let Some(word) = node.words.get(place) {
+        found.extend(word.values.iter().map(plain));
+        found.extend(of_kind(&word.kind, known));
+    }
+    found
+}
+
+/// The names that a word of a command may be.
+fn of_kind(kind: &str, known: &Snapshot) -> Vec<Candidate> {
+    let names: Vec<String> = match kind {
+        "resource" | "resources" => known.resources(),
+        "node" | "nodes" => known.nodes.clone(),
+        "attribute" | "name" => known.attributes(),
+        "agent" | "about" => known.agents.clone(),
+        _ => Vec::new(),
+    };
+    names.into_iter().map(plain).collect()
+}
+
+/// What may follow the words of a declaration.
+fn declaration(words: &[&str], word: &str, known: &Snapshot) -> Vec<Candidate> {
+    let names = |names: Vec<String>| -> Vec<Candidate> { names.into_iter().map(plain).collect() };
+    let lists = |lists: &[&str]| -> Vec<Candidate> { lists.iter().map(|w| plain(*w)).collect() };
+    match words {
+        ["property", ..] => values(Place::Property, word),
+        ["rsc_defaults", ..] => values(Place::Meta, word),
+        ["op_defaults", ..] => values(Place::Operation, word),
+        ["primitive" | "rsc_template", _] => {
+            let templates = known.cib.templates.iter().map(|t| format!("@{}", t.id));
+            names(known.agents.iter().cloned().chain(templates).collect())
+        }
+        ["primitive" | "rsc_template", _, agent, rest @ ..] => resource(agent, rest, word, known),
+        ["group", _, rest @ ..] => {
+            let in_meta = rest.contains(&"meta");
+            if in_meta {
+                return values(Place::Meta, word);
+            }
+            let taken = |id: &String| rest.contains(&id.as_str());
+            let free = known.resources().into_iter().filter(|id| !taken(id)).collect();
+            [names(free), lists(&["meta", "params"])].concat()
+        }
+        ["clone" | "ms" | "bundle", _, rest @ ..] => {
+            if rest.contains(&"meta") {
+                return values(Place::Meta, word);
+            }
+            if rest.is_empty() { names(known.resources()) } else { lists(&["meta", "params"]) }
+        }
+        ["location", _] | ["monitor" | "tag"] => names(known.resources()),
+        ["location", _, _, rest @ ..] => match rest.last() {
+            Some(score) if score.ends_with(':') => names(known.nodes.clone()),
+            _ => lists(&["rule", "role=", "resource-discovery=", "inf:", "-inf:"]),
+        },
+        ["colocation" | "collocation", _] => lists(&["inf:", "-inf:"]),
+        ["order", _] => {
+            [lists(&["Mandatory:", "Optional:", "Serialize:"]), names(known.resources())].concat()
+        }
+        ["colocation" | "collocation" | "order" | "rsc_ticket" | "tag", _, ..] => {
+            names(known.resources())
+        }
+        ["node"] => names(known.nodes.clone()),
+        ["node", _] => lists(&["attributes", "utilization"]),
+        ["node", _, "attributes", ..] => {
+            known.attributes().into_iter().map(|name| plain(format!("{name}="))).collect()
+        }
+        ["fencing_topology", ..] => names(known.nodes.iter().map(|n| format!("{n}:")).collect()),
+        _ => Vec::new(),
+    }
+}
+
+/// Behind the agent of a primitive.
+fn resource(agent: &str, rest: &[&str], word: &str, known: &Snapshot) -> Vec<Candidate> {
+    const LISTS: [&str; 4] = ["params", "meta", "utilization", "op"];
+    let list = rest.iter().rposition(|word| LISTS.contains(word));
+    let mut found = match list.map(|at| (rest[at], rest.len() - at)) {
+        Some(("meta", _)) => values(Place::Meta, word),
+        Some(("op", 1)) => {
+            return ["monitor", "start", "stop", "promote", "demote", "migrate_to", "migrate_from"]
+                .map(plain)
+                .to_vec();
+        }
+        Some(("op", _)) => values(Place::Operation, word),
+        Some(("utilization", _)) => Vec::new(),
+        Some(_) | None => parameters(agent, rest, word, known),
+    };
+    if !word.contains('=') {
+        found.extend(LISTS.map(plain));
+    }
+    found
+}
+
+/// Parameters of an agent that are not given yet, or the values of one.
+fn parameters(agent: &str, rest: &[&str], word: &str, known: &Snapshot) -> Vec<Candidate> {
+    let agent = match agent.strip_prefix('@') {
+        Some(template) => known.agent_of(template).unwrap_or_default(),
+        None => agent.to_owned(),
+    };
+    let Some(parameters) = known.parameters.get(&agent) else { return Vec::new() };
+    if let Some((name, _)) = word.split_once('=') {
+        let Some(parameter) = parameters.get(name) else { return Vec::new() };
+        return words_of(parameter).iter().map(|v| plain(format!("{name}={v}"))).collect();
+    }
+    let given = |name: &str| rest.iter().any(|w| w.split_once('=').is_some_and(|(n, _)| n == name));
+    let free = parameters.iter().filter(|(name, _)| !given(name));
+    free.map(|(name, parameter)| {
+        let need = if parameter.required { "required: " } else { "" };
+        Candidate { text: format!("{name}="), about: format!("{need}{}", parameter.about) }
+    })
+    .collect()
+}
+
+/// The values that a parameter may have, as far as they can be listed.
+pub(crate) fn words_of(parameter: &Parameter) -> Vec<String> {
+    let mut words = parameter.values.clone();
+    if parameter.content == "boolean" && words.is_empty() {
+        words = vec!["true".to_owned(), "false".to_owned()];
+    }
+    words.extend(parameter.default.clone().filter(|value| !value.is_empty()));
+    words
+}
+
+/// `NAME=` at a place, or behind it the values it may have.
+fn values(place: Place, word: &str) -> Vec<Candidate> {
+    let Some((name, _)) = word.split_once('=') else {
+        let all = vocabulary::known(place).iter();
+        return all
+            .map(|name| {
+                let default = vocabulary::default_value(place, name);
+                let about = default.map_or_else(String::new, |value| format!("default {value}"));
+                Candidate { text: format!("{name}="), about }
+            })
+            .collect();
+    };
+    let mut words: Vec<&str> = match vocabulary::allowed(place, name) {
+        Some(Allowed::OneOf(words)) => words.to_vec(),
+        Some(Allowed::Boolean) => vec!["true", "false"],
+        Some(Allowed::Score) => vec!["INFINITY", "-INFINITY", "0"],
+        Some(Allowed::Duration | Allowed::Integer) | None => Vec::new(),
+    };
+    words.extend(vocabulary::default_value(place, name));
+    words.into_iter().map(|value| plain(format!("{name}={value}"))).collect()
+}
+
+#[cfg(test)]
+#[path = "complete_tests.rs"]
+pub(crate) mod tests;
