@@ -34,21 +34,19 @@ pub(super) fn upgrade(configuration: &mut Markup<'_>) {
 fn one_of_each_name(set: &mut Markup<'_>) {
     let is_pair = |p: &Markup<'_>| p.name == "nvpair" && p.attr("id-ref").is_none();
     set.children.retain(|p| !is_pair(p) || p.attr("value").is_some());
-    let count = set.children.len();
-    let mut kept = vec![true; count];
-    for i in 0..count {
+    let counts = |i: usize| {
         let pair = &set.children[i];
-        let Some(name) = pair.attr("name").filter(|_| is_pair(pair)) else { continue };
+        let Some(name) = pair.attr("name").filter(|_| is_pair(pair)) else { return true };
         let same = |p: &&Markup<'_>| p.attr("name") == Some(name);
         let default = |p: &Markup<'_>| p.attr("value") == Some("#default");
         let mut after = set.children[i + 1..].iter().filter(same);
-        kept[i] = if default(pair) {
-            after.next().is_none()
-        } else {
-            let nearest = set.children[..i].iter().rev().find(same);
-            !after.any(default) && nearest.is_none_or(default)
-        };
-    }
+        if default(pair) {
+            return after.next().is_none();
+        }
+        let nearest = set.children[..i].iter().rev().find(same);
+        !after.any(default) && nearest.is_none_or(default)
+    };
+    let kept: Vec<bool> = (0..set.children.len()).map(counts).collect();
     let mut kept = kept.into_iter();
     set.children.retain(|_| kept.next().unwrap_or(true));
 }

@@ -1,5 +1,7 @@
 //! Each old way to say something beside the present one.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 use crate::Cib;
 
 /// A document of a schema with these sections.
