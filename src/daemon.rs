@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use haven_agents::IpResource;
+use haven_agents::{DummyResource, IpResource};
 use haven_api::{ApiError, Code};
 use haven_children::{Bus, InitScripts, OcfAgents, OcfSettings, Services, SystemdUnits};
 use haven_cib::crm::Facts;
@@ -101,6 +101,7 @@ fn agents(foreign: Foreign) -> Result<AgentRegistry, String> {
     let mut registry = AgentRegistry::default();
     let ip = IpAgent::open(AgentConfig::default()).map_err(|error| error.to_string())?;
     registry.add(Arc::new(IpResource::new(ip)));
+    registry.add(Arc::new(DummyResource::new(foreign.tools.clone())));
     let cgroups = Cgroups::open(&foreign.name);
     if cgroups.is_none() {
         tracing::info!(
@@ -125,7 +126,10 @@ fn agents(foreign: Foreign) -> Result<AgentRegistry, String> {
 fn verification() -> Facts {
     Facts {
         members: None,
-        agents: BTreeMap::from([("ocf:haven:ip".to_owned(), haven_agents::ip_facts())]),
+        agents: BTreeMap::from([
+            ("ocf:haven:ip".to_owned(), haven_agents::ip_facts()),
+            ("ocf:haven:Dummy".to_owned(), haven_agents::dummy_facts()),
+        ]),
         complete: vec!["ocf:haven:".to_owned()],
     }
 }

@@ -75,6 +75,8 @@ enum LabCommand {
     },
     /// Run rows of faults many times and print median and worst of each.
     Bench(crate::bench::BenchArgs),
+    /// Start many resources, let one fail, watch thousands, and say how long it took and what it cost.
+    Resources(crate::resources::ResourcesArgs),
     /// The small service behind the VIP, on one node.
     #[command(hide = true)]
     Serve {
@@ -265,6 +267,7 @@ pub fn execute(args: LabArgs) -> Result<u8> {
         }
         LabCommand::Demo { keep, system } => crate::demo::run(&name, dir, system, keep),
         LabCommand::Bench(options) => crate::bench::run(&name, dir, &options),
+        LabCommand::Resources(options) => crate::resources::run(&name, dir, &options),
         LabCommand::Serve { node } => {
             let bed = Bed::open(&name, dir)?;
             let index = bed.topology().node(&node)?.index;

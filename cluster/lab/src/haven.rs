@@ -49,12 +49,22 @@ pub fn node_configuration(bed: &Bed, node: &Node) -> String {
     );
     // Nodes share this host's files: what agents note down must not be found by other nodes.
     let notes = bed.node_dir(&node.name).join("agents");
+    let own = ocf_root(bed);
+    let root =
+        if own.is_dir() { format!("ocf_root = \"{}\"\n", own.display()) } else { String::new() };
     let _ = write!(
         text,
-        "\n[agents]\nenvironment = {{ HA_VARRUN = \"{0}\", HA_RSCTMP = \"{0}\" }}\n",
+        "\n[agents]\n{root}environment = {{ HA_VARRUN = \"{0}\", HA_RSCTMP = \"{0}\" }}\n",
         notes.display()
     );
     text
+}
+
+/// Where a lab keeps OCF agents of its own: its nodes use them instead of the host's once the directory
+/// is there.
+#[must_use]
+pub fn ocf_root(bed: &Bed) -> PathBuf {
+    bed.dir().join("ocf")
 }
 
 fn channel(topology: &Topology, node: &Node) -> std::net::SocketAddr {

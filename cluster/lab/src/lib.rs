@@ -23,13 +23,16 @@ pub mod keepalived;
 pub mod measure;
 pub mod namespace;
 pub mod outage;
+pub mod pacemaker;
 pub mod processes;
 pub mod relay;
+pub mod resources;
 pub mod ruleset;
 pub mod scenario;
 pub mod service;
 pub mod sighting;
 pub mod system;
+pub mod timed;
 pub mod topology;
 pub mod wait;
 

@@ -10,6 +10,8 @@
     reason = "tests fail by panicking"
 )]
 
+pub mod audits;
+
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
@@ -73,6 +75,18 @@ pub fn skip(reason: &str, test: &str) {
 /// A lab of `nodes` nodes, serving its VIPs; `None` where it cannot be built.
 #[must_use]
 pub fn lab(name: &str, nodes: u8, witness: bool, family: Family) -> Option<Lab> {
+    lab_with(name, nodes, witness, family, |_| {})
+}
+
+/// [`lab`], after `prepare` had its way with the bed.
+#[must_use]
+pub fn lab_with(
+    name: &str,
+    nodes: u8,
+    witness: bool,
+    family: Family,
+    prepare: impl FnOnce(&Bed),
+) -> Option<Lab> {
     if !can_run(name) {
         return None;
     }
@@ -82,6 +96,7 @@ pub fn lab(name: &str, nodes: u8, witness: bool, family: Family) -> Option<Lab> 
     let bed = Bed::create(BedOptions { topology, dir: None, haven, config, system }).unwrap();
     // From here on a failure must remove the bed, too.
     let mut lab = Lab { cluster: Cluster::of(bed) };
+    prepare(&lab.cluster.bed);
     lab.cluster.form(&mut |_| {}).unwrap();
     lab.cluster.restore().unwrap();
     Some(lab)

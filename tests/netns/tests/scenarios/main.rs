@@ -1,0 +1,10 @@
+//! What the laboratory of Pacemaker does to a cluster, each followed by the audits.
+
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod empty_configuration;
+mod maintenance;
+mod near_quorum_point;
+mod recover;
+mod standby;
+mod start_stop;
