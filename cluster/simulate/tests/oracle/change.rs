@@ -1,5 +1,7 @@
 //! Saved clusters with a few things changed: a score, an option, a state, a result, a constraint more.
 
+mod state;
+
 use haven_cib::xml::Element;
 
 use crate::generate::{Dice, NOW, element, owned, pairs};
@@ -12,7 +14,6 @@ struct Known {
     /// Those that may be promoted.
     promotable: Vec<String>,
     nodes: Vec<String>,
-    operations: Vec<String>,
 }
 
 const RESOURCES: [&str; 5] = ["primitive", "group", "clone", "master", "bundle"];
@@ -34,9 +35,6 @@ fn collect(e: &Element, known: &mut Known) {
     }
     if name == "node" {
         known.nodes.extend(e.get("uname"));
-    }
-    if name == "lrm_rsc_op" {
-        known.operations.extend(e.get("operation"));
     }
     e.children.iter().for_each(|c| collect(c, known));
 }
@@ -132,16 +130,16 @@ fn change(d: &mut Dice, cib: &mut Element, known: &Known, tag: usize) {
     match d.below(26) {
         0..=2 => option(d, cib, tag),
         3..=6 => meta(d, cib, tag),
-        7..=8 => operation(d, cib, known, tag),
+        7..=8 => operation(d, cib, tag),
         9..=11 => constraint(d, cib, known),
         12..=15 => constraint_more(d, cib, known, tag),
         16 => drop(take(d, cib, &["rsc_location", "rsc_colocation", "rsc_order", "rsc_ticket"])),
-        17..=18 => node_state(d, cib),
-        19..=20 => transient(d, cib, known, tag),
-        21..=22 => result(d, cib),
-        23 => entry(d, cib),
-        24 => node(d, cib, tag),
-        _ => ticket(d, cib),
+        17..=18 => state::node_state(d, cib),
+        19..=20 => state::transient(d, cib, known, tag),
+        21..=22 => state::result(d, cib),
+        23 => state::entry(d, cib),
+        24 => state::node(d, cib, tag),
+        _ => state::ticket(d, cib),
     }
 }
 
@@ -234,7 +232,7 @@ fn meta(d: &mut Dice, cib: &mut Element, tag: usize) {
     }
 }
 
-fn operation(d: &mut Dice, cib: &mut Element, known: &Known, tag: usize) {
+fn operation(d: &mut Dice, cib: &mut Element, tag: usize) {
     if d.percent(60) {
         let Some(op) = any(d, cib, &["op"]) else { return };
         let values: &[(&str, &[&str])] = &[
@@ -278,7 +276,6 @@ fn operation(d: &mut Dice, cib: &mut Element, known: &Known, tag: usize) {
     if name == "monitor" && d.percent(50) {
         op.push("role", d.pick(&["Stopped", "Promoted", "Unpromoted", "Started"]));
     }
-    let _ = &known.operations;
     ops.children.push(op);
 }
 
@@ -356,6 +353,77 @@ fn sets(d: &mut Dice, known: &Known, id: &str, order: bool, out: &mut Element) {
     }
 }
 
+fn new_location(d: &mut Dice, known: &Known, id: &str, a: &str) -> Element {
+    let (node, score) = (d.pick_string(&known.nodes), d.score());
+    let mut c = element("rsc_location", &[("id", id), ("rsc", a), ("node", &node)]);
+    c.push("score", score);
+    if d.percent(30) {
+        c.push("role", d.pick(&ROLES[..3]));
+    }
+    if d.percent(20) {
+        c.push("resource-discovery", d.pick(&["always", "never", "exclusive"]));
+    }
+    c
+}
+
+fn new_colocation(d: &mut Dice, id: &str, a: &str, b: &str) -> Element {
+    let mut c = element("rsc_colocation", &[("id", id), ("rsc", a), ("with-rsc", b)]);
+    c.push("score", d.score());
+    if d.percent(30) {
+        c.push("rsc-role", d.pick(&ROLES[..3]));
+    }
+    if d.percent(30) {
+        c.push("with-rsc-role", d.pick(&ROLES[..3]));
+    }
+    if d.percent(15) {
+        c.push("influence", "false");
+    }
+    if d.percent(10) {
+        c.push("node-attribute", d.pick(&["site", "#kind", "#site-name"]));
+    }
+    c
+}
+
+fn new_order(d: &mut Dice, id: &str, a: &str, b: &str) -> Element {
+    let mut c = element("rsc_order", &[("id", id), ("first", a), ("then", b)]);
+    c.push("kind", d.pick(&["Mandatory", "Mandatory", "Optional", "Serialize"]));
+    if d.percent(25) {
+        c.push("first-action", d.pick(&["start", "stop", "promote", "demote"]));
+    }
+    if d.percent(25) {
+        c.push("then-action", d.pick(&["start", "stop", "promote", "demote"]));
+    }
+    if d.percent(20) {
+        c.push("symmetrical", "false");
+    }
+    c
+}
+
+fn new_sets_or_ticket(d: &mut Dice, known: &Known, id: &str, a: &str, kind: usize) -> Element {
+    match kind {
+        6 => {
+            let mut c = element("rsc_order", &[("id", id)]);
+            c.push("kind", d.pick(&["Mandatory", "Optional", "Serialize"]));
+            sets(d, known, id, true, &mut c);
+            c
+        }
+        7 => {
+            let mut c = element("rsc_colocation", &[("id", id), ("score", &d.score())]);
+            sets(d, known, id, false, &mut c);
+            c
+        }
+        _ => {
+            let ticket = d.pick(&["ticketA", "ticketB"]);
+            let mut c = element("rsc_ticket", &[("id", id), ("ticket", ticket), ("rsc", a)]);
+            c.push("loss-policy", d.pick(&["stop", "demote", "fence", "freeze"]));
+            if d.percent(25) {
+                c.push("rsc-role", d.pick(&ROLES[..3]));
+            }
+            c
+        }
+    }
+}
+
 fn constraint_more(d: &mut Dice, cib: &mut Element, known: &Known, tag: usize) {
     let id = format!("changed-constraint-{tag}");
     let one = |d: &mut Dice| {
@@ -371,205 +439,10 @@ fn constraint_more(d: &mut Dice, cib: &mut Element, known: &Known, tag: usize) {
         return;
     }
     let made = match d.below(9) {
-        0 => {
-            let (node, score) = (d.pick_string(&known.nodes), d.score());
-            let mut c = element("rsc_location", &[("id", &id), ("rsc", &a), ("node", &node)]);
-            c.push("score", score);
-            if d.percent(30) {
-                c.push("role", d.pick(&ROLES[..3]));
-            }
-            if d.percent(20) {
-                c.push("resource-discovery", d.pick(&["always", "never", "exclusive"]));
-            }
-            c
-        }
-        1..=3 => {
-            let mut c = element("rsc_colocation", &[("id", &id), ("rsc", &a), ("with-rsc", &b)]);
-            c.push("score", d.score());
-            if d.percent(30) {
-                c.push("rsc-role", d.pick(&ROLES[..3]));
-            }
-            if d.percent(30) {
-                c.push("with-rsc-role", d.pick(&ROLES[..3]));
-            }
-            if d.percent(15) {
-                c.push("influence", "false");
-            }
-            if d.percent(10) {
-                c.push("node-attribute", d.pick(&["site", "#kind", "#site-name"]));
-            }
-            c
-        }
-        4..=5 => {
-            let mut c = element("rsc_order", &[("id", &id), ("first", &a), ("then", &b)]);
-            c.push("kind", d.pick(&["Mandatory", "Mandatory", "Optional", "Serialize"]));
-            if d.percent(25) {
-                c.push("first-action", d.pick(&["start", "stop", "promote", "demote"]));
-            }
-            if d.percent(25) {
-                c.push("then-action", d.pick(&["start", "stop", "promote", "demote"]));
-            }
-            if d.percent(20) {
-                c.push("symmetrical", "false");
-            }
-            c
-        }
-        6 => {
-            let mut c = element("rsc_order", &[("id", &id)]);
-            c.push("kind", d.pick(&["Mandatory", "Optional", "Serialize"]));
-            sets(d, known, &id, true, &mut c);
-            c
-        }
-        7 => {
-            let mut c = element("rsc_colocation", &[("id", &id), ("score", &d.score())]);
-            sets(d, known, &id, false, &mut c);
-            c
-        }
-        _ => {
-            let ticket = d.pick(&["ticketA", "ticketB"]);
-            let mut c = element("rsc_ticket", &[("id", &id), ("ticket", ticket), ("rsc", &a)]);
-            c.push("loss-policy", d.pick(&["stop", "demote", "fence", "freeze"]));
-            if d.percent(25) {
-                c.push("rsc-role", d.pick(&ROLES[..3]));
-            }
-            c
-        }
+        0 => new_location(d, known, &id, &a),
+        1..=3 => new_colocation(d, &id, &a, &b),
+        4..=5 => new_order(d, &id, &a, &b),
+        kind => new_sets_or_ticket(d, known, &id, &a, kind),
     };
     section(cib, "configuration", "constraints").children.push(made);
-}
-
-fn node_state(d: &mut Dice, cib: &mut Element) {
-    if d.percent(8) {
-        drop(take(d, cib, &["node_state"]));
-        return;
-    }
-    if d.percent(8) {
-        let value = d.pick(&["0", "1"]);
-        cib.set("have-quorum", value);
-        return;
-    }
-    let Some(e) = any(d, cib, &["node_state"]) else { return };
-    if e.attr("remote_node").is_some() {
-        e.set("in_ccm", d.pick(&["true", "false"]));
-        return;
-    }
-    let (name, values): (&str, &[&str]) = match d.below(6) {
-        0 => ("in_ccm", &["true", "false", "1699999000", "0"]),
-        1 => ("crmd", &["online", "offline", "1699999900", "0"]),
-        2 => ("join", &["member", "down", "pending"]),
-        3 => ("expected", &["member", "down"]),
-        4 => ("node-unclean", &["true", "1"]),
-        _ => {
-            e.set("in_ccm", "false");
-            e.set("crmd", "offline");
-            return;
-        }
-    };
-    e.set(name, d.pick(values));
-}
-
-fn transient(d: &mut Dice, cib: &mut Element, known: &Known, tag: usize) {
-    let resource = d.pick_string(&known.resources);
-    let Some(e) = any(d, cib, &["node_state"]) else { return };
-    let id = e.get("id").unwrap_or_default();
-    let (name, value) = match d.below(8) {
-        0 => ("standby".to_owned(), d.pick(&["true", "off", "on"]).to_owned()),
-        1 => ("shutdown".to_owned(), d.pick(&["1699999000", "0"]).to_owned()),
-        2 => ("maintenance".to_owned(), d.pick(&["true", "false"]).to_owned()),
-        3 => ("terminate".to_owned(), d.pick(&["true", "1699999990"]).to_owned()),
-        4 => ("#health-disk".to_owned(), d.pick(&["red", "yellow", "green", "-7"]).to_owned()),
-        5 => {
-            let op = d.pick(&["monitor_10000", "start_0", "stop_0", "monitor_0", "promote_0"]);
-            (format!("fail-count-{resource}#{op}"), d.pick(&["1", "3", "INFINITY"]).to_owned())
-        }
-        6 => (format!("master-{resource}"), d.pick(&["5", "-1", "1000", "-INFINITY"]).to_owned()),
-        _ => (format!("promotion-{resource}"), d.pick(&["7", "INFINITY"]).to_owned()),
-    };
-    if e.child("transient_attributes").is_none() {
-        e.children.push(element("transient_attributes", &[("id", &id)]));
-    }
-    let t = e.children.iter_mut().find(|c| c.name == "transient_attributes").unwrap();
-    set_pair(t, "instance_attributes", &name, &value, tag);
-}
-
-/// Another result of an operation.
-fn result(d: &mut Dice, cib: &mut Element) {
-    if d.percent(12) {
-        drop(take(d, cib, &["lrm_rsc_op"]));
-        return;
-    }
-    let Some(op) = any(d, cib, &["lrm_rsc_op"]) else { return };
-    if d.percent(15) {
-        let name = d.pick(&["op-digest", "op-restart-digest"]);
-        if op.attr(name).is_some() {
-            op.set(name, "0123456789abcdef0123456789abcdef");
-        }
-        return;
-    }
-    if d.percent(10) {
-        op.set("last-rc-change", (NOW - 100).to_string());
-        return;
-    }
-    let codes = ["0", "1", "2", "3", "5", "6", "7", "8", "9", "190", "191", "193", "196"];
-    let rc = d.pick(&codes).to_owned();
-    let ended = match rc.as_str() {
-        "193" => "-1",
-        "0" => "0",
-        _ => d.pick(&["0", "4", "2", "0", "1", "8"]),
-    };
-    if let Some(key) = op.get("transition-key") {
-        op.set("transition-magic", format!("{ended}:{rc};{key}"));
-    }
-    op.set("rc-code", rc);
-    op.set("op-status", ended);
-}
-
-/// A history of a resource goes, moves to another node or is seen on another node, too.
-fn entry(d: &mut Dice, cib: &mut Element) {
-    let moved = if d.percent(60) {
-        take(d, cib, &["lrm_resource"])
-    } else {
-        any(d, cib, &["lrm_resource"]).cloned()
-    };
-    let Some(moved) = moved.filter(|_| d.percent(80)) else { return };
-    if let Some(list) = any(d, cib, &["lrm_resources"]) {
-        list.children.retain(|c| c.attr("id") != moved.attr("id"));
-        list.children.push(moved);
-    }
-}
-
-fn node(d: &mut Dice, cib: &mut Element, tag: usize) {
-    let Some(e) = any(d, cib, &["node"]) else { return };
-    let (kind, name, value) = match d.below(8) {
-        0 => ("instance_attributes", "standby", d.pick(&["on", "off"])),
-        1 => ("instance_attributes", "maintenance", d.pick(&["true", "false"])),
-        2 => ("instance_attributes", "site", d.pick(&["a", "b"])),
-        3 => ("instance_attributes", "resource-discovery-enabled", d.pick(&["true", "false"])),
-        4 => ("instance_attributes", "#health-fan", d.pick(&["red", "yellow"])),
-        5 => ("utilization", "cpu", d.pick(&["1", "4", "100"])),
-        6 => ("utilization", "memory", d.pick(&["0", "512", "100000"])),
-        _ => {
-            e.set("score", d.pick(&["10", "-10", "-INFINITY"]));
-            return;
-        }
-    };
-    set_pair(e, kind, name, value, tag);
-}
-
-fn ticket(d: &mut Dice, cib: &mut Element) {
-    let status = section(cib, "status", "tickets");
-    let id = d.pick(&["ticketA", "ticketB"]);
-    if status.children.is_empty() || d.percent(30) {
-        if status.children.iter().all(|t| t.attr("id") != Some(id)) {
-            status.children.push(element("ticket_state", &[("id", id), ("granted", "true")]));
-        }
-        return;
-    }
-    let at = d.below(status.children.len());
-    let t = &mut status.children[at];
-    match d.below(3) {
-        0 => t.set("granted", d.pick(&["true", "false"])),
-        1 => t.set("standby", d.pick(&["true", "false"])),
-        _ => t.set("last-granted", "1699990000"),
-    }
 }
