@@ -6,6 +6,7 @@ use haven_cib::crm::{self, Loaded, Mode};
 use haven_policy::Options;
 
 use crate::controller::Controller;
+use crate::documents;
 use crate::quorum;
 use crate::request::Change;
 
@@ -92,19 +93,24 @@ impl Controller {
             LoadMode::Replace => Mode::Replace,
         };
         let base = &self.state.cib;
-        let lines = match format {
-            Format::Crm => text.to_owned(),
-            Format::Xml => {
-                let (cib, _) = Cib::from_xml(text).map_err(|error| vec![unreadable(&error)])?;
-                crm::show(&cib)
+        let cib = match format {
+            Format::Crm => {
+                return crm::load(base, text, mode)
+                    .map_err(|findings| findings.into_iter().map(finding).collect());
             }
+            Format::Xml => Cib::from_xml(text).map_err(|error| vec![documents::bad_xml(&error)])?.0,
             Format::Json => {
-                let cib = serde_json::from_str(text).map_err(|error| vec![unreadable(&error)])?;
-                crm::show(&cib)
+                serde_json::from_str(text).map_err(|error| vec![documents::bad_json(&error)])?
             }
         };
-        crm::load(base, &lines, mode)
-            .map_err(|findings| findings.into_iter().map(finding).collect())
+        // Lines of the text between are nobody's: an object stands where its id stands in the document.
+        match crm::load(base, &crm::show(&cib), mode) {
+            Ok(loaded) => Ok(documents::placed(text, loaded)),
+            Err(findings) => Err(findings
+                .into_iter()
+                .map(|found| documents::place(text, finding(found)))
+                .collect()),
+        }
     }
 
     /// Everything that can be said against a configuration.
@@ -155,19 +161,6 @@ impl Controller {
             Options { facts: self.config.facts.clone(), scores: true, ..Options::default() };
         let now = haven_base::WallTime::default();
         haven_policy::schedule(&self.state.cib, &status, now, &options).scores
-    }
-}
-
-fn unreadable(error: &dyn std::fmt::Display) -> Finding {
-    Finding {
-        code: "HV0400".to_owned(),
-        severity: Severity::Error,
-        line: None,
-        column: None,
-        object: None,
-        message: error.to_string(),
-        nearest: None,
-        remedy: None,
     }
 }
 

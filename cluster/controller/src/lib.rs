@@ -43,6 +43,7 @@ mod commits_tests;
 mod configure;
 mod controller;
 mod coordinate;
+mod documents;
 mod failures;
 mod goals;
 mod guarded;

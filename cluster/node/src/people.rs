@@ -39,8 +39,7 @@ mod tests {
 
     #[test]
     fn a_caller_is_named_by_user_and_login() {
-        let users =
-            "root:x:0:0:root:/root:/bin/sh\nbroken\n:x:7\nalice:x:1000:1000::/home/alice:\n";
+        let users = "root:x:0:0:root:/root:/bin/sh\nbroken\n:x:7\nalice:x:1000:1000::/var/alice:\n";
         assert_eq!(in_words(users, 0, None), "root");
         assert_eq!(in_words(users, 0, Some(NOBODY)), "root", "a service");
         assert_eq!(in_words(users, 0, Some(0)), "root");

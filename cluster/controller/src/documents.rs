@@ -1,0 +1,182 @@
+//! Documents in XML and JSON that cannot be taken: where, what, and what to do.
+
+use haven_api::{Finding, Severity};
+use haven_cib::CibError;
+use haven_cib::crm::Loaded;
+
+/// What is wrong with a document in XML.
+pub(crate) fn bad_xml(error: &CibError) -> Finding {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "other errors concern no line")]
+    let line = match error {
+        CibError::Syntax { line, .. }
+        | CibError::UnknownElement { line, .. }
+        | CibError::Missing { line, .. }
+        | CibError::Empty { line, .. }
+        | CibError::DanglingReference { line, .. } => Some(*line),
+        _ => None,
+    };
+    // The sentence ends with what to do.
+    let text = error.to_string();
+    let (message, remedy) = match text.rsplit_once("; ") {
+        Some((message, remedy)) => (message.to_owned(), remedy.to_owned()),
+        None => (text, "compare with `haven configure show --format xml`".to_owned()),
+    };
+    unreadable(line, None, message, remedy)
+}
+
+/// What is wrong with a document in JSON.
+pub(crate) fn bad_json(error: &serde_json::Error) -> Finding {
+    let place = |number: usize| u32::try_from(number).ok().filter(|number| *number > 0);
+    unreadable(
+        place(error.line()),
+        place(error.column()),
+        format!("cannot read the configuration: {error}"),
+        "compare with `haven configure show --format json`".to_owned(),
+    )
+}
+
+fn unreadable(line: Option<u32>, column: Option<u32>, message: String, remedy: String) -> Finding {
+    Finding {
+        code: "HV0400".to_owned(),
+        severity: Severity::Error,
+        line,
+        column,
+        object: None,
+        message,
+        nearest: None,
+        remedy: Some(remedy),
+    }
+}
+
+/// A finding with the line that its object has in the document.
+pub(crate) fn place(text: &str, mut finding: Finding) -> Finding {
+    finding.column = None;
+    finding.line = finding.object.as_ref().and_then(|object| line_of(text, object));
+    finding
+}
+
+/// What was loaded, its objects where they stand in the document.
+pub(crate) fn placed(text: &str, mut loaded: Loaded) -> Loaded {
+    let declared = std::mem::take(&mut loaded.declared).into_iter();
+    loaded.declared = declared
+        .filter_map(|(object, _)| Some((object.clone(), line_of(text, &object)?)))
+        .collect();
+    loaded
+}
+
+/// The first line, from 1, on which something of this id or name is declared.
+fn line_of(text: &str, object: &str) -> Option<u32> {
+    let forms = [
+        "id=\"",
+        "uname=\"",
+        "id='",
+        "uname='",
+        "\"id\": \"",
+        "\"id\":\"",
+        "\"uname\": \"",
+        "\"uname\":\"",
+    ];
+    let declares = |line: &str| {
+        forms.iter().any(|form| {
+            line.match_indices(form).any(|(at, _)| {
+                let whole =
+                    at == 0 || !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '-');
+                let rest = &line[at + form.len()..];
+                whole && rest.strip_prefix(object).is_some_and(|rest| rest.starts_with(['"', '\'']))
+            })
+        })
+    };
+    let number = text.lines().position(declares)?;
+    u32::try_from(number + 1).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use haven_api::{Code, Format, LoadMode, RequestBody};
+    use haven_cib::Cib;
+
+    use super::*;
+    use crate::bench::Bench;
+
+    const DOCUMENT: &str = "<cib><configuration>\n<resources>\n\
+        <primitive id=\"a\" class=\"lsb\" type=\"a\"/>\n\
+        <primitive id=\"b\" class=\"lsb\" type=\"b\"/>\n</resources>\n<constraints>\n\
+        <rsc_location id=\"l\" rsc=\"a\" node=\"n1\" score=\"5\"/>\n</constraints>\n</configuration></cib>\n";
+
+    fn refused(bench: &mut Bench, format: Format, text: &str) -> Vec<Finding> {
+        let body = RequestBody::ConfigureLoad {
+            text: text.to_owned(),
+            format,
+            mode: LoadMode::Replace,
+            expected: None,
+            force: false,
+            message: None,
+        };
+        let error = bench.answer(1, body).unwrap_err();
+        assert!(matches!(error.code, Code::BadData | Code::Configuration), "{error}");
+        assert!(!error.findings.is_empty(), "{text}");
+        error.findings
+    }
+
+    #[test]
+    fn a_damaged_document_is_refused_with_line_and_remedy() {
+        let mut bench = Bench::new("");
+        for (damage, line, said) in [
+            (DOCUMENT.replace("</resources>", "</resource>"), 5, "resource"),
+            (
+                DOCUMENT.replace("<primitive id=\"b\"", "<primitve id=\"b\""),
+                4,
+                "<primitve> in <resources>",
+            ),
+            (DOCUMENT.replace(" id=\"l\"", ""), 7, "no attribute `id`"),
+            (DOCUMENT.replace("type=\"b\"", "type=b"), 4, ""),
+            (DOCUMENT.replace("rsc=\"a\"", "rsc=\"none\""), 7, "none"),
+            (DOCUMENT.replace("id=\"b\"", "id=\"a\""), 3, "taken"),
+        ] {
+            let findings = refused(&mut bench, Format::Xml, &damage);
+            let first = &findings[0];
+            assert_eq!(first.line, Some(line), "{first}");
+            assert!(first.message.contains(said), "{first}");
+            assert!(first.remedy.is_some(), "{first}");
+        }
+        let cut = refused(&mut bench, Format::Xml, &DOCUMENT[..DOCUMENT.len() / 2]);
+        assert!(cut[0].line.is_some() && cut[0].remedy.is_some(), "{}", cut[0]);
+    }
+
+    #[test]
+    fn a_document_cut_or_changed_anywhere_is_taken_or_refused_never_worse() {
+        let mut bench = Bench::new("");
+        let cib = Cib::from_xml(DOCUMENT).unwrap().0;
+        let json = serde_json::to_string_pretty(&cib).unwrap();
+        for (format, text) in [(Format::Xml, DOCUMENT), (Format::Json, json.as_str())] {
+            for at in (0..text.len()).step_by(7) {
+                let cut = text[..at].to_owned();
+                let swapped = format!("{}\u{1}{}", &text[..at], &text[at + 1..]);
+                for damage in [cut, swapped] {
+                    let body = RequestBody::ConfigureVerify {
+                        text: Some(damage.clone()),
+                        format,
+                        mode: LoadMode::Replace,
+                    };
+                    let answer = bench.ask(1, body);
+                    let answer = bench.answers.remove(&answer).unwrap().remove(0);
+                    let Ok(haven_api::ReplyBody::Verified { findings }) = answer else {
+                        panic!("{damage}")
+                    };
+                    let unread = findings.iter().filter(|f| f.code == "HV0400");
+                    for finding in unread {
+                        assert!(finding.line.is_some(), "{finding}\n{damage}");
+                        assert!(finding.remedy.is_some(), "{finding}");
+                    }
+                }
+            }
+        }
+        let wrong = json.replacen("\"members\"", "\"membrs\"", 1).replacen(
+            "\"resources\": [",
+            "\"resources\": 7, \"x\": [",
+            1,
+        );
+        let findings = refused(&mut bench, Format::Json, &wrong);
+        assert!(findings[0].line.is_some_and(|line| line > 1), "{}", findings[0]);
+    }
+}
