@@ -89,14 +89,11 @@ impl Controller {
         (wait, timeout_ms): (bool, Option<u64>),
     ) -> Result<(), ApiError> {
         self.known_resource(&resource)?;
-        let node = match node.or_else(|| self.active_on(&resource).into_iter().next()) {
-            Some(node) => node,
-            None => {
-                let message =
-                    format!("cannot ban \"{resource}\" from where it runs: it runs nowhere");
-                return Err(ApiError::new(Code::Failed, message)
-                    .remedy(format!("name a node: haven resource ban {resource} NODE")));
-            }
+        let place = node.or_else(|| self.active_on(&resource).into_iter().next());
+        let Some(node) = place else {
+            let message = format!("cannot ban \"{resource}\" from where it runs: it runs nowhere");
+            return Err(ApiError::new(Code::Failed, message)
+                .remedy(format!("name a node: haven resource ban {resource} NODE")));
         };
         self.known_node(&node)?;
         let until = lifetime.map(|lifetime| end_of(clock.wall, lifetime));

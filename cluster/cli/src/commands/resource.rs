@@ -6,6 +6,7 @@ use super::{Session, unexpected, wait_of};
 use crate::args::{Resource, Waiting};
 use crate::{duration, render};
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "every other one is a change")]
 pub(super) fn run(command: Resource, session: &mut Session<'_, '_>) -> Result<u8, ApiError> {
     match command {
         Resource::Locate { resource } => locate(&resource, session),

@@ -56,7 +56,7 @@ mod tests {
             delay_ms: 5_000,
             private: true,
         };
-        let text = attributes(&[row.clone()], 100);
+        let text = attributes(std::slice::from_ref(&row), 100);
         let line = text.lines().nth(1).unwrap();
         let words: Vec<&str> = line.split_whitespace().collect();
         assert_eq!(

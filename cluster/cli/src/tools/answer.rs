@@ -9,18 +9,14 @@ use crate::commands::unexpected;
 
 /// The rows of an answer.
 pub(super) fn rows(reply: &ReplyBody) -> Result<&[AttributeRow], ApiError> {
-    match reply {
-        ReplyBody::Attributes(rows) => Ok(rows),
-        other => Err(unexpected(other)),
-    }
+    let ReplyBody::Attributes(rows) = reply else { return Err(unexpected(reply)) };
+    Ok(rows)
 }
 
 /// The status in an answer.
 pub(super) fn status(reply: &ReplyBody) -> Result<&Status, ApiError> {
-    match reply {
-        ReplyBody::Status(status) => Ok(status),
-        other => Err(unexpected(other)),
-    }
+    let ReplyBody::Status(status) = reply else { return Err(unexpected(reply)) };
+    Ok(status)
 }
 
 /// What `crm_attribute --query` prints.

@@ -221,7 +221,8 @@ pub(super) fn attrd_updater(args: &AttrdUpdater) -> Result<Vec<Step>, ApiError> 
                 Box::new(move |reply| {
                     let rows = answer::rows(reply)?;
                     let row = rows.iter().find(|row| row.lifetime == AttributeLifetime::Reboot);
-                    let value = row.and_then(|row| row.pending.clone().or(row.value.clone()));
+                    let value =
+                        row.and_then(|row| row.pending.clone().or_else(|| row.value.clone()));
                     Ok(vec![set(value, node, name, private)])
                 }),
             )
@@ -241,9 +242,11 @@ pub(super) fn of_this_node(
     }
     Step::Then(
         RequestBody::Hello,
-        Box::new(move |reply| match reply {
-            haven_api::ReplyBody::Hello(hello) => Ok(vec![step(Some(hello.node.clone()))]),
-            other => Err(commands::unexpected(other)),
+        Box::new(move |reply| {
+            let haven_api::ReplyBody::Hello(hello) = reply else {
+                return Err(commands::unexpected(reply));
+            };
+            Ok(vec![step(Some(hello.node.clone()))])
         }),
     )
 }

@@ -62,9 +62,11 @@ pub(super) fn crm_node(args: &CrmNode) -> Result<Vec<Step>, ApiError> {
     let hello = |print: fn(&haven_api::Hello) -> String| {
         Step::Ask(
             RequestBody::Hello,
-            Box::new(move |reply| match reply {
-                ReplyBody::Hello(hello) => Ok(print(hello)),
-                other => Err(commands::unexpected(other)),
+            Box::new(move |reply| {
+                let ReplyBody::Hello(hello) = reply else {
+                    return Err(commands::unexpected(reply));
+                };
+                Ok(print(hello))
             }),
         )
     };
