@@ -237,6 +237,7 @@ impl Controller {
             match output {
                 FromEngine::Perform { flight, action } => self.perform(clock, flight, &action),
                 FromEngine::Overdue { action, .. } => self.on_overdue(clock, &action),
+                FromEngine::Outdated => self.replan(),
                 FromEngine::Complete { unreached } => self.on_complete(clock, unreached),
             }
         }

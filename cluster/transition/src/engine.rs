@@ -58,6 +58,9 @@ pub enum Output {
         /// What it was.
         action: Box<Action>,
     },
+    /// Something ended of which the graph did not know, and nothing more is done with that resource: a
+    /// newer graph is due.
+    Outdated,
     /// Nothing of the graph is left to do or under way.
     Complete {
         /// Actions that could not be done because of a failure before them.
@@ -129,6 +132,9 @@ pub struct Engine {
     pseudo: Vec<usize>,
     /// Ready actions that something holds up.
     held: BTreeMap<Obstacle, BTreeSet<Ready>>,
+    /// Resources of which something ended that this graph did not know of: what it wants of them may be
+    /// wrong by now, the next graph will tell.
+    stale: BTreeSet<String>,
     waiting: usize,
     failed: usize,
     flights: BTreeMap<FlightId, InFlight>,
@@ -193,6 +199,7 @@ impl Engine {
     /// Advances by one input.
     pub fn step(&mut self, now: Instant, input: Input) -> Vec<Output> {
         let mut out = Vec::new();
+        let stale = self.stale.len();
         match input {
             Input::Graph(graph) => self.on_graph(*graph),
             Input::NodeLimit(limit) => {
@@ -202,6 +209,9 @@ impl Engine {
             Input::Finished { flight, ok } => self.end(flight, ok),
             Input::NodeLost(name) => self.on_node_lost(&name),
             Input::Tick => self.on_tick(now, &mut out),
+        }
+        if self.stale.len() > stale {
+            out.push(Output::Outdated);
         }
         self.advance(now, &mut out);
         out
@@ -219,6 +229,7 @@ impl Engine {
         self.ready.clear();
         self.pseudo.clear();
         self.held.clear();
+        self.stale.clear();
         self.adopted.clear();
         (self.waiting, self.failed, self.complete) = (count, 0, false);
         let mut free = Vec::new();
@@ -258,7 +269,11 @@ impl Engine {
         self.deadlines.remove(&(ended.deadline, flight));
         if let Some(resource) = ended.resource() {
             leave(&mut self.by_resource, resource, flight);
-            self.release_resource(resource);
+            if self.adopted.contains_key(&flight) {
+                self.release_resource(resource);
+            } else {
+                self.stale.insert(resource.to_owned());
+            }
         }
         if let Some(node) = ended.node() {
             leave(&mut self.by_node, node, flight);
@@ -374,6 +389,10 @@ impl Engine {
             let same_node = self.flights.get(flight).is_some_and(|f| f.action.node == action.node);
             same_node || !self.adopted.contains_key(flight)
         };
+        let stale = |resource: &str| self.stale.contains(resource);
+        if let Some(resource) = action.resource.as_ref().filter(|resource| stale(&resource.id)) {
+            return Some(Obstacle::Resource(resource.id.clone()));
+        }
         if let Some(resource) = &action.resource
             && self.by_resource.get(&resource.id).is_some_and(|all| all.iter().any(conflicting))
         {
@@ -385,7 +404,7 @@ impl Engine {
     }
 
     fn note_completion(&mut self, out: &mut Vec<Output>) {
-        if self.complete || !self.adopted.is_empty() {
+        if self.complete || !self.adopted.is_empty() || !self.stale.is_empty() {
             return;
         }
         // Waiting without a failure: held back by a flight of an earlier graph, so not over.

@@ -50,7 +50,7 @@ fn performed(out: &[Output]) -> Vec<(u64, String)> {
                 let node = action.node.as_ref().map_or("", |n| &n.uname);
                 Some((flight.0, format!("{}@{node}", action.operation_key)))
             }
-            Output::Overdue { .. } | Output::Complete { .. } => None,
+            Output::Overdue { .. } | Output::Outdated | Output::Complete { .. } => None,
         })
         .collect()
 }
@@ -107,7 +107,13 @@ fn a_resource_waits_for_its_own_flight_of_an_older_graph_but_others_do_not() {
     let out = step(&mut engine, newer);
     assert_eq!(performed(&out), vec![(2, "other_start_0@n1".to_owned())]);
     let out = step(&mut engine, Input::Finished { flight: FlightId(1), ok: true });
-    assert_eq!(performed(&out), vec![(3, "slow_stop_0@n1".to_owned())]);
+    assert_eq!(out, vec![Output::Outdated], "it was made without knowing that it runs now");
+    let knowing = graph(vec![
+        action(0, "slow", "stop", "n1", &[]),
+        action(1, "slow", "start", "n2", &[0]),
+        action(2, "other", "start", "n1", &[]),
+    ]);
+    assert_eq!(performed(&step(&mut engine, knowing)), vec![(3, "slow_stop_0@n1".to_owned())]);
 }
 
 #[test]
@@ -305,4 +311,19 @@ fn a_graph_of_thirty_thousand_actions_costs_no_more_for_each() {
     }
     assert_eq!(ended, 2 * RESOURCES);
     assert!(engine.idle());
+}
+
+/// A plan made while a start is under way does not know that the resource will run there.
+#[test]
+fn a_start_elsewhere_does_not_go_when_the_one_it_waited_for_ends_well() {
+    let mut engine = Engine::new(1);
+    step(&mut engine, graph(vec![action(0, "a", "start", "n2", &[])]));
+    let unknowing = graph(vec![action(0, "a", "start", "n1", &[])]);
+    assert_eq!(step(&mut engine, unknowing), vec![]);
+    let ended = Input::Finished { flight: FlightId(1), ok: true };
+    assert_eq!(step(&mut engine, ended), vec![Output::Outdated], "it would be active twice");
+    assert!(!engine.idle(), "a graph is due");
+    assert_eq!(step(&mut engine, Input::Tick), vec![]);
+    let out = step(&mut engine, graph(vec![]));
+    assert_eq!(out, vec![Output::Complete { unreached: 0 }]);
 }
