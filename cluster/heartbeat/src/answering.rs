@@ -218,7 +218,7 @@ impl Heartbeat {
             self.pace.completed(now, sent + held, took - held);
             let announced = self.restart.and_then(|restart| restart.announced);
             if announced.is_some_and(|first| seq >= first) {
-                self.ready_to_restart(out);
+                self.ready_to_restart(now, out);
             }
         }
         self.say(said, out);

@@ -106,8 +106,14 @@ impl Heartbeat {
         (until - now >= long * 3 / 4).then_some(until)
     }
 
-    pub(crate) fn ready_to_restart(&mut self, out: &mut Vec<Output>) {
+    pub(crate) fn ready_to_restart(&mut self, now: Instant, out: &mut Vec<Output>) {
         let until = self.holder.leases().filter(|l| l.gained).filter_map(|l| l.open_until).min();
+        // spec: L9 "first obtains a long lease": one gained since the absence was announced may still be
+        // that of an earlier, short beat.
+        let long = self.config.terms.lease(self.config.terms.d_max);
+        if until.is_some_and(|until| until.since(now) < long / 2) {
+            return;
+        }
         if let Some(restart) = &mut self.restart
             && !std::mem::replace(&mut restart.ready, true)
         {

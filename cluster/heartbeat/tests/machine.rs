@@ -319,6 +319,29 @@ fn a_planned_restart_keeps_the_gate_open_and_the_verdict_away() {
     assert!(end - local <= Duration::from_millis(80));
 }
 
+// spec: L9
+#[test]
+fn nobody_leaves_under_a_lease_gained_by_a_short_beat() {
+    for step in 0..40 {
+        let mut world = World::new(4, 3, 1, Terms::default());
+        world.start_all(&Start::First);
+        // The restart is planned while the beat that gains the lease is on its way.
+        world.give(NodeId(1), Input::Claim { group: G, epoch: Epoch(1) });
+        world.run_for(step * MS / 20);
+        world.give(NodeId(1), Input::PlanRestart);
+        while !world.nodes[&NodeId(1)].restart_ready {
+            world.run_for(MS / 20);
+        }
+        let node = world.nodes.get_mut(&NodeId(1)).unwrap();
+        let local = node.clock.at(world.now);
+        let long = world.terms.lease(world.terms.d_max);
+        for held in node.machine.take().unwrap().hand_over(local).held {
+            let left = held.deadline.since(local);
+            assert!(left >= long / 2, "step {step}: {left:?} of {long:?}");
+        }
+    }
+}
+
 #[test]
 fn a_voter_that_starts_with_nothing_known_promises_nothing_for_five_and_a_half_seconds() {
     let mut world = World::new(4, 3, 1, Terms::default());

@@ -183,10 +183,8 @@ impl Life {
         let Some(leader) = controller(&self.world.hosts, leader) else { unreachable!("it leads") };
         // Who comes back later may be given something to do.
         let members = leader.state().members.keys();
-        let here = |node: &NodeId| {
-            let heard = leader.leader() == Some(*node) || leader.present().contains(node);
-            heard && self.world.hosts.get(node).is_some_and(Host::serves)
-        };
+        // One that was admitted and gave up never comes.
+        let here = |node: &NodeId| self.world.hosts.get(node).is_none_or(Host::serves);
         if let Some(away) = members.clone().find(|node| !here(node)) {
             return Err(format!("{away} is on its way"));
         }

@@ -44,6 +44,7 @@ impl Spacing {
             let index = entry.position.index;
             seen.entries.split_off(&index);
             seen.committed.split_off(&index);
+            seen.changes.split_off(&index);
             let Payload::Configuration(next) = &entry.payload else { continue };
             let before = seen.entries.values().next_back().cloned();
             seen.entries.insert(index, next.clone());
@@ -51,7 +52,6 @@ impl Spacing {
             if before.voters == next.voters && before.outgoing == next.outgoing {
                 continue;
             }
-            seen.changes.split_off(&index);
             let known = seen.changes.last().copied();
             seen.changes.insert(index);
             // Before the first change there is nothing to keep a distance from.
