@@ -6,7 +6,7 @@ use haven_api::RequestBody;
 use haven_consensus::{DropReason, Input as ToLog, Output as Log, Recovered};
 use haven_heartbeat::{Input as ToBeat, Output as Beat};
 use haven_types::operation::{Lease, OcfCode, Outcome};
-use haven_types::{BootId, Epoch, NodeId};
+use haven_types::{BootId, NodeId};
 
 use crate::bench::{Bench, VIP};
 use crate::controller::{Config, Controller, Internal, Purpose};

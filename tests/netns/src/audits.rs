@@ -227,8 +227,9 @@ impl Audited {
         for (inner, outer) in NESTED {
             for one in of(inner) {
                 let around = of(outer).iter().any(|base| {
-                    base.node == one.node && base.up.1 <= one.up.0 && one.down.1 <= base.down.0
-                        || base.node == one.node && base.up.1 <= one.up.0 && killed_with(base, one)
+                    base.node == one.node
+                        && base.up.1 <= one.up.0
+                        && (one.down.1 <= base.down.0 || killed_with(base, one))
                 });
                 assert!(around, "{inner} ran without {outer}: {one:?} beside {:?}", of(outer));
             }
