@@ -11,9 +11,9 @@ use crate::port::RunId;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Stage {
-    /// A start waits for [`Input::LeaseGained`].
+    /// A start waits for [`crate::Input::LeaseGained`].
     AwaitLease(Lease),
-    /// A stop waits for [`Input::LeaseReleased`].
+    /// A stop waits for [`crate::Input::LeaseReleased`].
     AwaitRelease(GroupId),
     /// The agent works.
     Agent(RunId),
@@ -56,10 +56,10 @@ pub(crate) struct Resource {
     /// The lease that start was made under.
     pub(crate) tried_under: Option<Lease>,
     pub(crate) lease: Option<Lease>,
-    /// Its next operation waits for its turn in [`Executor::paced`].
+    /// Its next operation waits for its turn in `Executor::paced`.
     #[serde(skip)]
     pub(crate) paced: bool,
-    /// Its entry in [`Executor::due`].
+    /// Its entry in `Executor::due`.
     #[serde(skip)]
     pub(crate) due: Option<Instant>,
 }
