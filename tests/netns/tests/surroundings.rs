@@ -23,6 +23,7 @@ fn runs(lab: &Lab, node: &str) -> bool {
 }
 
 #[test]
+#[ignore = "long: one more whole cluster, run by ./dev test --all"]
 fn checks_keep_resources_away_and_alerts_tell_of_it() {
     let Some(mut lab) = lab("su-check", 3, false, Family::V4) else { return };
     if !Path::new("/usr/lib/ocf/resource.d/pacemaker/Dummy").exists() {
