@@ -37,6 +37,8 @@ pub(crate) struct Bench {
     pub(crate) now: u64,
     pub(crate) nodes: BTreeMap<NodeId, Controller>,
     pub(crate) flying: VecDeque<(NodeId, NodeId, Vec<u8>)>,
+    /// Whom each node talks to; what others send it is dropped.
+    pub(crate) contacts: BTreeMap<NodeId, BTreeMap<NodeId, Member>>,
     /// Who holds each lease, and who claims it besides.
     pub(crate) leases: BTreeMap<GroupId, (NodeId, Epoch)>,
     pub(crate) claims: BTreeMap<(GroupId, NodeId), Epoch>,
@@ -69,6 +71,7 @@ impl Bench {
             now: 1,
             nodes: BTreeMap::new(),
             flying: VecDeque::new(),
+            contacts: BTreeMap::new(),
             leases: BTreeMap::new(),
             claims: BTreeMap::new(),
             calls: Vec::new(),
@@ -90,6 +93,12 @@ impl Bench {
     }
 
     pub(crate) fn boot(&mut self, id: u16, state: &Replicated) {
+        let ids = state.members.keys().copied();
+        self.boot_from(id, Recovered::founding(ids, state.encode()), Vec::new());
+    }
+
+    /// Starts a node over what its disk holds; one that has just joined knows the members by `known`.
+    pub(crate) fn boot_from(&mut self, id: u16, recovered: Recovered, known: Vec<Member>) {
         let node = NodeId(id);
         let config = Config {
             node,
@@ -101,10 +110,8 @@ impl Bench {
             verification: crm::Facts::default(),
             seed: u64::from(id),
         };
-        let ids = state.members.keys().copied();
-        let recovered = Recovered::founding(ids, state.encode());
         let now = self.clock().now;
-        let controller = Controller::new(config, recovered, Vec::new(), None, now).unwrap();
+        let controller = Controller::new(config, recovered, known, None, now).unwrap();
         self.nodes.insert(node, controller);
         self.step(id, Input::Tick);
     }
@@ -167,6 +174,9 @@ impl Bench {
                 self.answers.entry(id).or_default().push(*body)
             }
             Output::Admitted { result, .. } => self.joins.push(result),
+            Output::Members(members) => {
+                self.contacts.insert(node, members);
+            }
             Output::KeyOutdated => self.outdated += 1,
             Output::Event(event) => self.events.push((id, event.code, event.text)),
             _ => {}
@@ -205,7 +215,9 @@ impl Bench {
         while self.now < until {
             self.now += 5;
             for (from, to, bytes) in std::mem::take(&mut self.flying) {
-                if self.nodes.contains_key(&from) {
+                let knows = |one, other| self.contacts[&one].contains_key(&other);
+                let passes = self.nodes.contains_key(&to) && knows(from, to) && knows(to, from);
+                if passes && self.nodes.contains_key(&from) {
                     self.step(to.0, Input::Peer { from, boot: BootId(1), bytes });
                 }
             }

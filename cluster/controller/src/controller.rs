@@ -14,6 +14,7 @@ use haven_types::{BootId, Epoch, LogIndex, LogPosition, NodeId, Term};
 use crate::attributes::Dampener;
 use crate::claims::Claims;
 use crate::command::Member;
+use crate::contacts::Contacts;
 use crate::coordinate::Coordinator;
 use crate::history::NodeHistory;
 use crate::message::PeerMessage;
@@ -87,6 +88,7 @@ pub struct Controller {
     pub(crate) suspected: BTreeSet<NodeId>,
     pub(crate) quorum: Quorum,
     pub(crate) claims: Claims,
+    pub(crate) contacts: Contacts,
     pub(crate) taken: Taken,
     pub(crate) leader: Option<NodeId>,
     /// Who led the present term last, heard at the moment or not.
@@ -163,6 +165,7 @@ impl Controller {
             suspected: BTreeSet::new(),
             quorum: Quorum::new(seen),
             claims: Claims::default(),
+            contacts: Contacts::default(),
             taken: Taken::default(),
             leader: None,
             led: None,
@@ -211,6 +214,7 @@ impl Controller {
         let coordinating = self.coordinator.as_ref().and_then(Coordinator::deadline);
         let votes = self.quorum.deadline();
         let claims = self.claims.deadline();
+        let contacts = self.contacts.deadline();
         let damped = self.dampener.deadline();
         [
             self.consensus.deadline(),
@@ -219,6 +223,7 @@ impl Controller {
             coordinating,
             votes,
             claims,
+            contacts,
             damped,
         ]
         .into_iter()
@@ -232,6 +237,7 @@ impl Controller {
         self.settle(clock);
         self.update_quorum(clock);
         self.tell_claims(clock);
+        self.ask_for_members(clock);
         if self.dampener.expire(clock.now) {
             self.replan();
         }
@@ -389,7 +395,13 @@ impl Controller {
     }
 
     pub(crate) fn send(&mut self, to: NodeId, message: &PeerMessage) {
-        let ordered = !matches!(message, PeerMessage::Consensus(_));
+        // What is said again anyway, and to those who do not hear it as well.
+        let ordered = !matches!(
+            message,
+            PeerMessage::Consensus(_)
+                | PeerMessage::MembersWanted { .. }
+                | PeerMessage::Members { .. }
+        );
         self.out.push(Output::Send { to, bytes: message.encode(), ordered });
     }
 
@@ -455,7 +467,7 @@ impl Controller {
                 (member.id, haven_heartbeat::Member { role, links })
             })
             .collect();
-        self.out.push(Output::Members(self.state.members.clone()));
+        self.out.push(Output::Members(self.contacts().clone()));
         self.heartbeat(haven_heartbeat::Input::Members(peers));
     }
 }

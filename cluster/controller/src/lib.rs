@@ -41,6 +41,9 @@ mod commits;
 #[cfg(test)]
 mod commits_tests;
 mod configure;
+mod contacts;
+#[cfg(test)]
+mod contacts_tests;
 mod controller;
 mod coordinate;
 mod documents;

@@ -163,6 +163,8 @@ impl Controller {
             PeerMessage::ChangeAttribute { id, change } => {
                 self.on_change_attribute(clock, from, id, &change);
             }
+            PeerMessage::MembersWanted { applied } => self.on_members_wanted(from, applied),
+            PeerMessage::Members { applied, members } => self.on_members_told(applied, members),
         }
     }
 

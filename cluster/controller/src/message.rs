@@ -2,11 +2,11 @@
 
 use haven_api::{ApiError, ReplyBody, RequestBody};
 use haven_types::operation::{Order, OrderId};
-use haven_types::{BootId, Term};
+use haven_types::{BootId, LogIndex, Term};
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::AttributeChange;
-use crate::command::Command;
+use crate::command::{Command, Member};
 use crate::history::{NodeHistory, StatusDelta};
 
 /// First byte of every message.
@@ -90,6 +90,18 @@ pub enum PeerMessage {
     Withdraw {
         /// Which order.
         order: OrderId,
+    },
+    /// The sender hears of no leader: perhaps one leads whom it does not know yet.
+    MembersWanted {
+        /// The last entry it applied.
+        applied: LogIndex,
+    },
+    /// The members, for a node whose log ends earlier: whom it may talk to, nothing else.
+    Members {
+        /// The last entry applied to them.
+        applied: LogIndex,
+        /// All of them.
+        members: Vec<Member>,
     },
 }
 

@@ -1,6 +1,6 @@
 //! One host: its clock, kernel and disk, which outlive processes, and the process it runs.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use haven_base::WallTime;
@@ -49,6 +49,8 @@ pub(crate) struct Process {
     pub(crate) calls: BTreeMap<RunId, Call>,
     /// The voter configurations its heartbeat machine started with.
     pub(crate) configurations: Vec<heartbeat::Configuration>,
+    /// The members it started with.
+    pub(crate) members: BTreeSet<NodeId>,
     /// Whether it knows what earlier processes promised, because there were none or by hand-over.
     pub(crate) knows_promises: bool,
     /// What the heartbeat thread told before the main thread listened.
@@ -155,11 +157,12 @@ impl Host {
         let frames = Frames::new(local, Keyring::new(ClusterKey { epoch: 1, secret: [7; 32] }));
         let tick = start.settings.terms.tick;
         let configurations = machine.configurations.clone();
+        let members = machine.members.keys().copied().collect();
         let knows_promises = !matches!(machine.start, heartbeat::Start::Unknown);
         let mut beat =
             BeatThread::new(heartbeat::Heartbeat::new(machine, clock.now), frames, tick, first);
-        let members = controller.state().members.keys().copied();
-        let others = members.filter(|node| *node != self.node).collect();
+        let known = controller.state().members.keys().copied();
+        let others = known.filter(|node| *node != self.node).collect();
         beat.order(crate::beat::Order::Peers(others));
         beat.drops_beats = start.settings.mutant == Mutant::DroppedBeats;
         self.process = Some(Process {
@@ -170,6 +173,7 @@ impl Host {
             starting: Some(controller),
             calls: BTreeMap::new(),
             configurations,
+            members,
             knows_promises,
             early: VecDeque::new(),
         });

@@ -179,14 +179,23 @@ impl Life {
 
     /// Who owns what, when every address has exactly one owner.
     fn settled(&self) -> Result<Vec<NodeId>, String> {
-        let leader = self.world.leader().ok_or("nobody coordinates")?;
-        let Some(leader) = controller(&self.world.hosts, leader) else { unreachable!("it leads") };
+        let coordinator = self.world.leader().ok_or("nobody coordinates")?;
+        let Some(leader) = controller(&self.world.hosts, coordinator) else {
+            unreachable!("it leads")
+        };
         // Who comes back later may be given something to do.
         let members = leader.state().members.keys();
         // One that was admitted and gave up never comes.
         let here = |node: &NodeId| self.world.hosts.get(node).is_none_or(Host::serves);
         if let Some(away) = members.clone().find(|node| !here(node)) {
             return Err(format!("{away} is on its way"));
+        }
+        let follows = |node: &NodeId| {
+            let its = controller(&self.world.hosts, *node);
+            its.is_none_or(|its| its.state().members == leader.state().members)
+        };
+        if let Some(lost) = members.clone().find(|node| !follows(node)) {
+            return Err(format!("{lost} knows other members than {coordinator}, which leads"));
         }
         let open = self.world.settings.unprotected.then_some(OPEN);
         let addresses = (1..=self.world.settings.resources).map(vip).chain(open);

@@ -19,8 +19,8 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
-    pub(crate) fn on_start(&mut self, node: NodeId) {
-        self.members.remove(&node);
+    pub(crate) fn on_start(&mut self, node: NodeId, members: BTreeSet<NodeId>) {
+        self.members.insert(node, members);
         self.boots.retain(|(at, _), _| *at != node);
         self.waiting.retain(|(at, _), _| *at != node);
     }

@@ -104,11 +104,11 @@ impl Checks {
         let verdict = self.log.on_start(node, hosts);
         self.judge(at, one_log::RULE, verdict);
         self.state.on_start(node);
-        self.answers.on_start(node);
         self.orders.on_start(node);
         self.restarts.on_start(node);
         self.spacing.on_start(node);
         let Some(process) = hosts.get(&node).and_then(|host| host.process.as_ref()) else { return };
+        self.answers.on_start(node, process.members.clone());
         self.promises.on_start(at, node, process.knows_promises);
         self.verdicts.on_start(at, node, &process.configurations);
         self.leases.on_start(node, process.configurations.clone());

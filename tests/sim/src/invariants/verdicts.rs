@@ -23,10 +23,22 @@ pub(crate) struct Verdicts {
     voters: BTreeMap<NodeId, Configuration>,
     /// Since when the present processes have listened.
     since: BTreeMap<NodeId, u64>,
+    /// When each process did its last step.
+    acted: BTreeMap<NodeId, u64>,
+    /// Who had a silence long enough before it was started anew, and when that ended: what it said
+    /// then may still be on its way.
+    silences: BTreeMap<(NodeId, NodeId), u64>,
 }
 
 impl Verdicts {
     pub(crate) fn on_start(&mut self, at: u64, node: NodeId, configurations: &[Configuration]) {
+        let ended = self.acted.get(&node).copied().unwrap_or(at);
+        let its: Vec<_> = self.heard.keys().copied().filter(|(by, _)| *by == node).collect();
+        for (by, of) in its {
+            if self.was_silent(ended, by, of) {
+                self.silences.insert((by, of), ended);
+            }
+        }
         self.since.insert(node, at);
         self.heard.retain(|(by, _), _| *by != node);
         if let Some(newest) = configurations.last() {
@@ -41,6 +53,7 @@ impl Verdicts {
         input: &Input,
         outputs: &[Output],
     ) -> Verdict {
+        self.acted.insert(node, at);
         match input {
             Input::Received { from, .. } | Input::Heard { from, .. } => {
                 let heard = self.heard.entry((node, *from)).or_default();
@@ -76,6 +89,9 @@ impl Verdicts {
 
     /// Whether a voter had a silence long enough lately.
     fn was_silent(&self, at: u64, voter: NodeId, of: NodeId) -> bool {
+        if self.silences.get(&(voter, of)).is_some_and(|ended| ended + NEWS >= at) {
+            return true;
+        }
         let Some(heard) = self.heard.get(&(voter, of)) else { return true };
         let since = self.since.get(&voter).copied();
         let begins = since.into_iter().chain(heard.iter().copied());
