@@ -171,7 +171,9 @@ fn save(args: &Args, session: &Session) -> Result<Vec<String>, String> {
     }
     if let Some(decision) = &session.decision {
         if let Some(path) = &args.save_graph {
-            write(path, &haven_policy::xml::to_xml(&decision.graph, 0))?;
+            std::fs::File::create(path)
+                .and_then(|mut file| haven_policy::xml::write_xml(&decision.graph, 0, &mut file))
+                .map_err(|e| format!("cannot write {}: {e}", path.display()))?;
         }
         if let Some(path) = &args.save_dotfile {
             write(path, &dot::digraph(decision, args.all_actions, args.verbose > 0))?;

@@ -83,6 +83,9 @@ fn decided(text: &str) -> String {
     let options = Options { scores: true, utilization: true, summary: true, ..Options::default() };
     let decision = schedule(&cib, &status, now, &options);
     let graph = haven_policy::xml::to_xml(&decision.graph, 0);
+    let mut written = Vec::new();
+    haven_policy::xml::write_xml(&decision.graph, 0, &mut written).unwrap();
+    assert!(written == graph.as_bytes(), "in pieces as at once");
     serde_json::to_string(&decision).unwrap() + &graph
 }
 

@@ -1,14 +1,43 @@
 //! The graph as `transition_graph` XML.
 
 use std::fmt::Write;
+use std::io;
 
 use haven_types::graph::{Action, ActionKind, TransitionGraph};
 
-/// Writes a graph as Pacemaker does, with this number.
+/// How much text is gathered before it is handed on, in bytes.
+const PIECE: usize = 64 * 1024;
+
+/// A graph as Pacemaker writes it, with this number.
 #[must_use]
 pub fn to_xml(graph: &TransitionGraph, number: u32) -> String {
-    let mut out = String::with_capacity(256 + graph.actions.len() * 640);
-    out.push_str("<transition_graph");
+    let mut out = opening(graph, number);
+    for action in &graph.actions {
+        synapse(&mut out, graph, action);
+    }
+    out.push_str(closing(graph));
+    out
+}
+
+/// Writes what [`to_xml`] gives, piece by piece: the text of a big graph is never whole in memory.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_xml(graph: &TransitionGraph, number: u32, to: &mut impl io::Write) -> io::Result<()> {
+    let mut piece = opening(graph, number);
+    for action in &graph.actions {
+        synapse(&mut piece, graph, action);
+        if piece.len() >= PIECE {
+            to.write_all(piece.as_bytes())?;
+            piece.clear();
+        }
+    }
+    piece.push_str(closing(graph));
+    to.write_all(piece.as_bytes())
+}
+
+fn opening(graph: &TransitionGraph, number: u32) -> String {
+    let mut out = "<transition_graph".to_owned();
     attr(&mut out, "cluster-delay", &graph.cluster_delay);
     attr(&mut out, "fencing-timeout", &graph.fencing_timeout);
     if let Some(v) = &graph.failed_stop_offset {
@@ -25,16 +54,12 @@ pub fn to_xml(graph: &TransitionGraph, number: u32) -> String {
     if let Some(v) = graph.recheck_by {
         attr(&mut out, "recheck-by", &v.to_string());
     }
-    if graph.actions.is_empty() {
-        out.push_str("/>\n");
-        return out;
-    }
-    out.push_str(">\n");
-    for a in &graph.actions {
-        synapse(&mut out, graph, a);
-    }
-    out.push_str("</transition_graph>\n");
+    out.push_str(if graph.actions.is_empty() { "/>\n" } else { ">\n" });
     out
+}
+
+fn closing(graph: &TransitionGraph) -> &'static str {
+    if graph.actions.is_empty() { "" } else { "</transition_graph>\n" }
 }
 
 fn synapse(out: &mut String, graph: &TransitionGraph, a: &Action) {
