@@ -84,6 +84,7 @@ impl Controller {
             let message = "the configuration is refused; nothing was changed";
             return Err(ApiError::new(Code::Configuration, message).findings(findings));
         }
+        self.keeps_lease_groups(cib)?;
         Ok(findings)
     }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use haven_cib::Primitive;
+use haven_cib::{Cib, Primitive};
 use haven_types::GroupId;
 use haven_types::operation::AgentName;
 
@@ -80,11 +80,8 @@ fn configured(controller: &Controller) -> Vec<Resource> {
     leased_primitives(&state.cib, &controller.config.facts)
         .into_iter()
         .map(|(primitive, group)| {
-            let template = primitive.template.as_ref();
-            let template = template.and_then(|id| state.cib.templates.iter().find(|t| t.id == *id));
-            let named = template.unwrap_or(primitive);
-            // What the primitive says itself stands before what its template says.
-            let params = template.into_iter().chain([primitive]).flat_map(written).collect();
+            let named = template(&state.cib, primitive).unwrap_or(primitive);
+            let params = parameters(&state.cib, primitive);
             Resource {
                 agent: AgentName {
                     standard: named.class.clone().unwrap_or_default(),
@@ -96,6 +93,16 @@ fn configured(controller: &Controller) -> Vec<Resource> {
             }
         })
         .collect()
+}
+
+fn template<'a>(cib: &'a Cib, primitive: &Primitive) -> Option<&'a Primitive> {
+    let name = primitive.template.as_ref()?;
+    cib.templates.iter().find(|template| template.id == *name)
+}
+
+/// The parameters of a primitive: what it says itself stands before what its template says.
+pub(crate) fn parameters(cib: &Cib, primitive: &Primitive) -> BTreeMap<String, String> {
+    template(cib, primitive).into_iter().chain([primitive]).flat_map(written).collect()
 }
 
 fn written(primitive: &Primitive) -> impl Iterator<Item = (String, String)> {
@@ -119,7 +126,7 @@ mod tests {
     const LEASE: Lease = Lease { group: GroupId(4), epoch: Epoch(1) };
 
     fn configured_with(lines: &str) -> Controller {
-        let mut state = Replicated::founded(member(1), haven_cib::Cib::default());
+        let mut state = Replicated::founded(member(1), Cib::default());
         state.cib = crm::load(&state.cib, lines, crm::Mode::Update).unwrap().cib;
         let config = Config {
             node: NodeId(1),

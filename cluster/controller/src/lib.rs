@@ -70,6 +70,9 @@ mod port;
 mod quorum;
 #[cfg(test)]
 mod quorum_tests;
+mod regroup;
+#[cfg(test)]
+mod regroup_tests;
 #[cfg(test)]
 mod reload_tests;
 #[cfg(test)]

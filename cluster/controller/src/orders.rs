@@ -61,6 +61,11 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
+    /// Orders not answered yet, each with the node it was given to.
+    pub(crate) fn awaited(&self) -> impl Iterator<Item = (NodeId, &Order)> {
+        self.given.values().map(|given| (given.to, &given.order))
+    }
+
     fn give(&mut self, given: Given) {
         self.due.insert((given.again, given.order.id));
         self.given.insert(given.order.id, given);

@@ -1,0 +1,159 @@
+//! An address belongs to one lease group at a time. The group follows from the names in the
+//! configuration, so a resource that is renamed, or moved into a group or out of one, changes it; and
+//! promises made for the one bind nobody who asks for the other. So that is refused while somebody may
+//! still own the address by the lease of the group before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use haven_api::{ApiError, Code};
+use haven_cib::Cib;
+use haven_types::operation::{Lease, OcfCode};
+use haven_types::{Epoch, GroupId, NodeId};
+
+use crate::controller::Controller;
+use crate::guarded::parameters;
+use crate::history::active;
+use crate::leases::leased_primitives;
+
+/// A resource that may be active under a lease.
+#[derive(Debug)]
+struct Held {
+    resource: String,
+    addresses: BTreeSet<IpAddr>,
+    node: NodeId,
+    lease: Lease,
+}
+
+/// A primitive whose address somebody may own by the lease of another group.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Conflict {
+    primitive: String,
+    group: String,
+    before: GroupId,
+    resource: String,
+    node: NodeId,
+}
+
+impl Controller {
+    /// Whether every address keeps its lease group in `cib`, or has no owner that could be left.
+    ///
+    /// # Errors
+    /// [`Code::Unsafe`] names the resource, the node, and what to do first.
+    // spec: L2
+    pub(crate) fn keeps_lease_groups(&self, cib: &Cib) -> Result<(), ApiError> {
+        let held = self.held();
+        let already = self.conflicts(&self.state.cib, &held);
+        let new = self.conflicts(cib, &held);
+        let Some(found) = new.difference(&already).next() else { return Ok(()) };
+        let (node, resource) = (self.name_of(found.node), &found.resource);
+        let message = format!(
+            "{} would run under the lease of {}, and {resource} may still be active on {node} under \
+             the lease of {}: one address would have two leases, and so perhaps two owners; nothing \
+             was changed",
+            found.primitive,
+            found.group,
+            self.group_name(found.before),
+        );
+        let remedy = format!(
+            "first: haven resource stop {resource}; change the configuration once it is stopped. \
+             Where {node} is away, start it again or remove it (haven cluster remove {node})"
+        );
+        Err(ApiError::new(Code::Unsafe, message).remedy(remedy))
+    }
+
+    /// What is, or may become without a further decision, active under a lease on any member.
+    fn held(&self) -> Vec<Held> {
+        let mut held = Vec::new();
+        for (node, history) in &self.histories {
+            for (resource, records) in history.resources.iter().filter(|(_, it)| active(it)) {
+                let leased = records.values().filter(|record| record.lease.is_some());
+                let Some(record) = leased.max_by_key(|record| record.lease.map(|it| it.epoch))
+                else {
+                    continue;
+                };
+                let Some(lease) = record.lease else { continue };
+                let started = records.values().find(|it| it.operation.action == "start");
+                let params = &started.unwrap_or(record).operation.params;
+                let (resource, addresses) = (resource.clone(), addresses(params));
+                held.push(Held { resource, addresses, node: *node, lease });
+            }
+        }
+        let awaited = self.coordinator.iter().flat_map(|it| it.orders.awaited());
+        held.extend(awaited.filter_map(|(node, order)| {
+            let (operation, lease) = (&order.operation, order.lease?);
+            let (resource, addresses) = (operation.resource.clone(), addresses(&operation.params));
+            Some(Held { resource, addresses, node, lease })
+        }));
+        held.extend(self.granted_unheard());
+        // Whoever gained a later lease of the group waited for the end of the earlier ones.
+        let latest = self.latest_gained();
+        held.retain(|it| latest.get(&it.lease.group).is_none_or(|epoch| *epoch <= it.lease.epoch));
+        held
+    }
+
+    /// What was granted to members whose status is not known: they may have it.
+    fn granted_unheard(&self) -> Vec<Held> {
+        let (cib, state) = (&self.state.cib, &self.state);
+        let unheard =
+            |node: &NodeId| state.members.contains_key(node) && !self.histories.contains_key(node);
+        leased_primitives(cib, &self.config.facts)
+            .into_iter()
+            .filter_map(|(primitive, group)| {
+                let grant = state.grants.get(&group)?;
+                let node = grant.holder.filter(unheard)?;
+                let addresses = addresses(&parameters(cib, primitive));
+                Some(Held { resource: primitive.id.clone(), addresses, node, lease: grant.lease() })
+            })
+            .collect()
+    }
+
+    /// The latest lease of each group that somebody is known to have gained.
+    fn latest_gained(&self) -> BTreeMap<GroupId, Epoch> {
+        let mut latest = BTreeMap::new();
+        let resources = self.histories.values().flat_map(|history| history.resources.values());
+        for record in resources.flat_map(|records| records.values()) {
+            let well = record.outcome.as_ref().is_some_and(|it| it.code == OcfCode::OK);
+            if let Some(lease) = record.lease.filter(|_| well) {
+                let epoch: &mut Epoch = latest.entry(lease.group).or_default();
+                *epoch = lease.epoch.max(*epoch);
+            }
+        }
+        latest
+    }
+
+    fn conflicts(&self, cib: &Cib, held: &[Held]) -> BTreeSet<Conflict> {
+        let mut by_name: BTreeMap<&str, Vec<&Held>> = BTreeMap::new();
+        let mut by_address: BTreeMap<IpAddr, Vec<&Held>> = BTreeMap::new();
+        for it in held {
+            by_name.entry(&it.resource).or_default().push(it);
+            for address in &it.addresses {
+                by_address.entry(*address).or_default().push(it);
+            }
+        }
+        let mut found = BTreeSet::new();
+        for (primitive, group) in leased_primitives(cib, &self.config.facts) {
+            let its = addresses(&parameters(cib, primitive));
+            let granted = self.state.grants.get(&group).map(|grant| grant.group);
+            let named = by_name.get(primitive.id.as_str()).into_iter().flatten();
+            let same = its.iter().filter_map(|address| by_address.get(address)).flatten();
+            for it in named.chain(same).filter(|it| granted != Some(it.lease.group)) {
+                found.insert(Conflict {
+                    primitive: primitive.id.clone(),
+                    group: group.clone(),
+                    before: it.lease.group,
+                    resource: it.resource.clone(),
+                    node: it.node,
+                });
+            }
+        }
+        found
+    }
+}
+
+/// The addresses that the parameters name, as all agents of addresses spell it: one or a list.
+fn addresses(params: &BTreeMap<String, String>) -> BTreeSet<IpAddr> {
+    let list = params.get("ip").map_or("", String::as_str);
+    let words = list.split(|c: char| c == ',' || c == ';' || c.is_whitespace());
+    words.filter_map(|word| word.split('/').next()?.parse().ok()).collect()
+}

@@ -1,0 +1,83 @@
+//! An address that would get a second lease group while the first may still be held.
+
+use haven_api::{ApiError, Code, Format, LoadMode, RequestBody};
+use haven_types::NodeId;
+
+use crate::bench::{Answer, Bench, VIP};
+
+const GROUPED: &str = "group web vip";
+
+fn refused(answer: Answer) -> ApiError {
+    let error = answer.unwrap_err();
+    assert_eq!(error.code, Code::Unsafe, "{error:?}");
+    error
+}
+
+fn replaced(bench: &mut Bench, text: String) -> Answer {
+    let (format, mode, at) = (Format::Crm, LoadMode::Replace, bench.coordinator());
+    let (expected, message) = (None, None);
+    let force = true;
+    bench.answer(at, RequestBody::ConfigureLoad { text, format, mode, expected, force, message })
+}
+
+fn stopped(bench: &mut Bench, stop: bool) {
+    let at = bench.coordinator();
+    let role = if stop { "Stopped" } else { "Started" };
+    let text = VIP.replace(" op ", &format!(" meta target-role={role} op "));
+    assert!(bench.load(at, &text, false).is_ok());
+    bench.run(1_000);
+}
+
+// spec: L2
+#[test]
+fn an_address_changes_its_lease_group_only_while_it_has_no_owner() {
+    let mut bench = Bench::new(VIP);
+    let (at, owner) = (bench.coordinator(), bench.owner());
+    let error = refused(bench.load(at, GROUPED, true));
+    assert!(error.message.contains(&format!("vip may still be active on n{owner}")), "{error:?}");
+    assert!(error.remedy.unwrap().contains("haven resource stop vip"));
+    // The same address under another name.
+    let renamed = VIP.replace("primitive vip ", "primitive other ");
+    refused(replaced(&mut bench, renamed.clone()));
+    refused(replaced(
+        &mut bench,
+        renamed.replace("ip=192", "ip=\"192.0.2.9, 192").replace(" nic", "\" nic"),
+    ));
+    refused(bench.load(at, &renamed, true));
+    // Another change goes through, and so does the address once it was stopped.
+    let more = VIP.replace("primitive vip ", "primitive more ").replace("192.0.2.10", "192.0.2.11");
+    assert!(bench.load(at, &more, false).is_ok());
+    stopped(&mut bench, true);
+    assert_eq!(bench.called("vip_stop_0"), [owner]);
+    assert!(bench.load(at, GROUPED, false).is_ok());
+    let grants = |bench: &Bench| bench.nodes.values().next().unwrap().state().grants.clone();
+    assert!(!grants(&bench).contains_key("web"));
+    assert!(
+        bench.load(at, "primitive vip ocf:haven:ip params ip=192.0.2.10 nic=eth0", false).is_ok()
+    );
+    bench.run(1_000);
+    assert_eq!(bench.called("vip_start_0").len(), 2);
+    assert_ne!(grants(&bench)["web"].group, grants(&bench)["vip"].group);
+    // Out of the group again is a change like that into it.
+    refused(replaced(&mut bench, VIP.to_owned()));
+}
+
+// spec: L2
+#[test]
+fn an_address_of_a_node_that_is_away_keeps_its_lease_group() {
+    let mut bench = Bench::new(VIP);
+    let owner = bench.owner();
+    bench.kill(owner);
+    bench.run(5_000);
+    let at = bench.coordinator();
+    refused(bench.load(at, GROUPED, true));
+    // Whoever coordinates may never have heard the owner's own word; the log names it.
+    let controller = bench.nodes.get_mut(&NodeId(at)).unwrap();
+    assert!(controller.histories.remove(&NodeId(owner)).is_some());
+    refused(bench.load(at, GROUPED, true));
+    bench.notice(owner);
+    bench.run(2_000);
+    assert_ne!(bench.owner(), owner);
+    let error = refused(bench.load(at, GROUPED, true));
+    assert!(error.message.contains(&format!("on n{}", bench.owner())), "{error:?}");
+}
