@@ -23,10 +23,10 @@ fn main() {
     for (nodes, links, groups) in [(3, 1, 1), (3, 2, 1), (3, 2, 32), (8, 2, 8), (32, 2, 8)] {
         let best = (0..3).map(|_| run(nodes, links, groups)).min().unwrap();
         let each = best / u32::try_from(ROUNDS).unwrap();
-        let load = each.as_secs_f64() / 0.018 * 100.0;
+        let load = each.as_secs_f64() / 0.015 * 100.0;
         println!(
             "{nodes} nodes, {links} links, {groups} groups: {each:?} of one node a beat, \
-             {load:.3} % of a core at 18 ms"
+             {load:.3} % of a core at 15 ms"
         );
     }
 }
@@ -40,7 +40,7 @@ fn run(nodes: u16, links: u8, groups: u32) -> Duration {
     }
     let mut spent = Duration::ZERO;
     for _ in 0..ROUNDS {
-        now += Duration::from_millis(18);
+        now += Duration::from_millis(15);
         let mut waiting: Vec<(NodeId, Input)> =
             (1..=nodes).map(|id| (NodeId(id), Input::Tick)).collect();
         while let Some((to, input)) = waiting.pop() {

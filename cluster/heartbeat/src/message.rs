@@ -15,7 +15,7 @@ pub const MAX_MESSAGE_BYTES: usize = 1_100;
 /// A heartbeat message.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Message {
-    /// Sent to every peer on every link each min(3/10·D, 25 ms), and at once when something changed.
+    /// Sent to every peer on every link each min(D/4, 25 ms), and at once when something changed.
     Beat(Beat),
     /// Sent on the link a beat came by, in the step that received it (L1: *every* beat is answered), unless
     /// [`Beat::answers`] does it.

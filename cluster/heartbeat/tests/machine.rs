@@ -72,7 +72,7 @@ fn quiet() -> Heartbeat {
     for peer in [2, 3] {
         machine.step(at(0), Input::Heard { from: NodeId(peer), boot: BootId(4), link: LinkId(0) });
     }
-    // Those it has just heard are told at once; the next beat comes 16 to 18 ms later.
+    // Those it has just heard are told at once; the next beat comes 14 to 15 ms later.
     machine.step(at(1), Input::Tick);
     machine
 }
@@ -103,17 +103,17 @@ fn a_beat_that_asks_for_nothing_is_answered_by_the_next_beat() {
         let out = machine.step(at(seq - 5), received(2, 4, link, Message::Beat(beat(seq))));
         assert_eq!(answers(&out), []);
     }
-    let out = machine.step(at(19), Input::Tick);
+    let out = machine.step(at(16), Input::Tick);
     let echoes = |to: u16, link: u8| {
         let sent = beats(&out).into_iter().find(|(t, l, _)| (t.0, l.0) == (to, link));
         sent.unwrap().2.answers.map(|a| (a.boot.0, a.echoes))
     };
     let echo = |seq, link, held_micros| Echo { seq: Seq(seq), link: LinkId(link), held_micros };
-    let expected = vec![echo(9, 0, 15_000), echo(10, 0, 14_000), echo(9, 1, 14_000)];
+    let expected = vec![echo(9, 0, 12_000), echo(10, 0, 11_000), echo(9, 1, 11_000)];
     assert_eq!(echoes(2, 0), Some((4, expected.clone())));
     assert_eq!(echoes(2, 1), Some((4, expected)));
     assert_eq!(echoes(3, 0), None);
-    let out = machine.step(at(37), Input::Tick);
+    let out = machine.step(at(31), Input::Tick);
     assert_eq!(beats(&out).len(), 4);
     assert!(beats(&out).iter().all(|(_, _, beat)| beat.answers.is_none()), "once");
 }
@@ -124,7 +124,7 @@ fn a_beat_that_asks_when_the_own_is_due_soon_is_answered_by_that_on_every_link()
     let mut machine = quiet();
     let claim = Claim { group: G, epoch: Epoch(1), gated: None };
     let asking = Beat { claims: vec![claim], ..beat(9) };
-    let out = machine.step(at(15), received(2, 4, 0, Message::Beat(asking.clone())));
+    let out = machine.step(at(12), received(2, 4, 0, Message::Beat(asking.clone())));
     assert_eq!(answers(&out), []);
     let sent = beats(&out);
     assert_eq!(sent.len(), 4);
@@ -161,17 +161,17 @@ fn what_finds_no_room_or_comes_while_a_member_is_silent_is_answered_at_once() {
 fn an_answer_kept_back_is_no_sign_of_a_slow_network() {
     let mut machine = quiet();
     for round in 1..400_u64 {
-        let now = 1 + round * 18;
+        let now = 1 + round * 15;
         let sent = beats(&machine.step(at(now), Input::Tick));
-        // Each beat is answered 12 ms later by a peer that says so.
+        // Each beat is answered 14 ms later by a peer that says so.
         for (to, link, own) in sent {
-            let echoes = vec![Echo { seq: own.seq, link, held_micros: 12_000 }];
+            let echoes = vec![Echo { seq: own.seq, link, held_micros: 14_000 }];
             let answers = Some(Echoes { boot: BootId(7), echoes, ..Echoes::default() });
             let beat = Beat { answers, ..beat(round) };
-            machine.step(at(now + 12), received(to.0, 4, link.0, Message::Beat(beat)));
+            machine.step(at(now + 14), received(to.0, 4, link.0, Message::Beat(beat)));
         }
     }
-    let status = machine.status(at(7_300));
+    let status = machine.status(at(6_000));
     assert!(status.counters.answers_received > 700, "{:?}", status.counters);
     assert_eq!(status.duration, Duration::from_millis(60));
     let rtt = status.peers[&NodeId(2)].links[&LinkId(0)].rtt_smooth;
@@ -186,7 +186,7 @@ fn one_beat_goes_to_every_peer_on_every_link_with_one_seq() {
         beats(&out).into_iter().map(|(to, l, b)| (to.0, l.0, b.seq.0)).collect();
     assert_eq!(sent, BTreeSet::from([(2, 0, 1), (2, 1, 1), (3, 0, 1), (3, 1, 1)]));
     machine.step(at(1), Input::Carrier { link: LinkId(1), up: false });
-    let out = machine.step(at(18), Input::Tick);
+    let out = machine.step(at(15), Input::Tick);
     assert_eq!(beats(&out).len(), 2, "nothing is sent where there is no carrier");
 }
 

@@ -542,7 +542,7 @@ impl Detector {
 }
 
 impl Peer {
-    /// The silence after which it is suspected: 60 ms, or three of its beats and a third, or twice the longest
+    /// The silence after which it is suspected: 60 ms, or four of its beats, or twice the longest
     /// gap that is usual, or what it announced.
     fn threshold(&self, now: Instant, clauses: Clauses) -> Duration {
         let learned = self.gaps.second(now) * 2;
@@ -552,7 +552,7 @@ impl Peer {
         };
         // spec: L6 "at least 60 ms of silence on all links".
         let floor =
-            if clauses.silence { SILENCE_FLOOR.max(self.interval * 10 / 3) } else { self.interval };
+            if clauses.silence { SILENCE_FLOOR.max(self.interval * 4) } else { self.interval };
         floor.max(learned).max(away)
     }
 
