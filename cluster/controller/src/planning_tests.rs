@@ -4,6 +4,7 @@ use haven_api::{Format, ReplyBody, RequestBody};
 use haven_base::WallTime;
 use haven_cib::Cib;
 use haven_policy::{Options, Question, explain, schedule};
+use haven_types::NodeId;
 
 use crate::bench::{Bench, VIP};
 
@@ -56,4 +57,29 @@ fn the_cluster_s_own_input_explains_where_a_resource_went() {
     let told = explain(&cib, &status, now, &Options::default(), &question, &mut || true).unwrap();
     let told = told.to_string();
     assert!(told.contains(&format!("n{heir}")) && told.contains("here"), "{told}");
+}
+
+#[test]
+fn what_waits_for_the_end_of_a_lease_goes_on_once_the_node_is_dead() {
+    let mut bench = Bench::new("");
+    let coordinator = bench.coordinator();
+    let home = (1..=3).find(|id| *id != coordinator).unwrap();
+    let lines = format!(
+        "primitive one ocf:heartbeat:Dummy meta requires=lease\nclone c one meta clone-max=1\n\
+         location here c 100: n{home}"
+    );
+    bench.load(coordinator, &lines, true).unwrap();
+    bench.run(5_000);
+    assert_eq!(bench.called("one_start_0"), [home]);
+    bench.kill(home);
+    bench.notice(home);
+    let planned = |bench: &Bench| {
+        let graph = bench.nodes[&NodeId(coordinator)].plan_in_force().unwrap();
+        graph.actions.iter().any(|action| action.operation == "lease_ended")
+    };
+    assert!(planned(&bench), "the plan waits for it");
+    bench.run(5_000);
+    let starts = bench.called("one_start_0");
+    assert_eq!(starts.len(), 2, "{starts:?}");
+    assert_ne!(starts[1], home);
 }

@@ -78,7 +78,9 @@ impl World {
         for (at, id, member) in std::mem::take(&mut self.admitted) {
             let name = format!("n{id}");
             let waits = self.joiners.iter().position(|joiner| joiner.member.name == name);
-            if let (Some(position), Some(member)) = (waits, member) {
+            // Whoever answers is gone by now: the answer is lost, and the joiner asks another.
+            let answers = crate::world::controller(&self.hosts, at).is_some();
+            if let (Some(position), Some(member), true) = (waits, member, answers) {
                 self.joiners.swap_remove(position);
                 self.welcome(at, &member);
             }
