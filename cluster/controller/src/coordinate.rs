@@ -536,6 +536,12 @@ impl Controller {
         self.fail_waiters();
     }
 
+    /// How many actions of a graph are under way, where this node coordinates.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.coordinator.as_ref().map_or(0, |coordinator| coordinator.engine.flights().len())
+    }
+
     /// The graph in force, where this node coordinates.
     #[must_use]
     pub fn plan_in_force(&self) -> Option<&TransitionGraph> {

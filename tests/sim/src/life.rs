@@ -93,12 +93,13 @@ impl Life {
         while self.world.now < end && self.world.checks.broken.is_none() {
             self.wishes();
             self.world.run_for(SECOND);
-            match self.settled() {
-                Ok(_) => {
-                    // What people asked for last may still be on its way.
-                    self.world.run_for(2 * SECOND);
-                    return self.watch();
-                }
+            let found = self.settled().and_then(|_| {
+                // What people asked for last may still be on its way.
+                self.world.run_for(2 * SECOND);
+                self.at_rest()
+            });
+            match found {
+                Ok(()) => return self.watch(),
                 Err(found) => why = found,
             }
         }
@@ -210,6 +211,15 @@ impl Life {
                 }
             })
             .collect()
+    }
+
+    /// Whether the coordinator has an answer to all it ordered: one that was lost may let a move go on.
+    fn at_rest(&self) -> Result<(), String> {
+        let leader = self.world.leader().ok_or("nobody coordinates")?;
+        match controller(&self.world.hosts, leader).map(haven_controller::Controller::under_way) {
+            Some(0) => Ok(()),
+            other => Err(format!("{leader} waits for {other:?} operations")),
+        }
     }
 
     /// Nothing moves any more: the same owner at every look, no new grant.
