@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use haven_cib::crm::{AgentFacts, ParamFacts};
-use haven_executor::{Agent, AgentFuture, HeldLease, Hook, HookFuture, Serves};
+use haven_executor::{Agent, AgentFuture, HeldLease, Serves};
 use haven_types::operation::{AgentName, OcfCode, Operation, Outcome};
 
 /// The parameter that names the file.
@@ -86,16 +86,8 @@ impl Agent for DummyResource {
         })
     }
 
-    fn notify(&self, _operation: Operation, _hook: Hook) -> HookFuture {
-        Box::pin(async {})
-    }
-
     fn guarded(&self, _params: &BTreeMap<String, String>) -> Vec<IpAddr> {
         Vec::new()
-    }
-
-    fn clean_up(&self, _keep: Vec<Operation>) -> HookFuture {
-        Box::pin(async {})
     }
 }
 

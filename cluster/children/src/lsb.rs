@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use haven_executor::{Agent, AgentFuture, HeldLease, Hook, HookFuture, Serves};
+use haven_executor::{Agent, AgentFuture, HeldLease, Serves};
 use haven_host::process::{Call, Launcher};
 use haven_types::operation::{OcfCode, Operation, Outcome};
 
@@ -109,16 +109,8 @@ impl Agent for InitScripts {
         Box::pin(async move { scripts.perform(operation).await })
     }
 
-    fn notify(&self, _operation: Operation, _hook: Hook) -> HookFuture {
-        Box::pin(async {})
-    }
-
     fn guarded(&self, _params: &BTreeMap<String, String>) -> Vec<IpAddr> {
         Vec::new()
-    }
-
-    fn clean_up(&self, _keep: Vec<Operation>) -> HookFuture {
-        Box::pin(async {})
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use haven_executor::{Agent, AgentFuture, HeldLease, Hook, HookFuture, RestartingFuture, Serves};
+use haven_executor::{Agent, AgentFuture, HeldLease, HookFuture, RestartingFuture, Serves};
 use haven_host::process::{Call, Launcher};
 use haven_types::operation::{AgentName, OcfCode, Operation, Outcome};
 
@@ -210,10 +210,6 @@ impl Agent for OcfAgents {
     fn restarting(&self, agent: &AgentName) -> RestartingFuture {
         let (agents, agent) = (self.clone(), agent.clone());
         Box::pin(async move { Self::restarting(&agents, &agent).await })
-    }
-
-    fn notify(&self, _operation: Operation, _hook: Hook) -> HookFuture {
-        Box::pin(async {})
     }
 
     fn guarded(&self, _params: &BTreeMap<String, String>) -> Vec<IpAddr> {

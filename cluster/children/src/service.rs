@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use haven_executor::{Agent, AgentFuture, HeldLease, Hook, HookFuture, Serves};
+use haven_executor::{Agent, AgentFuture, HeldLease, Serves};
 use haven_types::operation::Operation;
 
 use crate::lsb::InitScripts;
@@ -45,15 +45,7 @@ impl Agent for Services {
         })
     }
 
-    fn notify(&self, _operation: Operation, _hook: Hook) -> HookFuture {
-        Box::pin(async {})
-    }
-
     fn guarded(&self, _params: &BTreeMap<String, String>) -> Vec<IpAddr> {
         Vec::new()
-    }
-
-    fn clean_up(&self, _keep: Vec<Operation>) -> HookFuture {
-        Box::pin(async {})
     }
 }

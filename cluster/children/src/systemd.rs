@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use haven_executor::{Agent, AgentFuture, HeldLease, Hook, HookFuture, Serves};
+use haven_executor::{Agent, AgentFuture, HeldLease, Serves};
 use haven_types::operation::{ExecutionStatus, OcfCode, Operation, Outcome};
 use zbus::OwnedObjectPath;
 
@@ -323,16 +323,8 @@ impl Agent for SystemdUnits {
         Box::pin(async move { units.perform(operation).await })
     }
 
-    fn notify(&self, _operation: Operation, _hook: Hook) -> HookFuture {
-        Box::pin(async {})
-    }
-
     fn guarded(&self, _params: &BTreeMap<String, String>) -> Vec<IpAddr> {
         Vec::new()
-    }
-
-    fn clean_up(&self, _keep: Vec<Operation>) -> HookFuture {
-        Box::pin(async {})
     }
 }
 

@@ -114,7 +114,7 @@ fn connects(port: u16) -> bool {
 }
 
 #[tokio::test]
-#[ignore = "starts a web server twice: some seconds"]
+#[ignore = "long: starts a web server twice, run by ./dev test --all"]
 async fn debian_s_apache_lives_its_life() {
     if !there("apache", "/usr/sbin/apache2", "apache2") {
         return;
@@ -149,7 +149,7 @@ fn postgresql() -> Option<PathBuf> {
 }
 
 #[tokio::test]
-#[ignore = "makes and starts a database: half a minute"]
+#[ignore = "long: makes and starts a database, run by ./dev test --all"]
 async fn debian_s_pgsql_lives_its_life() {
     let programs = postgresql().unwrap_or_default();
     if !there("pgsql", &programs.join("initdb").display().to_string(), "postgresql") {

@@ -63,14 +63,19 @@ pub trait Agent: fmt::Debug + Send + Sync {
         Box::pin(async { None })
     }
 
-    /// Tells a started resource what happened around it.
-    fn notify(&self, operation: Operation, hook: Hook) -> HookFuture;
+    /// Tells a started resource what happened around it; most agents have no use for it.
+    fn notify(&self, _operation: Operation, _hook: Hook) -> HookFuture {
+        Box::pin(async {})
+    }
 
     /// The addresses for which this host must be silent unless it holds the resource's lease.
     fn guarded(&self, params: &BTreeMap<String, String>) -> Vec<IpAddr>;
 
-    /// Removes what an earlier run left behind, except for the resources still started.
-    fn clean_up(&self, keep: Vec<Operation>) -> HookFuture;
+    /// Removes what an earlier run left behind, except for the resources still started. Nothing, unless the
+    /// agent keeps something of its own on the host.
+    fn clean_up(&self, _keep: Vec<Operation>) -> HookFuture {
+        Box::pin(async {})
+    }
 }
 
 /// The agents a daemon knows.
