@@ -16,6 +16,8 @@ pub const SILENCE_FLOOR: Duration = Duration::from_millis(60);
 /// then the network has just become noisy, and the suspect's beats may still be on their way.
 pub const SILENCE_UNSURE: Duration = Duration::from_millis(160);
 /// Longer gaps between arrivals are outages, not the network's jitter: nothing is learned from them.
+/// Neither is from those above [`SILENCE_UNSURE`] that a majority took for an outage, or that a majority
+/// of the cluster kept at once: two short outages within a minute would double the time to notice a third.
 pub const JITTER_MAX: Duration = Duration::from_millis(600);
 /// A member never heard counts as silent when it, and this process, have been known for so long.
 pub const NEVER_HEARD_AFTER: Duration = Duration::from_secs(1);
@@ -130,6 +132,8 @@ pub struct Peer {
     unheard: BTreeMap<NodeId, Option<BootId>>,
     /// Suspected for [`PART_AFTER`] at least: in a view only if somebody else hears it.
     parted: bool,
+    /// Its present silence is no jitter: a majority agrees to it, or is silent here itself.
+    outage: bool,
     /// The sends of our two newest beats that it answered promptly, the newest first.
     prompt: [Option<Instant>; 2],
     /// The usual round trip: the smallest seen, creeping upwards in case the path has changed.
@@ -221,9 +225,10 @@ impl Detector {
             peer.away_until = None;
             peer.boot = Some(boot);
         }
+        let jitter_max = if std::mem::take(&mut peer.outage) { SILENCE_UNSURE } else { JITTER_MAX };
         if let Some(last) = peer.last_heard.replace(now)
             && !reborn
-            && now - last <= JITTER_MAX
+            && now - last <= jitter_max
         {
             peer.gaps.note(now, now - last);
         }
@@ -331,6 +336,7 @@ impl Detector {
         out: &mut Vec<Verdict>,
     ) {
         self.suspect(now, out);
+        self.notice_outage(&majority);
         self.condemn(now, interval, &majority, out);
         for (&peer, known) in &mut self.peers {
             let threshold = known.threshold(now, self.clauses);
@@ -344,6 +350,23 @@ impl Detector {
         let waiting = self.reach.deadline(self.view_is_majority).is_some_and(|at| now >= at);
         if self.stale || waiting {
             self.form_view(now, &majority, out);
+        }
+    }
+
+    /// Silence of a majority at once is a cut of this node's own, or theirs: see [`JITTER_MAX`].
+    fn notice_outage(&mut self, majority: &impl Fn(&dyn Fn(NodeId) -> bool) -> bool) {
+        let silent = |peer: &Peer| peer.state == PeerState::Suspected && !peer.outage;
+        if !self.peers.values().any(silent) {
+            return;
+        }
+        let heard = |voter: NodeId| {
+            voter == self.node
+                || self.peers.get(&voter).is_some_and(|peer| peer.state == PeerState::Alive)
+        };
+        if !majority(&heard) {
+            for peer in self.peers.values_mut().filter(|peer| peer.state == PeerState::Suspected) {
+                peer.outage = true;
+            }
         }
     }
 
@@ -417,6 +440,7 @@ impl Detector {
             if majority(&agrees) || !self.clauses.majority {
                 if let Some(peer) = self.peers.get_mut(&node) {
                     peer.state = PeerState::Dead;
+                    peer.outage = true;
                 }
                 self.reach.forget(node);
                 self.stale = true;

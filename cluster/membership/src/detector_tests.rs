@@ -95,3 +95,42 @@ fn what_was_said_before_a_silence_condemns_nobody() {
     bed.beat(320, 3, DEAF);
     assert!(bed.condemns(320));
 }
+
+#[test]
+fn short_outages_do_not_teach_to_wait_longer_for_the_next_one() {
+    let mut bed = Bed::new();
+    let floor = bed.detector.threshold(at(0), THREE);
+    // Two outages of node 3 that node 1 agrees to, then two of this node's own.
+    for (start, agreed) in [(0, true), (1000, true), (2000, false), (3000, false)] {
+        let mut seq = start / 10 + 10;
+        for millis in (start..start + 500).step_by(10) {
+            if agreed {
+                bed.heard(millis, ONE, 1);
+                bed.beat(millis, seq, if millis > start + 100 { DEAF } else { &[] });
+                seq += 1;
+            }
+            bed.condemns(millis);
+        }
+        for millis in (start + 500..start + 1000).step_by(10) {
+            bed.heard(millis, ONE, 1);
+            bed.heard(millis, THREE, 1);
+            bed.condemns(millis);
+        }
+    }
+    assert_eq!(bed.detector.threshold(at(4000), THREE), floor);
+    assert_eq!(bed.detector.threshold(at(4000), ONE), floor);
+}
+
+#[test]
+fn an_irregular_peer_is_waited_for_longer() {
+    let mut bed = Bed::new();
+    for millis in (10..1000).step_by(10) {
+        bed.heard(millis, ONE, 1);
+        bed.beat(millis, millis, &[]);
+        if millis % 200 == 0 {
+            bed.heard(millis, THREE, 1);
+        }
+        bed.condemns(millis);
+    }
+    assert_eq!(bed.detector.threshold(at(1000), THREE), Duration::from_millis(400));
+}
