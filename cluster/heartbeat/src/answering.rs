@@ -19,7 +19,7 @@ const MAX_DEFERRED: usize = 16;
 /// Beats that the own next beat answers, which halves what a quiet cluster sends.
 ///
 /// A beat that asks for nothing waits for the next one. A beat that asks is answered in its step: by the own
-/// beat where that is due soon anyway, on every link, else by an answer on the link it came by. Since any
+/// beat where that is due soon anyway, else by an answer on the link it came by. Since any
 /// beat that comes shortly before the own one brings it on, the members of a quiet cluster soon beat
 /// together, the holder of a lease first, and hardly ever send a separate answer.
 #[derive(Clone, Debug, Default)]
@@ -86,6 +86,7 @@ impl Heartbeat {
         ];
         self.counters.out_of_bounds += u64::from(bounds.contains(&true));
         self.on_report(now, from, link, &beat);
+        self.note_lead(now, from, link, &beat);
         let asking = Asking {
             from,
             boot,
@@ -142,6 +143,7 @@ impl Heartbeat {
         let unheard: Vec<_> = beat.unheard.iter().map(|u| (u.node, u.boot)).collect();
         let report = Report {
             seq: beat.seq,
+            copy: beat.copy,
             interval: interval_of(beat.duration()),
             log: beat.log,
             unheard: &unheard,
@@ -163,8 +165,10 @@ impl Heartbeat {
         for echo in echoes {
             let answer = Answer { boot, seq: echo.seq, configuration, refusals: Vec::new() };
             let held = Duration::from_micros(u64::from(echo.held_micros));
-            if echo.link == link {
-                self.note_round_trip(now, from, link, &answer, held);
+            // Out by one link and back by another measures neither, but shows that the peer is prompt.
+            let by = (echo.link == link).then_some(link);
+            if by.is_some() || self.copies.sparing() {
+                self.note_round_trip(now, from, by, &answer, held);
             }
             self.count_answer(now, from, &answer, held, out);
         }
@@ -178,7 +182,7 @@ impl Heartbeat {
         answer: &Answer,
         out: &mut Vec<Output>,
     ) {
-        self.note_round_trip(now, from, link, answer, Duration::ZERO);
+        self.note_round_trip(now, from, Some(link), answer, Duration::ZERO);
         self.count_answer(now, from, answer, Duration::ZERO, out);
     }
 
@@ -186,7 +190,7 @@ impl Heartbeat {
         &mut self,
         now: Instant,
         from: NodeId,
-        link: LinkId,
+        link: Option<LinkId>,
         answer: &Answer,
         held: Duration,
     ) {

@@ -29,6 +29,7 @@
 
 mod answering;
 mod config;
+mod copies;
 mod machine;
 mod message;
 mod pace;

@@ -10,6 +10,7 @@ use haven_types::{BootId, Epoch, GroupId, LinkId, NodeId, Seq};
 use serde::{Deserialize, Serialize};
 
 use crate::answering::Deferred;
+use crate::copies::Copies;
 use crate::pace::{Pace, interval_of};
 use crate::{Config, Counters, Held, Input, Member, Message, Output, Start};
 
@@ -42,6 +43,7 @@ pub struct Heartbeat {
     pub(crate) next_beat: Instant,
     pub(crate) beat_now: bool,
     pub(crate) deferred: Deferred,
+    pub(crate) copies: Copies,
     /// The last beat of another that this node's own beat answered on every link at once.
     pub(crate) answered_by_beat: Option<(NodeId, BootId, Seq)>,
     pub(crate) restart: Option<Restart>,
@@ -120,6 +122,7 @@ impl Heartbeat {
             next_beat: now,
             beat_now: false,
             deferred: Deferred::default(),
+            copies: Copies::new(now),
             answered_by_beat: None,
             restart: None,
             consensus_tick: Duration::ZERO,
@@ -317,6 +320,7 @@ impl Heartbeat {
             self.boots_seen.remove(node);
         }
         self.detector.set_members(now, &links_of(&members));
+        self.copies.keep(|node| members.contains_key(&node));
         self.config.members = members;
         self.beat_now = true;
     }

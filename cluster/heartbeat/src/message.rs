@@ -15,7 +15,8 @@ pub const MAX_MESSAGE_BYTES: usize = 1_100;
 /// A heartbeat message.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Message {
-    /// Sent to every peer on every link each min(D/4, 25 ms), and at once when something changed.
+    /// Sent to every peer each min(D/4, 25 ms), and at once when something changed; on every link, but while
+    /// nothing is amiss on one link in turn.
     Beat(Beat),
     /// Sent on the link a beat came by, in the step that received it (L1: *every* beat is answered), unless
     /// [`Beat::answers`] does it.
@@ -46,9 +47,11 @@ pub struct Beat {
     pub away_millis: u16,
     /// Answers to the receiver's beats that were in no hurry, or came when this beat was due.
     pub answers: Option<Echoes>,
+    /// Counts the beats of the sender's boot to this receiver by this link, from 1: what is missing was lost.
+    pub copy: u64,
 }
 
-/// Answers sent with the answering node's own beat, on every link (L1): what they answer was not refused.
+/// Answers sent with the answering node's own beat, on the links it takes (L1): what they answer was not refused.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Echoes {
     /// Echo: the boot id of the beats' sender.

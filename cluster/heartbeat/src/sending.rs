@@ -14,7 +14,7 @@ use crate::{Answer, Beat, Message, Output, Role, Unheard};
 const MAX_RELEASES: usize = 16;
 
 impl Heartbeat {
-    /// Sends a beat to every peer on every link, and votes on it here.
+    /// Sends a beat to every peer, on every link or on one in turn, and votes on it here.
     pub(crate) fn beat(&mut self, now: Instant, out: &mut Vec<Output>) {
         let duration = self.asked_duration();
         let (seq, claims, mut releases) = self.holder.beat(now, duration);
@@ -34,16 +34,19 @@ impl Heartbeat {
             relayed: self.relayed(),
             away_millis: self.away_millis(now, seq),
             answers: None,
+            copy: 0,
         };
         self.counters.beats_sent += 1;
         self.last_beat = Some(now);
         self.next_beat = now + self.next_interval(&beat);
+        self.plan_copies(now, !beat.claims.is_empty());
         let configuration = self.named();
         let mut deferred = std::mem::take(&mut self.deferred);
         for to in self.config.members.keys().copied() {
             let beat = Beat { answers: deferred.take(now, to, configuration), ..beat.clone() };
-            for link in self.links_to(to) {
-                out.push(Output::Send { to, link, message: Message::Beat(beat.clone()) });
+            for link in self.copies.choose(self.links_to(to)) {
+                let beat = Beat { copy: self.copies.number(to, link), ..beat.clone() };
+                out.push(Output::Send { to, link, message: Message::Beat(beat) });
             }
         }
         self.vote_for_self(now, &beat, out);

@@ -369,6 +369,7 @@ fn samples() -> Vec<Message> {
         unheard: vec![Unheard { node: NodeId(3), boot: Some(BootId(5)) }],
         relayed: vec![(NodeId(4), vec![NodeId(3)])],
         away_millis: 4_500,
+        copy: 3,
         answers: Some(Echoes {
             boot: BootId(7),
             configuration: position,

@@ -88,6 +88,8 @@ pub enum Verdict {
 pub struct Report<'a> {
     /// The beat's seq.
     pub seq: Seq,
+    /// Counts the sender's beats by this link.
+    pub copy: u64,
     /// The sender's beat interval.
     pub interval: Duration,
     /// The sender's last log entry.
@@ -257,7 +259,7 @@ impl Detector {
         let Some(peer) = self.peers.get_mut(&node) else { return };
         let boot = peer.boot.unwrap_or_default();
         if let Some(state) = peer.links.get_mut(&link) {
-            state.beat(boot, report.seq);
+            state.beat(boot, report.copy);
         }
         if peer.newest_report.is_some_and(|newest| report.seq <= newest) {
             return;
@@ -280,18 +282,19 @@ impl Detector {
         }
     }
 
-    /// `node` answered by `link` the beat we sent at `sent`, having kept the answer for `held`.
+    /// `node` answered the beat we sent at `sent`, having kept the answer for `held`; by `link` there and
+    /// back, or none when it took one there and another back.
     pub fn round_trip(
         &mut self,
         now: Instant,
         node: NodeId,
-        link: LinkId,
+        link: Option<LinkId>,
         sent: Instant,
         held: Duration,
     ) {
         let Some(peer) = self.peers.get_mut(&node) else { return };
         let rtt = (now - sent).saturating_sub(held);
-        if let Some(state) = peer.links.get_mut(&link) {
+        if let Some(state) = link.and_then(|link| peer.links.get_mut(&link)) {
             state.round_trip(now, rtt);
         }
         let usual = peer.rtt_usual.map_or(rtt, |old| rtt.min(old + RTT_CREEP));
@@ -578,6 +581,12 @@ impl Peer {
         let floor =
             if clauses.silence { SILENCE_FLOOR.max(self.interval * 4) } else { self.interval };
         floor.max(learned).max(away)
+    }
+
+    /// When the newest of our beats that it answered promptly left.
+    #[must_use]
+    pub const fn answered(&self) -> Option<Instant> {
+        self.prompt[0]
     }
 
     /// True when its newest beat says that it does not hear `node` either: this boot of it, or any

@@ -44,6 +44,7 @@ impl Bed {
     fn beat(&mut self, millis: u64, seq: u64, unheard: &[(NodeId, Option<BootId>)]) {
         let report = Report {
             seq: Seq(seq),
+            copy: seq,
             interval: INTERVAL,
             log: LogPosition::default(),
             unheard,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use haven_base::Instant;
-use haven_types::{BootId, Seq};
+use haven_types::BootId;
 
 use crate::Peaks;
 
@@ -27,7 +27,7 @@ pub struct LinkState {
     pub rtt_peaks: Peaks,
     gaps: Peaks,
     boot: BootId,
-    newest: Option<Seq>,
+    newest: Option<u64>,
     /// Beats of the window that were sent, and that arrived.
     expected: u32,
     arrived: u32,
@@ -49,20 +49,20 @@ impl LinkState {
         rises
     }
 
-    /// A beat arrived: counts those missing before it as lost until they come.
-    pub(crate) fn beat(&mut self, boot: BootId, seq: Seq) {
+    /// The beat number `copy` of this link arrived: counts those missing before it as lost until they come.
+    pub(crate) fn beat(&mut self, boot: BootId, copy: u64) {
         let newest = match self.newest {
             Some(newest) if boot == self.boot => newest,
             _ => {
                 (self.boot, self.expected, self.arrived) = (boot, 0, 0);
-                Seq(seq.0.saturating_sub(1))
+                copy.saturating_sub(1)
             }
         };
         self.arrived += 1;
-        if seq > newest {
-            let sent = u32::try_from(seq.0 - newest.0).unwrap_or(LOSS_WINDOW);
+        if copy > newest {
+            let sent = u32::try_from(copy - newest).unwrap_or(LOSS_WINDOW);
             self.expected += sent.min(LOSS_WINDOW);
-            self.newest = Some(seq);
+            self.newest = Some(copy);
         } else {
             self.newest = Some(newest);
         }
@@ -111,11 +111,11 @@ mod tests {
     fn loss_is_counted_by_gaps_in_the_sequence_and_forgiven_when_late_ones_come() {
         let mut link = LinkState::default();
         for seq in (10..60).filter(|seq| seq % 5 != 0) {
-            link.beat(BootId(1), Seq(seq));
+            link.beat(BootId(1), seq);
         }
         assert_eq!(link.loss_permille(), 183); // 11..=59 seen from 11: 9 of 49 missing
         for seq in (15..60).filter(|seq| seq % 5 == 0) {
-            link.beat(BootId(1), Seq(seq));
+            link.beat(BootId(1), seq);
         }
         assert_eq!(link.loss_permille(), 0);
     }
@@ -123,10 +123,10 @@ mod tests {
     #[test]
     fn a_new_boot_starts_the_count_again() {
         let mut link = LinkState::default();
-        link.beat(BootId(1), Seq(1));
-        link.beat(BootId(1), Seq(101));
+        link.beat(BootId(1), 1);
+        link.beat(BootId(1), 101);
         assert!(link.loss_permille() > 900);
-        link.beat(BootId(2), Seq(5));
+        link.beat(BootId(2), 5);
         assert_eq!(link.loss_permille(), 0);
     }
 }

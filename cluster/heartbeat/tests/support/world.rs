@@ -95,6 +95,8 @@ pub struct World {
     /// What the machines said, but for messages and gate orders.
     pub said: Vec<(u64, NodeId, Output)>,
     pub record: bool,
+    /// Beats and other messages sent, those lost on the way included.
+    pub sent: BTreeMap<(NodeId, NodeId, LinkId), (u64, u64)>,
     pub opened: u64,
     idle: u32,
 }
@@ -117,6 +119,7 @@ impl World {
             violations: Vec::new(),
             said: Vec::new(),
             record: true,
+            sent: BTreeMap::new(),
             opened: 0,
             idle: 0,
         };
@@ -390,6 +393,8 @@ impl World {
     }
 
     fn send(&mut self, from: NodeId, to: NodeId, link: LinkId, message: Message) {
+        let (beats, others) = self.sent.entry((from, to, link)).or_default();
+        *(if matches!(message, Message::Beat(_)) { beats } else { others }) += 1;
         let path = self.paths[&(from, to, link)];
         if path.cut || self.rng.chance(path.loss_permille, 1000) {
             return;

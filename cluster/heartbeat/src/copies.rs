@@ -1,0 +1,112 @@
+//! By which links a beat travels: by all, or in a quiet cluster by one at a time, in turn.
+//!
+//! A beat by every link costs each node as many datagrams as there are links, peers and beats; where nothing
+//! happens, the second copy only repeats the first. So while everything is as it should be, each link carries
+//! every n-th beat. One beat that is not answered in time, one peer or link that is not heard, a delay that
+//! was learned, a lease that is not settled: from then on, and for [`SPARE_AFTER`] longer than it lasts, every
+//! link carries every beat. Nothing that is promised rests on the copies; they make a lease outlast a loss.
+//!
+//! Members follow the link of the one whose beat they answer, so that an answer measures one link.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use haven_base::Instant;
+use haven_types::{LinkId, NodeId};
+
+use crate::Beat;
+use crate::machine::Heartbeat;
+
+/// How long nothing must have been amiss before a beat travels by one link only.
+pub(crate) const SPARE_AFTER: Duration = Duration::from_secs(1);
+
+/// What is remembered to choose a beat's links.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Copies {
+    /// How many beats each peer was sent by each link.
+    sent: BTreeMap<(NodeId, LinkId), u64>,
+    /// Something was amiss then.
+    amiss: Instant,
+    /// True while a beat travels by one link only.
+    sparing: bool,
+    /// Whose turn it is among the links.
+    turn: usize,
+    /// The link of the last beat of a member that this one follows, and when it came.
+    followed: Option<(LinkId, Instant)>,
+}
+
+impl Copies {
+    /// All links for the next second at least.
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { amiss: now, ..Self::default() }
+    }
+
+    /// The number of the next beat to `to` by `link`, from 1.
+    pub(crate) fn number(&mut self, to: NodeId, link: LinkId) -> u64 {
+        let sent = self.sent.entry((to, link)).or_default();
+        *sent += 1;
+        *sent
+    }
+
+    /// Forgets peers that are no members any more.
+    pub(crate) fn keep(&mut self, is_member: impl Fn(NodeId) -> bool) {
+        self.sent.retain(|&(peer, _), _| is_member(peer));
+    }
+
+    /// True while a beat travels by one link only.
+    pub(crate) const fn sparing(&self) -> bool {
+        self.sparing
+    }
+
+    /// Of `links`, those the beat of this turn takes.
+    pub(crate) fn choose(&self, mut links: Vec<LinkId>) -> Vec<LinkId> {
+        if self.sparing && links.len() > 1 {
+            let followed = self.followed.map(|(link, _)| link).filter(|link| links.contains(link));
+            let link = followed.unwrap_or_else(|| links[self.turn % links.len()]);
+            links.retain(|other| *other == link);
+        }
+        links
+    }
+}
+
+impl Heartbeat {
+    /// Decides by which links the beat of this turn travels.
+    pub(crate) fn plan_copies(&mut self, now: Instant, claims: bool) {
+        if !self.is_undisturbed(now, claims) {
+            self.copies.amiss = now;
+        }
+        self.copies.sparing = now - self.copies.amiss >= SPARE_AFTER;
+        self.copies.turn = self.copies.turn.wrapping_add(1);
+        let interval = self.pace.interval();
+        self.copies.followed =
+            self.copies.followed.filter(|&(_, came)| now - came <= interval * 3 / 2);
+    }
+
+    /// Everybody follows the holder of leases, then the lowest id: an order, so that no two follow each other.
+    pub(crate) fn note_lead(&mut self, now: Instant, from: NodeId, link: LinkId, beat: &Beat) {
+        let own = self.holder.leases().next().is_some();
+        let theirs = (!beat.claims.is_empty(), Reverse(from));
+        if theirs > (own, Reverse(self.config.node)) {
+            self.copies.followed = Some((link, now));
+        }
+    }
+
+    /// True while every link of every peer works without delay, every beat is answered, and nothing is learned
+    /// that says otherwise. `claims`: the beat asks for leases, and is therefore answered at once.
+    fn is_undisturbed(&self, now: Instant, claims: bool) -> bool {
+        let interval = self.pace.interval();
+        // A beat that asks for nothing is answered by the next one of the other, just before ours or after.
+        let answered = if claims { interval * 3 / 2 } else { interval * 5 / 2 };
+        self.is_calm()
+            && self.pace.duration() <= self.config.floor
+            && self.down.is_empty()
+            && self.detector.peers().values().all(|peer| {
+                peer.last_heard.is_some_and(|last| now - last <= interval * 3 / 2)
+                    && peer.answered().is_some_and(|sent| now - sent <= answered)
+                    && peer.links.values().all(|link| {
+                        link.up && link.rtt_smooth.is_some_and(|rtt| rtt <= interval / 4)
+                    })
+            })
+    }
+}
