@@ -65,6 +65,56 @@ impl std::str::FromStr for Version {
     }
 }
 
+/// A change of single objects of the configuration, each named by its id, or as `property`, `rsc_defaults`, `op_defaults`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "edit", deny_unknown_fields)]
+pub enum ObjectEdit {
+    /// Remove objects, with what would name nothing afterwards. Refused for a resource that runs, unless forced.
+    Delete {
+        /// The objects.
+        objects: Vec<String>,
+    },
+    /// Give an object another id, wherever it is named. Refused for a resource that runs.
+    Rename {
+        /// Its id.
+        from: String,
+        /// Its new id.
+        to: String,
+    },
+    /// Put a primitive into a group: beside the member named, else last.
+    AddMember {
+        /// The group.
+        group: String,
+        /// The primitive.
+        member: String,
+        /// Before this member.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<String>,
+        /// After this member.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+    },
+    /// Take a primitive out of a group; it stands by itself afterwards.
+    RemoveMember {
+        /// The group.
+        group: String,
+        /// The member.
+        member: String,
+    },
+    /// Set one value.
+    Set {
+        /// `OBJECT.NAME`, `OBJECT.params.NAME`, `OBJECT.op.OPERATION.NAME`, `property.NAME` …
+        path: String,
+        /// Its new value.
+        value: String,
+    },
+    /// Name the schema that documents in XML say they are written for.
+    Schema {
+        /// `pacemaker-4.0` or a later one of that meaning.
+        name: String,
+    },
+}
+
 /// One object that differs between two configurations.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ObjectChange {

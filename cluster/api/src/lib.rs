@@ -28,7 +28,9 @@ mod verdict;
 mod wire;
 
 pub use attribute::{AttributeLifetime, AttributeRow};
-pub use configure::{CommitRow, Finding, Format, LoadMode, ObjectChange, Severity, Version};
+pub use configure::{
+    CommitRow, Finding, Format, LoadMode, ObjectChange, ObjectEdit, Severity, Version,
+};
 pub use error::{ApiError, Code};
 pub use event::{Event, EventSeverity, EventsMissed};
 pub use ip::{AddressRow, AddressState, Announcement, IpWhy, NodeReason};

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AttributeLifetime, Format, LoadMode, Version};
+use crate::{AttributeLifetime, Format, LoadMode, ObjectEdit, Version};
 
 /// How long `node standby` holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -80,6 +80,21 @@ pub enum RequestBody {
         #[serde(default)]
         force: bool,
         /// What the change is for, for the log; none says what was loaded.
+        #[serde(default)]
+        message: Option<String>,
+    },
+    /// Change objects of the configuration by name, as one transaction. Answered with `Committed`, or an error that says
+    /// what is in the way, in which case nothing has changed.
+    ConfigureChange {
+        /// What to do.
+        change: ObjectEdit,
+        /// Refuse with [`Code::StaleWrite`](crate::Code::StaleWrite) unless this is the current version.
+        #[serde(default)]
+        expected: Option<Version>,
+        /// Delete what runs, too, and accept findings that are unsafe but not contradictory.
+        #[serde(default)]
+        force: bool,
+        /// What the change is for, for the log; none says what was changed.
         #[serde(default)]
         message: Option<String>,
     },
@@ -193,9 +208,12 @@ pub enum RequestBody {
         /// The node; none means where it runs now.
         #[serde(default)]
         node: Option<String>,
-        /// How long, in milliseconds; none is until it is cleared.
+        /// How long, in milliseconds; none is until it is cleared, or as `lifetime` says.
         #[serde(default)]
         lifetime_ms: Option<u64>,
+        /// How long, as ISO 8601 writes it: `PT30M`, `P1DT12H`, `P1M`; at most ten years.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lifetime: Option<String>,
         /// Wait until it is done.
         #[serde(default)]
         wait: bool,
@@ -251,6 +269,10 @@ pub enum RequestBody {
         /// Where to; none means anywhere but where it runs now.
         #[serde(default)]
         node: Option<String>,
+        /// How long the wish counts, as ISO 8601 writes it: `PT30M`, `P1DT12H`, `P1M`; at most ten years. None is until
+        /// it is cleared.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lifetime: Option<String>,
         /// Wait until it runs there.
         #[serde(default)]
         wait: bool,
@@ -258,10 +280,14 @@ pub enum RequestBody {
         #[serde(default)]
         timeout_ms: Option<u64>,
     },
-    /// Forget earlier moves of a resource. Answered with `Done`.
+    /// Forget earlier moves and bans. Answered with `Done`.
     ResourceClear {
-        /// The resource.
-        resource: String,
+        /// Of this resource; none means of every one, with `expired` only.
+        #[serde(default)]
+        resource: Option<String>,
+        /// Only those whose time is over.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        expired: bool,
     },
     /// Set a resource's target role to `Started`. Answered with `Done`.
     ResourceStart {
@@ -355,6 +381,7 @@ impl RequestBody {
             | Self::IpWhy { .. } => false,
             Self::ConfigureLoad { .. }
             | Self::ConfigureUndo { .. }
+            | Self::ConfigureChange { .. }
             | Self::NodeStandby { .. }
             | Self::NodeAttributeSet { .. }
             | Self::NodeMaintenance { .. }

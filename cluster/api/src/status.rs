@@ -344,6 +344,9 @@ pub struct Intent {
     pub wish: String,
     /// Id of the constraint that carries it.
     pub constraint: String,
+    /// Its time is over: it says nothing any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expired: bool,
 }
 
 /// An operation that failed.

@@ -21,6 +21,7 @@ fn requests_look_like_this() {
         RequestBody::ResourceMove {
             resource: "vip".into(),
             node: Some("n2".into()),
+            lifetime: None,
             wait: true,
             timeout_ms: None,
         },

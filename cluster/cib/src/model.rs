@@ -380,6 +380,16 @@ impl Constraint {
             Self::Ticket(c) => &c.id,
         }
     }
+
+    /// The constraint's id, to be changed.
+    pub const fn id_mut(&mut self) -> &mut String {
+        match self {
+            Self::Location(c) => &mut c.id,
+            Self::Colocation(c) => &mut c.id,
+            Self::Order(c) => &mut c.id,
+            Self::Ticket(c) => &mut c.id,
+        }
+    }
 }
 
 /// Where a resource should or must not run.

@@ -1,5 +1,6 @@
 //! What may be typed. Help, completion and the manual page come from here.
 
+mod amend;
 mod attribute;
 mod configure;
 mod resource;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::duration;
 
+pub(crate) use amend::{Amend, Committing, MemberVerb, PlaceVerb};
 pub(crate) use attribute::{Attribute, LifetimeArg};
 pub(crate) use configure::{Configure, FormatArg};
 pub(crate) use resource::Resource;

@@ -34,7 +34,7 @@ fn progress_comes_before_the_last_reply() {
     let (_folder, path, served) = daemon(lines);
     let mut client = Client::connect(&path).unwrap();
     let mut seen = 0;
-    let body = RequestBody::ResourceClear { resource: "vip".into() };
+    let body = RequestBody::ResourceClear { resource: Some("vip".into()), expired: false };
     let last = client.call_with(body, Some(PATIENCE), &mut |_| {
         seen += 1;
         Ok(())

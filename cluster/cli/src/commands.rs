@@ -1,5 +1,6 @@
 //! Each command: a request, and what its reply means for the caller.
 
+mod amend;
 mod attribute;
 mod cluster;
 mod configure;

@@ -22,6 +22,19 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     number.checked_mul(per_unit).map(Duration::from_millis).ok_or_else(wrong)
 }
 
+/// A lifetime as ISO 8601 writes it; what [`parse`] reads becomes such.
+///
+/// # Errors
+/// A sentence saying what was expected.
+pub(crate) fn lifetime(text: &str) -> Result<String, String> {
+    if text.starts_with('P') {
+        // The coordinator reads it: what a month is depends on when it begins.
+        return Ok(text.to_owned());
+    }
+    let span = parse(text).map_err(|wrong| format!("{wrong}, or ISO 8601 such as PT30M or P1D"))?;
+    Ok(format!("PT{}S", span.as_millis().div_ceil(1_000).max(1)))
+}
+
 /// The age in its largest whole unit: `850 ms`, `12 s`, `5 min`, `3 h`, `12 d`.
 #[must_use]
 pub(crate) fn age(millis: u64) -> String {
@@ -53,6 +66,14 @@ mod tests {
         for bad in ["", "s", "-1s", "1.5s", "10 parsecs", "99999999999999999999d"] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn lifetimes_are_written_as_the_daemon_reads_them() {
+        assert_eq!(lifetime("30min").as_deref(), Ok("PT1800S"));
+        assert_eq!(lifetime("500ms").as_deref(), Ok("PT1S"));
+        assert_eq!(lifetime("P1M").as_deref(), Ok("P1M"));
+        assert!(lifetime("soon").unwrap_err().contains("ISO 8601"));
     }
 
     #[test]

@@ -156,10 +156,17 @@ fn a_change_waits_and_shows_progress() {
             RequestBody::ResourceMove {
                 resource: resource.clone(),
                 node: node.clone(),
+                lifetime: None,
                 wait: true,
                 timeout_ms: Some(5_000)
             },
-            RequestBody::ResourceMove { resource, node, wait: false, timeout_ms: Some(60_000) },
+            RequestBody::ResourceMove {
+                resource,
+                node,
+                lifetime: None,
+                wait: false,
+                timeout_ms: Some(60_000)
+            },
         ]
     );
 }

@@ -242,10 +242,13 @@ fn meant(line: &str, commands: &Node) -> Line {
     if complete::declares(&plain, commands) {
         return Line::Declare(line.to_owned());
     }
-    let words = match words(line) {
+    let mut words = match words(line) {
         Ok(words) => words,
         Err(text) => return Line::Wrong(text),
     };
+    if complete::is_of_configure(&plain, commands) {
+        words.insert(0, "configure".to_owned());
+    }
     match words.first().map(String::as_str) {
         Some("quit" | "exit" | "bye") => Line::Quit,
         Some("help" | "?") => Line::Help(words.get(1..).unwrap_or_default().to_vec()),
@@ -337,6 +340,8 @@ mod tests {
         assert_eq!(told("resource move vip 'n 2'"), command(&["resource", "move", "vip", "n 2"]));
         assert_eq!(told("node standby n1"), command(&["node", "standby", "n1"]));
         assert_eq!(told("configure show"), command(&["configure", "show"]));
+        assert_eq!(told("delete a b"), command(&["configure", "delete", "a", "b"]));
+        assert_eq!(told("set a.b 'c d'"), command(&["configure", "set", "a.b", "c d"]));
         let line = "primitive a lsb:b params x=\"1 2\"";
         assert_eq!(told(line), Line::Declare(line.to_owned()));
         assert_eq!(told(&format!("configure {line}")), Line::Declare(line.to_owned()));

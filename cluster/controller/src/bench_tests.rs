@@ -20,7 +20,7 @@ fn code(answer: &Answer) -> Code {
 
 fn moved(resource: &str, node: u16, wait: bool) -> RequestBody {
     let (resource, node) = (resource.to_owned(), Some(format!("n{node}")));
-    RequestBody::ResourceMove { resource, node, wait, timeout_ms: Some(5_000) }
+    RequestBody::ResourceMove { resource, node, lifetime: None, wait, timeout_ms: Some(5_000) }
 }
 
 #[test]

@@ -29,6 +29,9 @@
 )]
 
 mod alerts;
+mod amend;
+#[cfg(test)]
+mod amend_tests;
 mod attribute_requests;
 mod attributes;
 #[cfg(test)]
@@ -52,11 +55,15 @@ mod goals;
 mod guarded;
 mod history;
 mod leases;
+mod lifetime;
 mod local;
 mod log;
 #[cfg(test)]
 mod log_tests;
 mod message;
+mod moves;
+#[cfg(test)]
+mod moves_tests;
 mod node_requests;
 mod orders;
 #[cfg(test)]

@@ -33,7 +33,7 @@ fn status(bytes: &[u8]) -> bool {
 
 fn moved(node: u16) -> RequestBody {
     let (resource, node) = ("vip".to_owned(), Some(format!("n{node}")));
-    RequestBody::ResourceMove { resource, node, wait: false, timeout_ms: None }
+    RequestBody::ResourceMove { resource, node, lifetime: None, wait: false, timeout_ms: None }
 }
 
 impl Scene {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use haven_api::{
-    Active, AddressRow, AddressState, Announcement, ApiError, Code, FailedAction, Gate, Intent,
-    IpWhy, LeaseState, NodeReason, NodeState, NodeStatus, PendingAction, QuorumStatus, ReplyBody,
+    Active, AddressRow, AddressState, Announcement, ApiError, Code, FailedAction, Gate, IpWhy,
+    LeaseState, NodeReason, NodeState, NodeStatus, PendingAction, QuorumStatus, ReplyBody,
     ResourceKind, ResourceStatus, Role, Status, Verdict, Vote,
 };
 use haven_base::Instant;
@@ -43,7 +43,7 @@ impl Controller {
                 .iter()
                 .map(|resource| self.resource_status(clock, resource))
                 .collect(),
-            intents: self.intents(),
+            intents: self.intents(clock.wall),
             failed: self.failed_actions(clock),
             pending: self.pending_actions(clock.now),
             alarms: self.alarms.iter().cloned().collect(),
@@ -333,29 +333,6 @@ impl Controller {
         })
     }
 
-    #[allow(clippy::wildcard_enum_match_arm, reason = "other constraints say nothing about places")]
-    fn intents(&self) -> Vec<Intent> {
-        self.state
-            .cib
-            .constraints
-            .iter()
-            .filter_map(|constraint| match constraint {
-                haven_cib::Constraint::Location(l) if l.id.starts_with("cli-") => {
-                    let verb = if l.id.starts_with("cli-ban") { "avoid" } else { "prefer" };
-                    // With an end, the node is in a rule, and in the id.
-                    let named = l.id.rsplit_once("-on-").map(|(_, node)| node);
-                    let node = l.node.as_deref().or(named).unwrap_or("?");
-                    Some(Intent {
-                        resource: l.resource.clone().unwrap_or_default(),
-                        wish: format!("{verb} {node}{}", until(l)),
-                        constraint: l.id.clone(),
-                    })
-                }
-                _ => None,
-            })
-            .collect()
-    }
-
     fn failed_actions(&self, clock: Clock) -> Vec<FailedAction> {
         let mut found: Vec<(&OperationRecord, bool)> = self
             .histories
@@ -572,20 +549,6 @@ fn target(meta: &[NvSet]) -> Role {
         Some("Unpromoted" | "Slave" | "unpromoted") => Role::Unpromoted,
         _ => Role::Started,
     }
-}
-
-/// When a wish ends by itself, in words.
-fn until(location: &haven_cib::Location) -> String {
-    let conditions = location.rules.iter().flat_map(|rule| &rule.conditions);
-    let end = conditions.into_iter().find_map(|condition| match condition {
-        haven_cib::Condition::Date(date) => date.end.clone(),
-        haven_cib::Condition::Rule(_)
-        | haven_cib::Condition::Attribute(_)
-        | haven_cib::Condition::Resource { .. }
-        | haven_cib::Condition::Operation { .. }
-        | haven_cib::Condition::Unknown(_) => None,
-    });
-    end.map(|end| format!(" until {end}")).unwrap_or_default()
 }
 
 /// Whether a primitive is one of those of which some instances are promoted.

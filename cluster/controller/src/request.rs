@@ -12,6 +12,7 @@ use haven_types::NodeId;
 use crate::command::{Command, JoinRefusal, Member};
 use crate::controller::{Controller, Internal, Purpose};
 use crate::goals::Goal;
+use crate::lifetime;
 use crate::message::PeerMessage;
 use crate::port::{Clock, Output};
 use crate::replicated::Applied;
@@ -188,6 +189,7 @@ impl Controller {
             RequestBody::PlanningInput
             | RequestBody::ConfigureLoad { .. }
             | RequestBody::ConfigureUndo { .. }
+            | RequestBody::ConfigureChange { .. }
             | RequestBody::NodeStandby { .. }
             | RequestBody::NodeAttributeSet { .. }
             | RequestBody::NodeMaintenance { .. }
@@ -275,6 +277,11 @@ impl Controller {
                 change.what = message.unwrap_or(change.what);
                 self.commit(clock, to, author, cib, change)
             }
+            RequestBody::ConfigureChange { change, expected, force, message } => {
+                let (cib, mut made) = self.amended(&change, expected, force)?;
+                made.what = message.unwrap_or(made.what);
+                self.commit(clock, to, author, cib, made)
+            }
             RequestBody::NodeStandby { node, on, lifetime, wait, timeout_ms } => {
                 let node = node.unwrap_or_else(|| self.config.name.clone());
                 self.standby(clock, to, author, node, (on, lifetime), (wait, timeout_ms))
@@ -283,9 +290,19 @@ impl Controller {
                 let node = node.unwrap_or_else(|| self.config.name.clone());
                 self.maintenance(clock, to, author, node, on, (wait, timeout_ms))
             }
-            RequestBody::ResourceBan { resource, node, lifetime_ms, wait, timeout_ms } => {
-                let lifetime = lifetime_ms.map(Duration::from_millis);
-                self.ban(clock, to, author, (resource, node, lifetime), (wait, timeout_ms))
+            RequestBody::ResourceBan {
+                resource,
+                node,
+                lifetime_ms,
+                lifetime,
+                wait,
+                timeout_ms,
+            } => {
+                let until = match (lifetime, lifetime_ms.map(Duration::from_millis)) {
+                    (Some(lifetime), _) => Some(lifetime::end_of(clock.wall, &lifetime)?),
+                    (None, span) => span.map(|span| lifetime::end_after(clock.wall, span)),
+                };
+                self.ban(clock, to, author, (resource, node, until), (wait, timeout_ms))
             }
             RequestBody::ResourceRestart { resource, node, wait, timeout_ms } => {
                 self.restart_resource(clock, to, resource, node, (wait, timeout_ms))
@@ -299,18 +316,13 @@ impl Controller {
             body @ RequestBody::NodeAttributeSet { .. } => {
                 self.change_permanent(clock, to, author, body)
             }
-            RequestBody::ResourceMove { resource, node, wait, timeout_ms } => {
-                self.move_resource(clock, to, author, resource, node, (wait, timeout_ms))
+            RequestBody::ResourceMove { resource, node, lifetime, wait, timeout_ms } => {
+                let until = lifetime.map(|lifetime| lifetime::end_of(clock.wall, &lifetime));
+                let until = until.transpose()?;
+                self.move_resource(clock, to, author, (resource, node, until), (wait, timeout_ms))
             }
-            RequestBody::ResourceClear { resource } => {
-                self.known_resource(&resource)?;
-                let change = Change::action(format!("{resource} is free to move"), false, None);
-                self.edit(clock, to, author, change, |cib| {
-                    let ours = [format!("cli-prefer-{resource}"), format!("cli-ban-{resource}")];
-                    cib.constraints
-                        .retain(|c| !ours.iter().any(|id| c.id().starts_with(id.as_str())));
-                    Ok(())
-                })
+            RequestBody::ResourceClear { resource, expired } => {
+                self.clear(clock, to, author, resource, expired)
             }
             RequestBody::ResourceStart { resource, wait, timeout_ms } => {
                 self.set_role(clock, to, author, &resource, "Started", (wait, timeout_ms))
@@ -376,60 +388,6 @@ impl Controller {
         let change = Change::action(what, wait, timeout_ms).towards(goal);
         self.edit(clock, to, author, change, |cib| {
             cib.set_meta(resource, "target-role", Some(role))
-        })
-    }
-
-    fn move_resource(
-        &mut self,
-        clock: Clock,
-        to: ReplyTo,
-        author: String,
-        resource: String,
-        node: Option<String>,
-        (wait, timeout_ms): (bool, Option<u64>),
-    ) -> Result<(), ApiError> {
-        self.known_resource(&resource)?;
-        if let Some(node) = &node {
-            self.known_node(node)?;
-        }
-        let current = self.active_on(&resource);
-        let (id, target, score, what) = match (&node, current.first()) {
-            (Some(node), _) => (
-                format!("cli-prefer-{resource}"),
-                node.clone(),
-                "INFINITY",
-                format!("{resource} prefers {node}"),
-            ),
-            (None, Some(current)) => (
-                format!("cli-ban-{resource}-on-{current}"),
-                current.clone(),
-                "-INFINITY",
-                format!("{resource} avoids {current}"),
-            ),
-            (None, None) => {
-                let message = format!("cannot move \"{resource}\": it runs nowhere");
-                return Err(ApiError::new(Code::Failed, message)
-                    .remedy(format!("name a node: haven resource move {resource} NODE")));
-            }
-        };
-        let goal = match node.is_some() {
-            true => Goal::RunsOn(resource.clone(), target.clone()),
-            false => Goal::RunsNotOn(resource.clone(), target.clone()),
-        };
-        let change = Change::action(what, wait, timeout_ms).towards(goal);
-        self.edit(clock, to, author, change, |cib| {
-            cib.constraints.retain(|c| {
-                !(c.id().starts_with(&format!("cli-prefer-{resource}"))
-                    || (node.is_some() && c.id().starts_with(&format!("cli-ban-{resource}-on-"))))
-            });
-            cib.put_constraint(haven_cib::Constraint::Location(haven_cib::Location {
-                id,
-                resource: Some(resource),
-                node: Some(target),
-                score: Some(score.to_owned()),
-                ..haven_cib::Location::default()
-            }));
-            Ok(())
         })
     }
 

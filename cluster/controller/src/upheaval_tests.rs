@@ -16,7 +16,7 @@ use crate::port::{Input, Output};
 
 fn moved(node: u16) -> RequestBody {
     let (resource, node) = ("vip".to_owned(), Some(format!("n{node}")));
-    RequestBody::ResourceMove { resource, node, wait: false, timeout_ms: None }
+    RequestBody::ResourceMove { resource, node, lifetime: None, wait: false, timeout_ms: None }
 }
 
 fn coordinator(bench: &mut Bench) -> &mut Controller {

@@ -79,10 +79,11 @@ impl World {
             0 | 1 => RequestBody::ResourceMove {
                 resource,
                 node: self.rng.chance(2, 3).then_some(name),
+                lifetime: None,
                 wait: false,
                 timeout_ms: None,
             },
-            2 | 3 => RequestBody::ResourceClear { resource },
+            2 | 3 => RequestBody::ResourceClear { resource: Some(resource), expired: false },
             4 => standby(&name, true),
             5 | 6 => standby(&name, false),
             7 => RequestBody::ResourceStop { resource, wait: false, timeout_ms: None },

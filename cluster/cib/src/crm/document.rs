@@ -117,6 +117,30 @@ impl Object {
         }
     }
 
+    /// The word that its line begins with.
+    #[must_use]
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Template(_) => "rsc_template",
+            Self::Clone { shell, .. } if shell.master => "ms",
+            Self::Constraint(Constraint::Ticket(_)) => "rsc_ticket",
+            Self::Topology(_) => "fencing_topology",
+            Self::RscDefaults(_) => "rsc_defaults",
+            Self::OpDefaults(_) => "op_defaults",
+            Self::Acl(element) if element.name == "acl_role" => "role",
+            Self::Acl(element) => &element.name,
+            Self::Node(_)
+            | Self::Primitive(_)
+            | Self::Group { .. }
+            | Self::Clone { .. }
+            | Self::Bundle { .. }
+            | Self::Constraint(_)
+            | Self::Tag(_)
+            | Self::Property(_)
+            | Self::Alert(_) => self.kind(),
+        }
+    }
+
     /// It is a resource, a container included.
     #[must_use]
     pub const fn is_resource(&self) -> bool {

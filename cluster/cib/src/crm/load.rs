@@ -48,6 +48,51 @@ pub fn show(cib: &Cib) -> String {
     print::document(&Document::from_cib(cib))
 }
 
+/// Some objects as lines, each named by its id, as `property` and the like, or by its type as `type:primitive`; with
+/// the names of those meant.
+///
+/// # Errors
+/// A finding for each name that is none.
+pub fn show_some(cib: &Cib, names: &[String]) -> Result<(Vec<String>, String), Vec<Finding>> {
+    let mut document = Document::from_cib(cib);
+    document.trailing.clear();
+    let is = |entry: &Entry, name: &str| match name.strip_prefix("type:") {
+        Some(kind) => entry.object.word() == kind,
+        None => entry.object.id() == name || entry.object.name() == name,
+    };
+    let all = &document.entries;
+    let unknown = names.iter().filter(|name| !all.iter().any(|entry| is(entry, name)));
+    let findings: Vec<Finding> = unknown
+        .map(|name| {
+            let near = nearest(name, all.iter().map(|entry| entry.object.name()));
+            Finding::error("HV0211", format!("there is no object \"{name}\""))
+                .about(name)
+                .near(near)
+                .fix("see `haven configure show`")
+        })
+        .collect();
+    if !findings.is_empty() {
+        return Err(findings);
+    }
+    document.entries.retain(|entry| names.iter().any(|name| is(entry, name)));
+    let meant = document.entries.iter().map(|entry| entry.object.name().to_owned()).collect();
+    Ok((meant, print::document(&document)))
+}
+
+/// Names of all objects, in the order of the configuration.
+#[must_use]
+pub fn objects(cib: &Cib) -> Vec<String> {
+    let entries = Document::from_cib(cib).entries;
+    entries.into_iter().map(|entry| entry.object.name().to_owned()).collect()
+}
+
+/// Ids of all resources, containers included.
+#[must_use]
+pub fn resources(cib: &Cib) -> Vec<String> {
+    let entries = Document::from_cib(cib).entries.into_iter();
+    entries.filter(|e| e.object.is_resource()).map(|e| e.object.id().to_owned()).collect()
+}
+
 /// Reads `text` and makes the configuration that follows from it and `base`. `base` is not touched.
 ///
 /// # Errors

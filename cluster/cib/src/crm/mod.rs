@@ -17,6 +17,7 @@
 //! `"…"` and `'…'` keep blanks together, and in `"…"` a backslash quotes the next character. What has no
 //! notation of its own is written as `xml '<element …/>'`.
 
+mod amend;
 mod changes;
 mod compose;
 mod document;
@@ -30,10 +31,11 @@ mod references;
 mod verify;
 pub mod vocabulary;
 
+pub use amend::{Beside, add_member, delete, remove_member, rename, set_value, with_schema};
 pub use changes::{ObjectChange, RevertError, changes, joined, revert};
 pub use document::{CloneShell, Document, Entry, Object};
 pub use finding::{Finding, Severity};
-pub use load::{Loaded, Mode, load, show};
+pub use load::{Loaded, Mode, load, objects, resources, show, show_some};
 pub(crate) use names::RENAMED_PROPERTIES;
 pub use verify::{AgentFacts, Facts, Judge, MemberFacts, ParamFacts, verify};
 

@@ -138,7 +138,7 @@ fn take_operations(
 }
 
 /// Every block of values of an object with the kind that references to the object mean.
-fn blocks_mut(object: &mut Object) -> Vec<(&'static str, &mut NvSet)> {
+pub(super) fn blocks_mut(object: &mut Object) -> Vec<(&'static str, &mut NvSet)> {
     const META: &str = "meta";
     const PARAMS: &str = "params";
     let mut blocks: Vec<(&'static str, &mut NvSet)> = Vec::new();

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueEnum};
 use haven_api::{Format, Version};
 
+use super::{Amend, Committing};
+
 /// Notations of the configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
 pub(crate) enum FormatArg {
@@ -36,13 +38,17 @@ A line goes on after a backslash; # starts a comment.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Configure {
-    /// Print the configuration
+    /// Print the configuration, or some of its objects
     #[command(after_long_help = LINES)]
     Show {
-        /// Notation
+        /// Only these objects, each by its id, as property, rsc_defaults or op_defaults, or all of a type: type:primitive
+        objects: Vec<String>,
+        /// Notation; the whole configuration only in xml and json
         #[arg(long, short = 'f', value_enum, default_value_t)]
         format: FormatArg,
     },
+    #[command(flatten)]
+    Amend(Amend),
     /// Change the configuration as one transaction
     ///
     /// Objects in the file are added or replaced; with --replace every other object is removed. Every error
@@ -76,6 +82,22 @@ pub(crate) enum Configure {
         /// What the change is for, for the log
         #[arg(long, short = 'm', value_name = "TEXT")]
         message: Option<String>,
+    },
+    /// Print the version in force and how many objects it has
+    ///
+    /// What the crm shell reads anew by this command is always read anew here: there is no working copy, each change is
+    /// committed by itself, and `configure load` takes several at once.
+    Refresh,
+    /// Show or name the schema that documents in XML say they are written for
+    #[command(after_long_help = "\
+Examples:
+  haven configure schema                    the one that is named
+  haven configure schema pacemaker-4.0      name one; documents of older ones are read, never written")]
+    Schema {
+        /// The schema
+        name: Option<String>,
+        #[command(flatten)]
+        commit: Committing,
     },
     /// Print who changed what, when and why, newest first
     ///

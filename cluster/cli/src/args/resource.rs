@@ -1,7 +1,5 @@
 //! What may be typed after `haven resource`.
 
-use std::time::Duration;
-
 use clap::Subcommand;
 
 use super::Waiting;
@@ -11,13 +9,14 @@ use crate::duration;
 pub(crate) enum Resource {
     /// Ask for a resource to run elsewhere
     ///
-    /// The wish stays in force, and is shown by `haven status`, until `resource clear`.
+    /// The wish stays in force, and is shown by `haven status`, until its lifetime is over or `resource clear`.
     #[command(
         visible_alias = "migrate",
         after_long_help = "\
 Examples:
   haven resource move vip n2
   haven resource move vip        anywhere but where it runs now
+  haven resource move vip n2 --lifetime PT4H    for four hours
   haven resource clear vip"
     )]
     Move {
@@ -25,6 +24,9 @@ Examples:
         resource: String,
         /// Name of the node; without it, anywhere but here
         node: Option<String>,
+        /// How long: 30min, 4h, or ISO 8601: PT30M, P1DT12H, P1M; without it, until it is cleared
+        #[arg(long, short = 'l', visible_short_alias = 'u', value_name = "DURATION", value_parser = duration::lifetime)]
+        lifetime: Option<String>,
         #[command(flatten)]
         waiting: Waiting,
     },
@@ -36,17 +38,27 @@ Examples:
         resource: String,
         /// Name of the node; without it, where it runs now
         node: Option<String>,
-        /// How long; without it, until it is cleared
-        #[arg(long, short = 'l', value_name = "DURATION", value_parser = duration::parse)]
-        lifetime: Option<Duration>,
+        /// How long: 30min, 4h, or ISO 8601: PT30M, P1DT12H, P1M; without it, until it is cleared
+        #[arg(long, short = 'l', visible_short_alias = 'u', value_name = "DURATION", value_parser = duration::lifetime)]
+        lifetime: Option<String>,
         #[command(flatten)]
         waiting: Waiting,
     },
     /// Forget earlier moves and bans of a resource
-    #[command(visible_alias = "unmove")]
+    #[command(
+        visible_alias = "unmove",
+        after_long_help = "\
+Examples:
+  haven resource clear vip             every move and ban of it
+  haven resource clear --expired       of every resource, those whose time is over"
+    )]
     Clear {
         /// Name of the resource
-        resource: String,
+        #[arg(required_unless_present = "expired")]
+        resource: Option<String>,
+        /// Only those whose time is over; without a resource, of every one
+        #[arg(long)]
+        expired: bool,
     },
     /// Set a resource's target role to Started
     Start {

@@ -10,13 +10,24 @@ use haven_api::{
 };
 use haven_cib::{Cib, crm};
 
-use super::{Session, findings_below, unexpected};
+use super::{Session, amend, findings_below, unexpected};
 use crate::args::{Configure, FormatArg};
 use crate::render;
 
 pub(super) fn run(command: Configure, session: &mut Session<'_, '_>) -> Result<u8, ApiError> {
     match command {
-        Configure::Show { format } => {
+        Configure::Amend(command) => amend::run(command, session),
+        Configure::Refresh => amend::refresh(session),
+        Configure::Schema { name, commit } => amend::schema(name, commit, session),
+        Configure::Show { objects, format } if !objects.is_empty() => match format {
+            FormatArg::Crm => amend::show(&objects, session),
+            FormatArg::Xml | FormatArg::Json => {
+                let message = "single objects are shown as lines only";
+                Err(ApiError::new(Code::Usage, message)
+                    .remedy("leave out --format, or the objects"))
+            }
+        },
+        Configure::Show { format, .. } => {
             let reply = session.ask(RequestBody::ConfigureShow { format: format.into() })?;
             let ReplyBody::Configuration { text, .. } = &reply else {
                 return Err(unexpected(&reply));
@@ -35,7 +46,7 @@ pub(super) fn run(command: Configure, session: &mut Session<'_, '_>) -> Result<u
                 force,
                 message: message.or(Some(command)),
             };
-            committed(&session.ask(load)?, session)
+            committed(&session.ask(load)?, false, session)
         }
         Configure::Edit { message } => edit(&editor(), message.as_deref(), session),
         Configure::Log { limit } => {
@@ -54,7 +65,7 @@ pub(super) fn run(command: Configure, session: &mut Session<'_, '_>) -> Result<u
         }
         Configure::Undo { version, message, force } => {
             let reply = session.ask(RequestBody::ConfigureUndo { version, message, force })?;
-            committed(&reply, session)
+            committed(&reply, false, session)
         }
         Configure::Verify {
             file: Some(file),
@@ -88,7 +99,7 @@ pub(super) fn declare(text: String, session: &mut Session<'_, '_>) -> Result<u8,
         expected: None,
         force: false,
     };
-    committed(&session.ask(load)?, session)
+    committed(&session.ask(load)?, false, session)
 }
 
 const fn mode(replace: bool) -> LoadMode {
@@ -109,19 +120,41 @@ pub(super) fn read(file: &Path) -> Result<String, ApiError> {
     })
 }
 
-fn committed(reply: &ReplyBody, session: &mut Session<'_, '_>) -> Result<u8, ApiError> {
+/// Prints what was committed, with `diff` also what that changed.
+pub(super) fn committed(
+    reply: &ReplyBody,
+    diff: bool,
+    session: &mut Session<'_, '_>,
+) -> Result<u8, ApiError> {
     let ReplyBody::Committed { version, changed, findings } = reply else {
         return Err(unexpected(reply));
+    };
+    let diff = if diff && !session.output.json() && !changed.is_empty() {
+        difference(*version, session)
+    } else {
+        String::new()
     };
     session.output.result(reply, |_| {
         let text = if changed.is_empty() {
             format!("nothing differs from version {version}\n")
         } else {
-            format!("version {version} committed: {}\n", changed.join(", "))
+            format!("{diff}version {version} committed: {}\n", changed.join(", "))
         };
         findings_below(text, findings)
     })?;
     Ok(0)
+}
+
+/// What the change that made a version did; nothing where that cannot be learnt: the change is made all the same.
+fn difference(made: Version, session: &Session<'_, '_>) -> String {
+    let from = Version { epoch: made.epoch.saturating_sub(1), num_updates: 0, ..made };
+    let asked = RequestBody::ConfigureDiff { from: Some(from), to: Some(made) };
+    match session.ask(asked) {
+        Ok(ReplyBody::ConfigurationDiff { from, to, changes }) => {
+            render::difference(from, to, &changes)
+        }
+        Ok(_) | Err(_) => String::new(),
+    }
 }
 
 /// Judges lines by themselves: what is known of neither nodes nor agents is not judged.
@@ -134,6 +167,11 @@ fn judge_alone(text: &str) -> Vec<Finding> {
         }
         Err(findings) => findings,
     };
+    offline(findings)
+}
+
+/// Findings that were made without the daemon.
+pub(super) fn offline(findings: Vec<crm::Finding>) -> Vec<Finding> {
     findings.into_iter().map(finding).collect()
 }
 
@@ -231,7 +269,7 @@ fn load_edited(
         message: Some(message.unwrap_or("configure edit").to_owned()),
     };
     let reply = session.ask(load)?;
-    committed(&reply, session)
+    committed(&reply, false, session)
 }
 
 fn editor() -> String {

@@ -4,7 +4,7 @@ use haven_api::{ApiError, Code, ReplyBody, RequestBody, ResourceStatus};
 
 use super::{Session, unexpected, wait_of};
 use crate::args::{Resource, Waiting};
-use crate::{duration, render};
+use crate::render;
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "every other one is a change")]
 pub(super) fn run(command: Resource, session: &mut Session<'_, '_>) -> Result<u8, ApiError> {
@@ -24,15 +24,17 @@ fn asked(command: Resource) -> Result<(RequestBody, Option<Waiting>), ApiError> 
         (body(wait_of(&waiting)), Some(waiting))
     };
     Ok(match command {
-        Resource::Move { resource, node, waiting } => waits(waiting, &|(wait, timeout_ms)| {
-            let (resource, node) = (resource.clone(), node.clone());
-            RequestBody::ResourceMove { resource, node, wait, timeout_ms }
-        }),
-        Resource::Ban { resource, node, lifetime, waiting } => {
-            let lifetime_ms = lifetime.map(duration::millis);
+        Resource::Move { resource, node, lifetime, waiting } => {
             waits(waiting, &|(wait, timeout_ms)| {
-                let (resource, node) = (resource.clone(), node.clone());
-                RequestBody::ResourceBan { resource, node, lifetime_ms, wait, timeout_ms }
+                let (resource, node, lifetime) = (resource.clone(), node.clone(), lifetime.clone());
+                RequestBody::ResourceMove { resource, node, lifetime, wait, timeout_ms }
+            })
+        }
+        Resource::Ban { resource, node, lifetime, waiting } => {
+            waits(waiting, &|(wait, timeout_ms)| {
+                let (resource, node, lifetime) = (resource.clone(), node.clone(), lifetime.clone());
+                let lifetime_ms = None;
+                RequestBody::ResourceBan { resource, node, lifetime_ms, lifetime, wait, timeout_ms }
             })
         }
         Resource::Start { resource, waiting } => waits(waiting, &|(wait, timeout_ms)| {
@@ -45,7 +47,9 @@ fn asked(command: Resource) -> Result<(RequestBody, Option<Waiting>), ApiError> 
             let (resource, node) = (resource.clone(), node.clone());
             RequestBody::ResourceRestart { resource, node, wait, timeout_ms }
         }),
-        Resource::Clear { resource } => (RequestBody::ResourceClear { resource }, None),
+        Resource::Clear { resource, expired } => {
+            (RequestBody::ResourceClear { resource, expired }, None)
+        }
         Resource::Cleanup { resource, node } => {
             (RequestBody::ResourceCleanup { resource, node }, Some(UNTIL_ASKED))
         }

@@ -53,10 +53,11 @@ pub fn status(status: &Status, width: usize) -> String {
         "Wishes in force",
         width,
         status.intents.iter().map(|intent| {
-            format!(
-                "{}: {} (until `haven resource clear {}`)",
-                intent.resource, intent.wish, intent.resource
-            )
+            let clear = match intent.expired {
+                true => "`haven resource clear --expired` removes it".to_owned(),
+                false => format!("until `haven resource clear {}`", intent.resource),
+            };
+            format!("{}: {} ({clear})", intent.resource, intent.wish)
         }),
     );
     section(

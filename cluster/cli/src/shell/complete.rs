@@ -1,6 +1,9 @@
 //! Completion: a pure function of the line, the cursor and what is known.
 
-use haven_cib::crm::vocabulary::{self, Allowed, Place};
+use haven_cib::crm::{
+    self,
+    vocabulary::{self, Allowed, Place},
+};
 
 use super::snapshot::{Node, Parameter, Snapshot};
 
@@ -44,6 +47,13 @@ pub(crate) fn declares(words: &[&str], commands: &Node) -> bool {
     declaration && !command
 }
 
+/// True when the first word is one of the commands below `configure`, as the crm shell has them at that level.
+pub(crate) fn is_of_configure(words: &[&str], commands: &Node) -> bool {
+    let Some(first) = words.first() else { return false };
+    commands.child(first).is_none()
+        && commands.child("configure").is_some_and(|configure| configure.child(first).is_some())
+}
+
 /// Everything that may stand at the place, whatever the word begins with.
 fn possible(words: &[&str], word: &str, known: &Snapshot) -> Vec<Candidate> {
     match words {
@@ -51,6 +61,7 @@ fn possible(words: &[&str], word: &str, known: &Snapshot) -> Vec<Candidate> {
             let mut first: Vec<Candidate> = below(&known.commands);
             first.extend(vocabulary::declarations().iter().map(|word| plain(*word)));
             first.extend(["help", "quit"].map(plain));
+            first.extend(known.commands.child("configure").map(below).unwrap_or_default());
             first
         }
         ["help" | "?", rest @ ..] => topics(rest, known),
@@ -65,6 +76,9 @@ fn possible(words: &[&str], word: &str, known: &Snapshot) -> Vec<Candidate> {
             let mut both = below(known.commands.child("configure").unwrap_or(&known.commands));
             both.extend(vocabulary::declarations().iter().map(|word| plain(*word)));
             both
+        }
+        _ if is_of_configure(words, &known.commands) => {
+            command(&[&["configure"], words].concat(), word, known)
         }
         _ => command(words, word, known),
     }
@@ -144,6 +158,10 @@ fn of_kind(kind: &str, known: &Snapshot) -> Vec<Candidate> {
     let names: Vec<String> = match kind {
         "resource" | "resources" => known.resources(),
         "node" | "nodes" => known.nodes.clone(),
+        "objects" | "object" => crm::objects(&known.cib),
+        "group" => known.groups(),
+        "member" => known.members(),
+        "path" => known.paths(),
         "attribute" | "name" => known.attributes(),
         "agent" | "about" => known.agents.clone(),
         _ => Vec::new(),

@@ -129,6 +129,57 @@ impl Snapshot {
         ids
     }
 
+    /// Ids of groups.
+    pub(crate) fn groups(&self) -> Vec<String> {
+        let groups = self.cib.resources.iter().filter_map(|resource| match resource {
+            Resource::Group(group) => Some(group.id.clone()),
+            Resource::Clone(clone) => match &*clone.child {
+                CloneChild::Group(group) => Some(group.id.clone()),
+                CloneChild::Primitive(_) => None,
+            },
+            Resource::Primitive(_) | Resource::Bundle(_) => None,
+        });
+        groups.collect()
+    }
+
+    /// Ids of members of groups.
+    pub(crate) fn members(&self) -> Vec<String> {
+        let groups = self.groups();
+        let within = self.cib.resources.iter().filter(|resource| match resource {
+            Resource::Group(_) => true,
+            Resource::Clone(clone) => match &*clone.child {
+                CloneChild::Group(group) => groups.contains(&group.id),
+                CloneChild::Primitive(_) => false,
+            },
+            Resource::Primitive(_) | Resource::Bundle(_) => false,
+        });
+        within.flat_map(|r| r.primitives()).map(|primitive| primitive.id.clone()).collect()
+    }
+
+    /// Paths of values that are there: what `configure set` changes.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        let mut paths = Vec::new();
+        let mut look = |object: &str, sets: &[NvSet]| {
+            for pair in sets.iter().flat_map(|set| &set.pairs) {
+                paths.push(format!("{object}.{}", pair.name));
+            }
+        };
+        look("property", &self.cib.options);
+        look("rsc_defaults", &self.cib.rsc_defaults);
+        look("op_defaults", &self.cib.op_defaults);
+        for resource in &self.cib.resources {
+            look(resource.id(), resource.meta());
+            for primitive in resource.primitives() {
+                look(&primitive.id, &primitive.params);
+                look(&primitive.id, &primitive.meta);
+            }
+        }
+        for node in &self.cib.nodes {
+            look(&node.uname, &node.attributes);
+        }
+        paths
+    }
+
     /// Names of attributes that nodes have.
     pub(crate) fn attributes(&self) -> Vec<String> {
         let sets = self.cib.nodes.iter().flat_map(|node| &node.attributes);

@@ -125,6 +125,7 @@ fn channel() -> Inputs {
     let request = RequestBody::ResourceMove {
         resource: "vip".to_owned(),
         node: None,
+        lifetime: None,
         wait: true,
         timeout_ms: Some(5),
     };

@@ -1,0 +1,107 @@
+//! Moves and bans for some time: written as rules, shown, over by themselves, cleared.
+
+use haven_api::{Code, Format, Intent, ReplyBody, RequestBody};
+
+use crate::bench::Bench;
+
+const LINES: &str = "\
+primitive a ocf:haven:Dummy op monitor interval=10s
+primitive a2 ocf:haven:Dummy op monitor interval=10s
+property stonith-enabled=false";
+
+fn to(resource: &str, node: Option<&str>, lifetime: Option<&str>) -> RequestBody {
+    RequestBody::ResourceMove {
+        resource: resource.to_owned(),
+        node: node.map(str::to_owned),
+        lifetime: lifetime.map(str::to_owned),
+        wait: true,
+        timeout_ms: Some(5_000),
+    }
+}
+
+fn intents(bench: &mut Bench) -> Vec<Intent> {
+    match bench.answer(1, RequestBody::Status) {
+        Ok(ReplyBody::Status(status)) => status.intents,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn place(bench: &Bench, resource: &str) -> u16 {
+    *bench.called(&format!("{resource}_start_0")).last().unwrap()
+}
+
+fn elsewhere(node: u16) -> String {
+    format!("n{}", node % 3 + 1)
+}
+
+fn cleared(bench: &mut Bench, resource: Option<&str>, expired: bool) -> String {
+    let resource = resource.map(str::to_owned);
+    match bench.answer(2, RequestBody::ResourceClear { resource, expired }) {
+        Ok(ReplyBody::Done(notice)) => notice.text,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_move_with_a_lifetime_is_a_rule_that_ends_and_can_be_cleared_when_it_has() {
+    let mut bench = Bench::new(LINES);
+    bench.run(1_000);
+    let other = elsewhere(place(&bench, "a"));
+    bench.answer(1, to("a", Some(&other), Some("PT30S"))).unwrap();
+    assert_eq!(format!("n{}", place(&bench, "a")), other);
+    let shown = bench.answer(1, RequestBody::ConfigureShow { format: Format::Xml }).unwrap();
+    let ReplyBody::Configuration { text, .. } = shown else { panic!("{shown:?}") };
+    for part in [
+        "<rsc_location id=\"cli-prefer-a\" rsc=\"a\"",
+        "id=\"cli-prefer-rule-a\" score=\"INFINITY\"",
+        "id=\"cli-prefer-expr-a\"",
+        "<date_expression id=\"cli-prefer-lifetime-end-a\" operation=\"lt\" end=\"",
+    ] {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    let found = intents(&mut bench);
+    assert!(
+        !found[0].expired && found[0].wish.starts_with(&format!("prefer {other} until ")),
+        "{found:?}"
+    );
+    assert!(cleared(&mut bench, None, true).contains("no expired"));
+    assert_eq!(intents(&mut bench).len(), 1);
+    bench.run(31_000);
+    let found = intents(&mut bench);
+    assert!(found[0].expired && found[0].wish.ends_with("(expired)"), "{found:?}");
+    assert!(cleared(&mut bench, None, true).contains("cli-prefer-a"));
+    assert_eq!(intents(&mut bench), []);
+}
+
+#[test]
+fn a_ban_ends_and_a_clear_forgets_only_what_is_of_that_resource() {
+    let mut bench = Bench::new(LINES);
+    bench.run(1_000);
+    let home = place(&bench, "a");
+    // Away from where it runs, for a while.
+    bench.answer(1, to("a", None, Some("PT20S"))).unwrap();
+    assert_ne!(place(&bench, "a"), home);
+    let other = elsewhere(place(&bench, "a2"));
+    bench.answer(1, to("a2", Some(&other), None)).unwrap();
+    assert_eq!(intents(&mut bench).len(), 2);
+    assert!(cleared(&mut bench, Some("a"), true).contains("no expired"));
+    bench.run(21_000);
+    assert!(cleared(&mut bench, Some("a2"), true).contains("no expired"));
+    assert!(cleared(&mut bench, Some("a"), false).contains(&format!("cli-ban-a-on-n{home}")));
+    let left = intents(&mut bench);
+    assert_eq!((left.len(), left[0].constraint.as_str()), (1, "cli-prefer-a2"), "{left:?}");
+}
+
+#[test]
+fn a_lifetime_that_is_none_and_a_clear_of_nothing_named_are_refused() {
+    let mut bench = Bench::new(LINES);
+    bench.run(1_000);
+    for wrong in ["30", "P", "tomorrow"] {
+        let error = bench.answer(1, to("a", Some("n1"), Some(wrong))).unwrap_err();
+        assert_eq!(error.code, Code::Usage);
+        assert!(error.remedy.unwrap().contains("PT30M"));
+    }
+    let all = RequestBody::ResourceClear { resource: None, expired: false };
+    assert_eq!(bench.answer(1, all).unwrap_err().code, Code::Usage);
+    assert_eq!(intents(&mut bench), []);
+}
