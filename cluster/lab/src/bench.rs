@@ -47,6 +47,9 @@ pub struct BenchArgs {
     /// How long noise or load lasts, in seconds.
     #[arg(long, default_value_t = 10.0)]
     noise: f64,
+    /// Fill the store of every haven node to so many MiB first: what a restart has to read again.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=512))]
+    store_mib: u64,
     /// Seed of the random instants; printed, so that a run can be repeated.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -231,6 +234,10 @@ pub fn run(name: &str, dir: Option<PathBuf>, args: &BenchArgs) -> Result<u8> {
                 quiet.cpu_percent, quiet.rss_mib
             ));
             idles.push((system, quiet));
+            if args.store_mib > 0 && system == SystemKind::Haven {
+                let held = crate::store::fill(&mut cluster, args.store_mib)?;
+                say(&format!("{system}: each store holds {held} MiB at least"));
+            }
             for &scenario in rows {
                 let (outcomes, condensed) = watched_row(&mut cluster, system, scenario, args)?;
                 whole &= outcomes == usize::try_from(args.runs).unwrap_or(usize::MAX);

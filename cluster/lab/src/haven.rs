@@ -105,7 +105,7 @@ impl Haven {
     }
 
     /// Like [`Self::run`], again and again while the cluster has no coordinator yet.
-    fn run_patiently(bed: &Bed, node: &str, args: &[&str]) -> Result<String, LabError> {
+    pub(crate) fn run_patiently(bed: &Bed, node: &str, args: &[&str]) -> Result<String, LabError> {
         let mut last = Self::run(bed, node, args);
         wait::until(START_LIMIT, Duration::from_millis(100), || {
             if last.is_err() {

@@ -31,6 +31,7 @@ pub mod ruleset;
 pub mod scenario;
 pub mod service;
 pub mod sighting;
+pub mod store;
 pub mod system;
 pub mod timed;
 pub mod topology;

@@ -21,6 +21,10 @@ pub const DEFAULT_LINK_PORT: u16 = 5405;
 pub const DEFAULT_CHANNEL_PORT: u16 = 5406;
 /// Most links a node may have.
 pub const MAX_LINKS: usize = 8;
+/// MiB of log after which a snapshot replaces it, where the file says nothing.
+pub const DEFAULT_LOG_MIB: u64 = 4;
+/// The most that may be asked for: a log is also kept in memory.
+pub const MAX_LOG_MIB: u64 = 1024;
 /// Where the daemon looks for its configuration unless told otherwise.
 pub const DEFAULT_CONFIG_PATH: &str = "/etc/haven/haven.toml";
 
@@ -72,6 +76,8 @@ pub struct NodeConfig {
     pub channel: SocketAddr,
     /// Identity, keys, store. Survives reboots.
     pub state: PathBuf,
+    /// MiB of the replicated log after which a snapshot replaces it, from 1 to [`MAX_LOG_MIB`].
+    pub log_mib: u64,
     /// Control socket and hand-over files. May vanish at boot.
     pub run: PathBuf,
     /// `error`, `warn`, `info`, `debug` or `trace`.

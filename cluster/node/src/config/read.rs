@@ -15,8 +15,8 @@ use toml::de::{DeTable, DeValue};
 use crate::trust::check_name;
 
 use super::{
-    AgentsConfig, DEFAULT_CHANNEL_PORT, DEFAULT_LINK_PORT, Finding, GateChoice, LinkConfig,
-    MAX_LINKS, NodeConfig,
+    AgentsConfig, DEFAULT_CHANNEL_PORT, DEFAULT_LINK_PORT, DEFAULT_LOG_MIB, Finding, GateChoice,
+    LinkConfig, MAX_LINKS, MAX_LOG_MIB, NodeConfig,
 };
 
 /// Every section and the keys it may hold.
@@ -26,6 +26,7 @@ const SCHEMA: &[(&str, &[&str])] = &[
     ("link", &["number", "local", "port", "device"]),
     ("channel", &["listen"]),
     ("paths", &["state", "run"]),
+    ("store", &["log_mib"]),
     ("log", &["level"]),
     ("gate", &["backend"]),
     ("agents", &["ocf_root", "environment"]),
@@ -116,6 +117,10 @@ impl Reader<'_> {
                            so identity and store would be lost: give them two";
             self.find(None, "[paths]", message);
         }
+        let log_mib = match lookup(root, "store", "log_mib") {
+            Some(value) => self.whole(value, "[store] log_mib", 1, MAX_LOG_MIB),
+            None => Some(DEFAULT_LOG_MIB),
+        };
         let log_level = self.choice(root, "log", "level", LEVELS).unwrap_or("info");
         let gate = match self.choice(root, "gate", "backend", &["auto", "bpf", "bpf-clsact", "nft"])
         {
@@ -134,6 +139,7 @@ impl Reader<'_> {
             links,
             channel: channel?,
             state: state?,
+            log_mib: log_mib?,
             run: run?,
             log_level: log_level.to_owned(),
             gate,
@@ -253,16 +259,20 @@ impl Reader<'_> {
         Some(text)
     }
 
-    #[allow(
-        clippy::wildcard_enum_match_arm,
-        reason = "any other kind of value is the same mistake"
-    )]
     fn integer(&mut self, table: &DeTable<'_>, key: &str, low: u64, high: u64) -> Option<u64> {
         let object = format!("[[link]] {key}");
         let Some(value) = table.get(key) else {
             self.find(None, &object, format!("missing; a number from {low} to {high}"));
             return None;
         };
+        self.whole(value, &object, low, high)
+    }
+
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "any other kind of value is the same mistake"
+    )]
+    fn whole(&mut self, value: &Value<'_>, object: &str, low: u64, high: u64) -> Option<u64> {
         let number = match value.get_ref() {
             DeValue::Integer(integer) => integer.as_str().parse::<u64>().ok(),
             _ => None,
@@ -270,7 +280,7 @@ impl Reader<'_> {
         let number = number.filter(|n| (low..=high).contains(n));
         if number.is_none() {
             let message = format!("expected a whole number from {low} to {high}");
-            self.find(Some(&value.span()), &object, message);
+            self.find(Some(&value.span()), object, message);
         }
         number
     }

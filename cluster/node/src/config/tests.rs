@@ -24,6 +24,7 @@ fn a_complete_file_is_read_and_defaults_are_filled_in() {
     assert_eq!(config.links[1].address().to_string(), "[fd00::1]:5405");
     assert_eq!(config.channel.to_string(), "10.77.0.1:5406");
     assert_eq!(config.log_level, "info");
+    assert_eq!(config.log_mib, 4);
     assert_eq!(config.control_socket().to_str(), Some("/tmp/b/control.sock"));
 }
 
@@ -46,6 +47,21 @@ fn all_mistakes_are_reported_at_once_with_line_and_nearest_name() {
         assert!(shown.iter().any(|line| line.starts_with(expected)), "{expected}\n{shown:#?}");
     }
     assert_eq!(findings.len(), 8, "{shown:#?}");
+}
+
+#[test]
+fn the_log_may_grow_between_one_and_1024_mib() {
+    let with = |value: &str| NodeConfig::parse(&format!("{GOOD}[store]\nlog_mib = {value}\n"));
+    assert_eq!(with("1024").unwrap().log_mib, 1024);
+    for bad in ["0", "1025", "-1", "\"4\""] {
+        let findings = with(bad).unwrap_err();
+        assert!(
+            findings[0]
+                .to_string()
+                .ends_with("[store] log_mib: expected a whole number from 1 to 1024"),
+            "{findings:?}"
+        );
+    }
 }
 
 #[test]

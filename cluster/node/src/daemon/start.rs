@@ -309,6 +309,7 @@ fn controller_config(
     consensus.priority = if witness { -1 } else { 0 };
     consensus.heartbeat_ticks = CONSENSUS_HEARTBEAT_TICKS;
     consensus.election_ticks = CONSENSUS_ELECTION_TICKS;
+    consensus.snapshot_after_bytes = config.log_mib << 20;
     ControllerConfig {
         node: identity.node,
         boot,
