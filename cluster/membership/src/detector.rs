@@ -8,7 +8,7 @@ use haven_types::{BootId, LinkId, LogPosition, NodeId, Seq};
 use serde::{Deserialize, Serialize};
 
 use crate::view::{PART_AFTER, Reach, largest_clique, pair};
-use crate::{LinkState, Peaks, View};
+use crate::{Peer, PeerState, View};
 
 /// The shortest silence a verdict may rest on (L6).
 pub const SILENCE_FLOOR: Duration = Duration::from_millis(60);
@@ -21,26 +21,8 @@ pub const SILENCE_UNSURE: Duration = Duration::from_millis(160);
 pub const JITTER_MAX: Duration = Duration::from_millis(600);
 /// A member never heard counts as silent when it, and this process, have been known for so long.
 pub const NEVER_HEARD_AFTER: Duration = Duration::from_secs(1);
-/// How much longer than its usual round trip an answer may take to count as prompt.
-const PROMPT_SLACK: Duration = Duration::from_millis(6);
-/// How much the usual round trip rises with each answer that is slower.
-const RTT_CREEP: Duration = Duration::from_micros(10);
 /// The longest announced absence that is believed.
 pub const AWAY_MAX: Duration = Duration::from_secs(5);
-
-/// A peer as the detector sees it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub enum PeerState {
-    /// Never heard by this process.
-    #[default]
-    Unknown,
-    /// Heard within its threshold.
-    Alive,
-    /// Silent for longer than its threshold; no majority agrees yet.
-    Suspected,
-    /// Declared dead by a majority.
-    Dead,
-}
 
 /// What the detector says, in order.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -111,39 +93,6 @@ pub struct Clauses {
     pub silence: bool,
 }
 
-/// What is known of one peer.
-#[derive(Clone, Debug, Default)]
-pub struct Peer {
-    /// Its newest boot.
-    pub boot: Option<BootId>,
-    /// What the detector says.
-    pub state: PeerState,
-    /// When anything was heard of it last.
-    pub last_heard: Option<Instant>,
-    /// The last log entry it announced.
-    pub log: LogPosition,
-    /// Its links.
-    pub links: BTreeMap<LinkId, LinkState>,
-    /// Times between arrivals by any link, of the last minute.
-    gaps: Peaks,
-    interval: Duration,
-    away_until: Option<Instant>,
-    newest_report: Option<Seq>,
-    /// A beat has come since it is heard again, so that `unheard` is its present opinion.
-    reported: bool,
-    unheard: BTreeMap<NodeId, Option<BootId>>,
-    /// Suspected for [`PART_AFTER`] at least: in a view only if somebody else hears it.
-    parted: bool,
-    /// Its present silence is no jitter: a majority agrees to it, or is silent here itself.
-    outage: bool,
-    /// The sends of our two newest beats that it answered promptly, the newest first.
-    prompt: [Option<Instant>; 2],
-    /// The usual round trip: the smallest seen, creeping upwards in case the path has changed.
-    rtt_usual: Option<Duration>,
-    /// Since when it is a member, as this process knows.
-    since: Instant,
-}
-
 /// The failure detector of one node.
 ///
 /// Inputs: arrivals, what beats report, round trips, time. Outputs: [`Verdict`]s. It never calls a
@@ -192,8 +141,7 @@ impl Detector {
             self.reach.forget(node);
         }
         for (&node, links) in members.iter().filter(|&(&node, _)| node != self.node) {
-            let fresh = || Peer { since: now, ..Peer::default() };
-            let peer = self.peers.entry(node).or_insert_with(fresh);
+            let peer = self.peers.entry(node).or_insert_with(|| Peer::new(now));
             peer.links.retain(|link, _| links.contains(link));
             for &link in links {
                 peer.links.entry(link).or_default();
@@ -297,11 +245,7 @@ impl Detector {
         if let Some(state) = link.and_then(|link| peer.links.get_mut(&link)) {
             state.round_trip(now, rtt);
         }
-        let usual = peer.rtt_usual.map_or(rtt, |old| rtt.min(old + RTT_CREEP));
-        peer.rtt_usual = Some(usual);
-        if rtt <= usual + PROMPT_SLACK && peer.prompt[0] < Some(sent) {
-            peer.prompt = [Some(sent), peer.prompt[0]];
-        }
+        peer.note_answer(sent, rtt);
     }
 
     /// The last `late` before `now` were no time of silence: this thread stood still, and what
@@ -565,40 +509,5 @@ impl Detector {
     #[must_use]
     pub fn unheard_by(&self, peer: NodeId) -> bool {
         self.peers.get(&peer).is_some_and(|p| p.unheard.contains_key(&self.node))
-    }
-}
-
-impl Peer {
-    /// The silence after which it is suspected: 60 ms, or four of its beats, or twice the longest
-    /// gap that is usual, or what it announced.
-    fn threshold(&self, now: Instant, clauses: Clauses) -> Duration {
-        let learned = self.gaps.second(now) * 2;
-        let away = match (self.away_until, self.last_heard) {
-            (Some(until), Some(last)) => until - last,
-            _ => Duration::ZERO,
-        };
-        // spec: L6 "at least 60 ms of silence on all links".
-        let floor =
-            if clauses.silence { SILENCE_FLOOR.max(self.interval * 4) } else { self.interval };
-        floor.max(learned).max(away)
-    }
-
-    /// When the newest of our beats that it answered promptly left.
-    #[must_use]
-    pub const fn answered(&self) -> Option<Instant> {
-        self.prompt[0]
-    }
-
-    /// True when its newest beat says that it does not hear `node` either: this boot of it, or any
-    /// when one of us has heard none.
-    fn agrees(&self, node: NodeId, boot: Option<BootId>) -> bool {
-        let said = self.unheard.get(&node).filter(|_| self.reported);
-        said.is_some_and(|&theirs| theirs == boot || theirs.is_none() || boot.is_none())
-    }
-
-    /// True when it answered two of our last three beats about as fast as it ever did.
-    fn is_prompt(&self, now: Instant, interval: Duration) -> bool {
-        let usual = self.rtt_usual.unwrap_or_default();
-        self.prompt[1].is_some_and(|sent| now - sent <= interval * 3 + usual + PROMPT_SLACK)
     }
 }

@@ -19,12 +19,14 @@ mod detector;
 mod detector_tests;
 mod link;
 mod peaks;
+mod peer;
 mod view;
 
 pub use detector::{
-    AWAY_MAX, Clauses, Detector, JITTER_MAX, NEVER_HEARD_AFTER, Peer, PeerState, Report,
-    SILENCE_FLOOR, SILENCE_UNSURE, Verdict,
+    AWAY_MAX, Clauses, Detector, JITTER_MAX, NEVER_HEARD_AFTER, Report, SILENCE_FLOOR,
+    SILENCE_UNSURE, Verdict,
 };
 pub use link::LinkState;
 pub use peaks::Peaks;
+pub use peer::{Peer, PeerState};
 pub use view::{FLAP_HOLD, PART_AFTER, View};
