@@ -1,5 +1,10 @@
 //! How many copies of a beat travel, in virtual time.
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests fail by panicking"
+)]
 
 mod support;
 
