@@ -8,6 +8,8 @@ const FLOOR: Duration = Duration::from_millis(10);
 const UNKNOWN: Duration = Duration::from_millis(60);
 /// Slowest repetition, unless the round trip itself is longer.
 const CEILING: Duration = Duration::from_millis(500);
+/// Slowest repetition whatever was measured: a process that stood still looks like a slow path.
+const SLOWEST: Duration = Duration::from_secs(2);
 /// Tries at the base delay; after them it doubles with each.
 const PATIENCE: u32 = 5;
 /// Longer samples are clocks gone wrong or a process that was stopped.
@@ -38,7 +40,7 @@ impl RoundTrip {
     pub(super) fn repeat_after(&self, tries: u32) -> Duration {
         let base = self.smoothed.map_or(UNKNOWN, |smoothed| (smoothed * 3 / 2).max(FLOOR));
         let doublings = tries.saturating_sub(PATIENCE).min(10);
-        (base * (1 << doublings)).min(CEILING.max(base))
+        (base * (1 << doublings)).min(CEILING.max(base)).min(SLOWEST)
     }
 }
 
@@ -65,5 +67,8 @@ mod tests {
         assert!(rtt.repeat_after(1) > ms(140) && rtt.repeat_after(1) <= ms(150));
         rtt.sample(Duration::from_secs(9_999));
         assert!(rtt.smoothed().unwrap() <= ms(100), "an absurd sample is ignored");
+        let mut paused = RoundTrip::default();
+        paused.sample(Duration::from_secs(50));
+        assert_eq!(paused.repeat_after(1), Duration::from_secs(2));
     }
 }

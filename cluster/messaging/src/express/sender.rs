@@ -212,7 +212,9 @@ impl Sender {
                 self.repeated = (self.repeated * 15 + repeated) / 16;
             }
         }
-        if !done.is_empty() {
+        // A greeting echoes no packet: it says what has arrived, and nothing of the path.
+        let measured = (ack.echo, ack.held) != (0, 0);
+        if measured && !done.is_empty() {
             let trip = stamp(now).wrapping_sub(ack.echo).wrapping_sub(ack.held);
             self.rtt.sample(Duration::from_micros(u64::from(trip)));
         }

@@ -405,6 +405,41 @@ fn packets_of_an_earlier_life_are_ignored() {
 }
 
 #[test]
+fn a_greeting_that_comes_late_measures_nothing() {
+    // The host was started not long ago: the clock still reads like a round trip.
+    let now = Instant::from_nanos(40_000_000_000);
+    let mut a = Express::new(BootId(1), vec![LinkId(0)]);
+    let mut b = Express::new(BootId(2), vec![LinkId(0)]);
+    let send = || {
+        let (to, class, bytes) = (B, Class::Ordered(1), vec![7]);
+        Input::Send { to, class, bytes, expires: None }
+    };
+    let packets = |out: Vec<Output>| -> Vec<Vec<u8>> {
+        let sent = out.into_iter().filter_map(|output| match output {
+            Output::Transmit { bytes, .. } => Some(bytes),
+            Output::Delivered { .. }
+            | Output::PeerReset { .. }
+            | Output::Overflow { .. }
+            | Output::Expired { .. } => None,
+        });
+        sent.collect()
+    };
+    let (to_a, to_b) = ((B, BootId(2)), (A, BootId(1)));
+    let received = |(from, boot), bytes| Input::Received { from, boot, link: LinkId(0), bytes };
+    let hello = packets(a.step(now, send())).remove(0);
+    let (from, boot) = to_a;
+    let first = packets(a.step(now, Input::Heard { from, boot })).remove(0);
+    assert!(!packets(b.step(now, received(to_b, first))).is_empty(), "its answer is lost");
+    for greeting in packets(b.step(now, received(to_b, hello))) {
+        a.step(now, received(to_a, greeting));
+    }
+    assert_eq!(a.status().peers[&B].in_flight, 0, "the greeting says what has arrived");
+    assert_eq!(a.status().peers[&B].round_trip, None);
+    a.step(now, send());
+    assert!(a.deadline().is_some_and(|at| at <= now + ms(100)), "{:?}", a.deadline());
+}
+
+#[test]
 fn a_peer_never_heard_is_greeted_and_the_queue_is_bounded() {
     let mut a = Express::new(BootId(1), vec![LinkId(0), LinkId(1)]);
     let mut overflow = 0;
