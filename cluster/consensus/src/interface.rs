@@ -103,6 +103,9 @@ pub enum Input {
         /// The detector's opinion. A node never mentioned counts as not alive.
         alive: bool,
     },
+    /// A new life of another node is heard. It may have forgotten what it promised, so it promises nothing
+    /// for a while (rule L4), and until then a change of voters does not count on it.
+    PeerStarted(NodeId),
     /// Bring the membership to this, step by step; replaces a target not yet reached. Leader only.
     ChangeMembers {
         /// Members that shall vote; not empty. New ones first catch up as learners.

@@ -59,6 +59,8 @@ pub struct Consensus {
     /// The newest configuration this node applied.
     pub(crate) applied_configuration: Placed,
     pub(crate) opinions: BTreeMap<NodeId, bool>,
+    /// When the present life of each node began or was first heard.
+    pub(crate) started: BTreeMap<NodeId, Instant>,
     pub(crate) force: Force,
     pub(crate) forcing: Option<Forcing>,
     pub(crate) held: VecDeque<Held>,
@@ -131,6 +133,7 @@ impl Consensus {
             configuration_told: newest,
             applied_configuration: in_force,
             opinions: BTreeMap::new(),
+            started: BTreeMap::new(),
             force: Force::No,
             forcing: None,
             held: VecDeque::new(),
@@ -157,6 +160,7 @@ impl Consensus {
         let mut out = Vec::new();
         if let Some(start) = self.start.take() {
             self.tell_start(start, &mut out);
+            self.started.insert(self.config.id, now);
             self.next_tick = now + self.tick;
             self.drive(now, &mut out);
         }
@@ -179,6 +183,7 @@ impl Consensus {
                 self.try_forced(&mut out);
             }
             Input::PeerAlive { node, alive } => self.on_peer_alive(node, alive),
+            Input::PeerStarted(node) => drop(self.started.insert(node, now)),
             Input::ChangeMembers { voters, learners } => {
                 self.on_change_members(voters, learners, &mut out);
             }
@@ -218,6 +223,7 @@ impl Consensus {
             | Input::Received { .. }
             | Input::ForceCampaign
             | Input::PeerAlive { .. }
+            | Input::PeerStarted(_)
             | Input::TransferLeadership(_)
             | Input::Persisted(_)
             | Input::PersistFailed
@@ -384,6 +390,7 @@ impl Consensus {
         }
         let known = self.applied_configuration.1.members();
         self.opinions.retain(|it, _| *it == node || known.contains(it));
+        self.started.retain(|it, _| self.opinions.contains_key(it) || known.contains(it));
     }
 
     fn on_unreachable(&mut self, node: NodeId) {

@@ -75,6 +75,20 @@ struct Situation<'a> {
     spaced: bool,
     /// Learners whose log is complete enough to vote.
     caught_up: &'a BTreeSet<NodeId>,
+    /// Voters whose present life has begun so lately that they may promise nothing yet.
+    young: &'a BTreeSet<NodeId>,
+}
+
+impl Situation<'_> {
+    /// Whether leases would end for want of voters who may promise, and would not a little later: a new
+    /// voter is silent at first (L4), so those who stay must make a majority of the new voters without
+    /// it, and those of them that were started lately are silent, too.
+    fn is_too_early(&self, voters: &BTreeSet<NodeId>) -> bool {
+        let stay = voters.intersection(&self.current.voters);
+        let majority = |count: usize| count > voters.len() / 2;
+        let grown = stay.clone().filter(|node| !self.young.contains(node)).count();
+        !majority(grown) && majority(stay.count())
+    }
 }
 
 fn next(it: &Situation<'_>, target: Option<&Target>) -> Next {
@@ -105,7 +119,7 @@ fn next(it: &Situation<'_>, target: Option<&Target>) -> Next {
     if !it.spaced || !newcomers.clone().all(|node| it.caught_up.contains(node)) {
         return Next::Wait;
     }
-    if voters == current.voters {
+    if voters == current.voters || it.is_too_early(&voters) {
         return Next::Wait;
     }
     Next::Propose(next_voters(current, &voters, &target.learners))
@@ -192,11 +206,13 @@ impl Consensus {
             return false;
         }
         let caught_up = self.caught_up();
+        let young = self.young(now);
         let situation = Situation {
             me: self.config.id,
             current: &self.applied_configuration.1,
             spaced: self.members.spaced(now, self.config.change_spacing),
             caught_up: &caught_up,
+            young: &young,
         };
         match next(&situation, self.members.target.as_ref()) {
             Next::Wait => false,
@@ -226,6 +242,16 @@ impl Consensus {
             out.push(Output::MembersDropped { why: MembersReason::HandsOver { to } });
         }
         true
+    }
+
+    /// Nodes that were started lately. Where the configuration was never changed, all were.
+    fn young(&self, now: Instant) -> BTreeSet<NodeId> {
+        if self.members.seen.is_none() {
+            return BTreeSet::new();
+        }
+        let lately = |at: &Instant| now < *at + self.config.change_spacing;
+        let started = self.started.iter().filter(|(_, at)| lately(at));
+        started.map(|(node, _)| *node).collect()
     }
 
     /// Learners that hold everything committed and answered lately.
@@ -268,8 +294,30 @@ mod tests {
 
     fn step(current: &Configuration, to: &Target, spaced: bool, caught_up: &[u16]) -> Next {
         let caught_up = nodes(caught_up);
-        let it = Situation { me: NodeId(1), current, spaced, caught_up: &caught_up };
+        let young = BTreeSet::new();
+        let it = Situation { me: NodeId(1), current, spaced, caught_up: &caught_up, young: &young };
         next(&it, Some(to))
+    }
+
+    // spec: L4
+    #[test]
+    fn voters_that_were_started_lately_are_waited_for_where_leases_need_them() {
+        let early = |young: &[u16], voters: &[u16]| {
+            let learners = if voters.contains(&4) { &[4][..] } else { &[] };
+            let current = configuration(&[1, 2, 3], &[], learners);
+            let (young, caught_up) = (nodes(young), nodes(&[4]));
+            let (me, spaced) = (NodeId(1), true);
+            let (caught_up, young) = (&caught_up, &young);
+            let it = Situation { me, current: &current, spaced, caught_up, young };
+            next(&it, Some(&target(voters, &[]))) == Next::Wait
+        };
+        // Of four, three must promise, and the fourth is silent at first.
+        assert!(early(&[3], &[1, 2, 3, 4]));
+        assert!(!early(&[4], &[1, 2, 3, 4]));
+        // Without the third, two of three do.
+        assert!(early(&[2], &[1, 2]) && !early(&[3], &[1, 2]));
+        // Where waiting would change nothing, nobody waits.
+        assert!(!early(&[1, 2], &[1, 4]));
     }
 
     #[test]

@@ -371,6 +371,7 @@ impl Controller {
         let returned = self.dead.remove(&node).is_some();
         let known = self.alive.get(&node).is_some_and(|(known, _)| *known == boot);
         if !known {
+            self.inbox.push_back(Internal::Consensus(haven_consensus::Input::PeerStarted(node)));
             self.alive.insert(node, (boot, clock.now));
             self.quorum.forget(node);
             let stale = self.histories.get(&node).is_some_and(|history| history.boot != boot);
