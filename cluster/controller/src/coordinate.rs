@@ -17,6 +17,7 @@ use crate::command::{Command, Role};
 use crate::controller::{Controller, Internal, Purpose};
 use crate::history::{as_expected, cancelled_as_ordered};
 use crate::leases::lease_groups;
+use crate::leaving::Leaving;
 use crate::message::PeerMessage;
 use crate::orders::Orders;
 use crate::picture::{self, Known};
@@ -53,9 +54,8 @@ pub(crate) struct Coordinator {
     pub(crate) restarts: Restarts,
     /// Starts that wait for their lease group to be granted to their node.
     awaiting: BTreeMap<FlightId, (String, NodeId)>,
-    /// Members about to be removed, each with the request that asked for it. They follow the log
-    /// without a vote; once that is in force the log removes them.
-    pub(crate) leaving: BTreeMap<NodeId, u64>,
+    /// Members about to be removed.
+    pub(crate) leaving: BTreeMap<NodeId, Leaving>,
     /// Lease groups by primitive, and the configuration they were read from.
     groups: (Option<haven_cib::Version>, BTreeMap<String, String>),
     /// Grants proposed and not settled.
@@ -129,6 +129,7 @@ impl Controller {
     }
 
     pub(crate) fn plan_if_needed(&mut self, clock: Clock) {
+        self.remove_who_may_go();
         let Some(coordinator) = &mut self.coordinator else { return };
         if coordinator.recheck.is_some_and(|at| at <= clock.now) {
             coordinator.recheck = None;
@@ -213,6 +214,11 @@ impl Controller {
         for node in &mut status.nodes {
             let member = self.state.member_named(&node.uname);
             node.attributes = member.map(|member| self.transient(member.id)).unwrap_or_default();
+            let leaving =
+                |id| self.coordinator.as_ref().is_some_and(|it| it.leaving.contains_key(&id));
+            if member.is_some_and(|member| leaving(member.id)) {
+                node.attributes.insert("standby".to_owned(), "on".to_owned());
+            }
         }
         self.mark_restarts(&mut status);
         status

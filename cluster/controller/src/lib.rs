@@ -55,6 +55,7 @@ mod goals;
 mod guarded;
 mod history;
 mod leases;
+mod leaving;
 mod lifetime;
 mod local;
 mod log;

@@ -183,20 +183,6 @@ impl Controller {
         self.inbox.push_back(Internal::Consensus(input));
     }
 
-    /// Those who vote no more may be removed.
-    fn on_members_reached(&mut self, reached: &haven_consensus::Configuration) {
-        let Some(coordinator) = &self.coordinator else { return };
-        let ready: Vec<(NodeId, u64)> = coordinator
-            .leaving
-            .iter()
-            .filter(|(node, _)| !reached.voters.contains(node) && !reached.outgoing.contains(node))
-            .map(|(node, request)| (*node, *request))
-            .collect();
-        for (node, request) in ready {
-            self.propose(&Command::RemoveMember { node }, Purpose::Request(request));
-        }
-    }
-
     #[allow(clippy::wildcard_enum_match_arm, reason = "only one command takes a member away")]
     fn on_committed(
         &mut self,
@@ -357,7 +343,8 @@ impl Controller {
         match purpose {
             Purpose::Request(id) => {
                 if let Some(coordinator) = &mut self.coordinator {
-                    coordinator.leaving.retain(|_, request| *request != id);
+                    coordinator.leaving.retain(|_, leaving| !leaving.is_of(id));
+                    coordinator.replan = true;
                 }
                 self.on_request_dropped(id, why);
             }

@@ -12,6 +12,7 @@ use haven_types::NodeId;
 use crate::command::{Command, JoinRefusal, Member};
 use crate::controller::{Controller, Internal, Purpose};
 use crate::goals::Goal;
+use crate::leaving::Leaving;
 use crate::lifetime;
 use crate::message::PeerMessage;
 use crate::port::{Clock, Output};
@@ -605,7 +606,7 @@ impl Controller {
                 .remedy("stop the daemon and delete its state directory instead"));
         }
         let leaving = self.coordinator.as_ref().and_then(|c| c.leaving.keys().next().copied());
-        if let Some(other) = leaving {
+        if let Some(other) = leaving.filter(|other| *other != node || !force) {
             let other = self.name_of(other);
             let message = format!("cannot remove {name}: {other} is just leaving");
             return Err(ApiError::new(Code::Unavailable, message)
@@ -632,7 +633,9 @@ impl Controller {
         // It votes no more before it is told to end: a daemon that ended as a voter would be missing
         // from the majority that its own removal needs.
         if let Some(coordinator) = &mut self.coordinator {
-            coordinator.leaving.insert(node, id);
+            let leaving = Leaving::new(id, force);
+            coordinator.leaving.entry(node).and_modify(Leaving::hurry).or_insert(leaving);
+            coordinator.replan = true;
         }
         self.want_members();
         Ok(())

@@ -67,6 +67,25 @@ fn a_member_votes_no_more_before_it_is_removed() {
 }
 
 #[test]
+fn a_member_goes_once_nothing_runs_there_any_more() {
+    let mut bench = Bench::new(VIP);
+    let (leaves, at) = (idle(&bench), bench.coordinator());
+    bench.hanging.insert("vip_start_0".to_owned());
+    bench.ask(at, moved(leaves));
+    bench.run(200);
+    assert_eq!(bench.owner(), leaves, "its start is under way there");
+    bench.hanging.clear();
+    bench.ask(at, RequestBody::ClusterRemoveNode { node: format!("n{leaves}"), force: false });
+    bench.run(3_000);
+    let members = |bench: &Bench| bench.nodes[&NodeId(at)].state().members.len();
+    assert_eq!(members(&bench), 3, "what starts there is not left behind");
+    bench.run(60_000);
+    assert_eq!(members(&bench), 2);
+    assert_eq!(bench.called("vip_stop_0").last(), Some(&leaves));
+    assert_ne!(bench.owner(), leaves, "nothing is placed where somebody leaves");
+}
+
+#[test]
 fn a_grant_that_is_not_taken_is_asked_for_later_and_not_in_the_same_step() {
     let mut bench = Bench::new(VIP);
     let at = bench.coordinator();

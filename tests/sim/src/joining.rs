@@ -52,6 +52,9 @@ impl World {
         let ids = self.ids();
         let node = ids[self.rng.below(ids.len() as u64) as usize];
         let force = self.rng.chance(1, 2);
+        if force {
+            self.forced.insert(node);
+        }
         let id = self.rng.next_u64() >> 1;
         let body = RequestBody::ClusterRemoveNode { node: self.name(node), force };
         if self.rng.chance(1, 4) {

@@ -4,8 +4,8 @@ use haven_api::{LoadMode, RequestBody};
 use haven_types::NodeId;
 
 use crate::clock::{MS, SECOND};
-use crate::host::Host;
 use crate::invariants::Broken;
+use crate::main_thread::MainThread;
 use crate::people::{OPEN, configuration, load, standby, vip};
 use crate::settings::{Mutant, Settings};
 use crate::trace::Trace;
@@ -96,10 +96,11 @@ impl Life {
             let found = self.settled().and_then(|_| {
                 // What people asked for last may still be on its way.
                 self.world.run_for(2 * SECOND);
-                self.at_rest()
+                self.at_rest()?;
+                self.settled()
             });
             match found {
-                Ok(()) => return self.watch(),
+                Ok(owners) => return self.watch(owners),
                 Err(found) => why = found,
             }
         }
@@ -121,7 +122,9 @@ impl Life {
                     s.role, s.term, s.leader, s.committed, s.last, s.mute
                 )
             });
-            let line = format!("removed {} {status:?} members {members:?}", host.removed);
+            let express = host.main().map(MainThread::under_way);
+            let line =
+                format!("removed {} {status:?} members {members:?} {express:?}", host.removed);
             world.trace.note(world.now, *node, "stands at", || line);
         }
         let Some(leader) = world.leader() else { return };
@@ -187,7 +190,10 @@ impl Life {
         // Who comes back later may be given something to do.
         let members = leader.state().members.keys();
         // One that was admitted and gave up never comes.
-        let here = |node: &NodeId| self.world.hosts.get(node).is_none_or(Host::serves);
+        let heard = |node: &NodeId| *node == coordinator || leader.present().contains(node);
+        let here = |node: &NodeId| {
+            self.world.hosts.get(node).is_none_or(|host| host.serves() && heard(node))
+        };
         if let Some(away) = members.clone().find(|node| !here(node)) {
             return Err(format!("{away} is on its way"));
         }
@@ -203,8 +209,12 @@ impl Life {
         addresses
             .map(|address| {
                 let mut owners = self.world.owners(address);
-                // A removed member keeps what no gate silences: it was removed by force.
-                owners.retain(|owner| address != OPEN || members.clone().any(|m| m == owner));
+                // Who was removed by force keeps what no gate silences: nobody stopped it there.
+                owners.retain(|owner| {
+                    address != OPEN
+                        || members.clone().any(|member| member == owner)
+                        || !self.world.forced.contains(owner)
+                });
                 match owners[..] {
                     [owner] => Ok(owner),
                     ref owners => Err(format!("{address} is answered by {owners:?}")),
@@ -223,9 +233,8 @@ impl Life {
     }
 
     /// Nothing moves any more: the same owner at every look, no new grant.
-    fn watch(&mut self) {
+    fn watch(&mut self, owners: Vec<NodeId>) {
         let grants = self.grants();
-        let Ok(owners) = self.settled() else { return };
         let end = self.world.now + WATCH;
         while self.world.now < end && self.world.checks.broken.is_none() {
             self.world.run_for(10 * MS);

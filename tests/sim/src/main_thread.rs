@@ -188,6 +188,11 @@ impl MainThread {
         }
     }
 
+    /// What is under way to each member, for whoever reads the trace.
+    pub(crate) fn under_way(&self) -> express::Status {
+        self.express.status()
+    }
+
     pub(crate) const fn has_ended(&self) -> bool {
         matches!(self.phase, Phase::Stopped | Phase::Replaced)
     }

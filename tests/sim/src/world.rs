@@ -1,7 +1,7 @@
 //! The whole cluster under true time: an agenda of what happens when, and what each event does.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -81,6 +81,8 @@ pub(crate) struct World {
     pub(crate) minted: Vec<(u64, bool)>,
     pub(crate) admitted: Vec<(NodeId, u64, Option<Member>)>,
     pub(crate) joiners: Vec<Joiner>,
+    /// Nodes whose removal by force somebody asked for.
+    pub(crate) forced: BTreeSet<NodeId>,
     /// Machines made so far; each has a serial number of its own.
     pub(crate) serials: u16,
     agenda: BinaryHeap<Reverse<Planned>>,
@@ -134,6 +136,7 @@ impl World {
             minted: Vec::new(),
             admitted: Vec::new(),
             joiners: Vec::new(),
+            forced: BTreeSet::new(),
             serials: settings.nodes + u16::from(settings.witness),
             agenda: BinaryHeap::new(),
             connections: BTreeMap::new(),

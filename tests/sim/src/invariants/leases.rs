@@ -181,11 +181,14 @@ fn majority(log: &[Configuration], node: NodeId, group: GroupId, sent: &Sent) ->
     // An answer that names an entry the holder lacks says nothing to it; a refusal names one, too.
     let counted = || sent.promised.iter().filter(|(_, (named, _))| known(named).is_some());
     let promises = || counted().filter(|(_, (_, groups))| groups.contains(&group));
-    // The entry that its own vote named may have been truncated since; then it votes by what is left.
-    let own =
-        if known(&sent.own).is_some() { Some(sent.own) } else { log.last().map(|c| c.position) };
-    let highest = counted().map(|(_, (named, _))| *named).max().max(own).unwrap_or_default();
+    // So does its own vote once the entry that this one named was truncated.
+    let own = known(&sent.own).map(|configuration| configuration.position);
+    let Some(highest) = counted().map(|(_, (named, _))| *named).max().max(own) else {
+        return false;
+    };
     let Some(configuration) = known(&highest) else { return false };
-    let agrees = |voter: NodeId| voter == node || promises().any(|(other, _)| *other == voter);
+    let agrees = |voter: NodeId| {
+        (voter == node && own.is_some()) || promises().any(|(other, _)| *other == voter)
+    };
     configuration.majority(agrees)
 }

@@ -3,7 +3,7 @@
 //! promised for longer than `D_max`, to an epoch that the voter's log has overtaken, or by a process
 //! that may have forgotten what it promised before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use haven_heartbeat::{Beat, Input, Message, Output, Refusal, Terms};
@@ -23,25 +23,43 @@ struct Promised {
     until: u64,
 }
 
+/// A beat that was neither refused nor answered in the step that took it in.
+#[derive(Debug)]
+struct Unanswered {
+    boot: BootId,
+    beat: Beat,
+    at: u64,
+    /// Groups it claimed at an epoch that the voter's log had overtaken then.
+    overtaken: BTreeSet<GroupId>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Promises {
     terms: Terms,
     given: BTreeMap<(NodeId, GroupId), Vec<Promised>>,
     epochs: BTreeMap<(NodeId, GroupId), Epoch>,
+    /// Claims that were taken in and not answered yet: by voter and sender.
+    unanswered: BTreeMap<(NodeId, NodeId), Vec<Unanswered>>,
     /// Processes that may have forgotten: silent until then, in true time.
     silent: BTreeMap<NodeId, u64>,
 }
 
 impl Promises {
     pub(crate) fn new(terms: Terms) -> Self {
-        let (given, epochs) = (BTreeMap::new(), BTreeMap::new());
-        Self { terms, given, epochs, silent: BTreeMap::new() }
+        Self {
+            terms,
+            given: BTreeMap::new(),
+            epochs: BTreeMap::new(),
+            unanswered: BTreeMap::new(),
+            silent: BTreeMap::new(),
+        }
     }
 
     /// A process starts; `knows` says whether it was given the promises of the one before, or is the
     /// first.
     pub(crate) fn on_start(&mut self, at: u64, node: NodeId, knows: bool) {
         self.epochs.retain(|(voter, _), _| *voter != node);
+        self.unanswered.retain(|(voter, _), _| *voter != node);
         // A clock that runs 10 % fast makes of D_max·(1+ρ) no less than D_max.
         let silent = if knows { 0 } else { at + nanos(self.terms.d_max) };
         self.silent.insert(node, silent);
@@ -54,6 +72,7 @@ impl Promises {
         input: &Input,
         outputs: &[Output],
     ) -> Verdict {
+        self.judge_late(voter, outputs)?;
         match input {
             Input::Epoch { group, epoch } => {
                 self.epochs.insert((voter, *group), *epoch);
@@ -83,21 +102,54 @@ impl Promises {
                     }
                     _ => None,
                 });
-                refusals
-                    .map_or(Ok(()), |refused| self.judge(at, voter, (*from, *boot), beat, refused))
+                let overtaken = self.overtaken(voter, beat);
+                let (boot, beat) = (*boot, beat.clone());
+                let asked = Unanswered { boot, beat, at, overtaken };
+                if let Some(refused) = refusals {
+                    return self.judge(voter, *from, &asked, refused);
+                }
+                if !asked.beat.claims.is_empty() {
+                    let waiting = self.unanswered.entry((voter, *from)).or_default();
+                    waiting.retain(|other| other.boot == boot);
+                    waiting.push(asked);
+                }
+                Ok(())
             }
             _ => Ok(()),
         }
     }
 
+    /// A beat that was promised everything, and that a beat of a later step answers.
+    fn judge_late(&mut self, voter: NodeId, outputs: &[Output]) -> Verdict {
+        for output in outputs {
+            let Output::Send { to, message: Message::Beat(own), .. } = output else { continue };
+            let Some(waiting) = self.unanswered.remove(&(voter, *to)) else { continue };
+            let Some(answers) = &own.answers else { continue };
+            for asked in waiting {
+                let echoed = answers.echoes.iter().any(|echo| echo.seq == asked.beat.seq);
+                if answers.boot == asked.boot && echoed {
+                    self.judge(voter, *to, &asked, &[])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn overtaken(&self, voter: NodeId, beat: &Beat) -> BTreeSet<GroupId> {
+        let newest = |group: GroupId| self.epochs.get(&(voter, group)).copied();
+        let claims = beat.claims.iter();
+        let overtaken = claims.filter(|c| newest(c.group).is_some_and(|epoch| epoch > c.epoch));
+        overtaken.map(|claim| claim.group).collect()
+    }
+
     fn judge(
         &mut self,
-        at: u64,
         voter: NodeId,
-        (from, boot): (NodeId, BootId),
-        beat: &Beat,
+        from: NodeId,
+        asked: &Unanswered,
         refusals: &[Refusal],
     ) -> Verdict {
+        let Unanswered { boot, ref beat, at, ref overtaken } = *asked;
         for claim in &beat.claims {
             if refusals.iter().any(|refusal| refusal.group == claim.group) {
                 continue;
@@ -107,7 +159,7 @@ impl Promises {
             if beat.duration() > self.terms.d_max {
                 return Err(format!("{said} for {:?}, above D_max", beat.duration()));
             }
-            if self.epochs.get(&(voter, group)).is_some_and(|epoch| *epoch > claim.epoch) {
+            if overtaken.contains(&group) {
                 return Err(format!("{said} at epoch {}, its log holds a higher one", claim.epoch));
             }
             if at < self.silent.get(&voter).copied().unwrap_or_default() {
@@ -131,6 +183,11 @@ impl Promises {
     fn drop_before(&mut self, voter: NodeId, group: GroupId, of: NodeId, bound: (BootId, Seq)) {
         if let Some(given) = self.given.get_mut(&(voter, group)) {
             given.retain(|promise| promise.to != of || promise.beat >= bound);
+        }
+        for asked in self.unanswered.get_mut(&(voter, of)).into_iter().flatten() {
+            if (asked.boot, asked.beat.seq) < bound {
+                asked.beat.claims.retain(|claim| claim.group != group);
+            }
         }
     }
 }
