@@ -64,6 +64,7 @@ fn lab() -> Extra<'static> {
 /// needs them (help, a mistake, the running cluster) is answered with all of them.
 fn simulate_alone(typed: &[OsString]) -> Option<ExitCode> {
     let (_, words) = typed.split_first().filter(|(_, w)| w.first().is_some_and(|w| w == NAME))?;
+    haven_host::memory::ends_soon();
     let args = haven_simulate::Args::try_parse_from(words).ok().filter(|a| !a.live_check)?;
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     Some(ExitCode::from(haven_simulate::run(&args, &mut out, &mut err)))
