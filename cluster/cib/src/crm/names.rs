@@ -63,6 +63,7 @@ pub(super) const PROPERTIES: &[&str] = &[
     "enable-startup-probes",
     "expected_votes",
     "expected_votes_tracking",
+    "fence-remote-without-quorum",
     "fencing-action",
     "fencing-enabled",
     "fencing-max-attempts",
