@@ -18,6 +18,7 @@
 //! What it never does: read a clock, draw chance outside its seed, forward a proposal to another
 //! node, parse the raft crate's own encoding from the network or the disk, or panic on a peer's bytes.
 
+mod bear;
 mod configuration;
 mod convert;
 mod drive;

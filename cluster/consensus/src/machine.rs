@@ -61,6 +61,8 @@ pub struct Consensus {
     pub(crate) opinions: BTreeMap<NodeId, bool>,
     /// When the present life of each node began or was first heard.
     pub(crate) started: BTreeMap<NodeId, Instant>,
+    /// For how long in a row somebody silent has been borne: ticks as a follower, questions as leader.
+    pub(crate) borne: usize,
     pub(crate) force: Force,
     pub(crate) forcing: Option<Forcing>,
     pub(crate) held: VecDeque<Held>,
@@ -134,6 +136,7 @@ impl Consensus {
             applied_configuration: in_force,
             opinions: BTreeMap::new(),
             started: BTreeMap::new(),
+            borne: 0,
             force: Force::No,
             forcing: None,
             held: VecDeque::new(),
@@ -244,6 +247,11 @@ impl Consensus {
         if raft.state != StateRole::Leader && !self.held.is_empty() {
             return;
         }
+        if self.bears_leader() {
+            return;
+        }
+        self.bear_followers();
+        let raft = &mut self.raw.raft;
         // The crate draws its own timeout from the process; it is overridden before it is read.
         raft.set_randomized_election_timeout(self.jitter);
         let before = raft.election_elapsed;

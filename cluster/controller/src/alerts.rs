@@ -251,6 +251,9 @@ impl Controller {
 
     /// Tells of operations that ended here. A probe that found what was expected is no news.
     pub(crate) fn alert_records(&mut self, clock: Clock, records: &[OperationRecord]) {
+        if self.state.cib.alerts.is_empty() {
+            return;
+        }
         for record in records {
             if record.outcome.is_some() && !(is_probe(record) && as_expected(record)) {
                 let (node, record) = (self.config.name.clone(), Box::new(record.clone()));

@@ -169,6 +169,19 @@ impl Command {
         encoded.unwrap_or_default()
     }
 
+    /// Group and epoch where the bytes are a grant. A long command of another kind is not read through.
+    pub(crate) fn granted(bytes: &[u8]) -> Option<(String, Epoch)> {
+        /// Postcard's number of the variant, behind the format.
+        const GRANT: u8 = 1;
+        if bytes.get(1) != Some(&GRANT) {
+            return None;
+        }
+        match Self::decode(bytes) {
+            Ok(Self::Grant { group, epoch, .. }) => Some((group, epoch)),
+            Ok(_) | Err(_) => None,
+        }
+    }
+
     /// Reads [`Command::encode`]'s bytes.
     ///
     /// # Errors

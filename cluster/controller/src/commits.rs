@@ -13,6 +13,8 @@ use crate::request::{Change, ReplyTo};
 
 /// Changes by others that an error names, newest first; more are counted.
 const NAMED: usize = 5;
+/// Objects of a change that a sentence names.
+const LISTED: usize = 20;
 
 impl Commit {
     /// A change about to be made.
@@ -97,7 +99,7 @@ impl Controller {
     pub(crate) fn in_force(&self, version: haven_cib::Version) -> String {
         let version = api_version(version);
         let by = self.state.commits.last().map_or(String::new(), |commit| {
-            let (by, objects) = (&commit.by, commit.changed.join(", "));
+            let (by, objects) = (&commit.by, listed(&commit.changed));
             format!(", by {} on {} \"{}\": {objects}", by.author, by.node, by.message)
         });
         format!("configuration {version} is in force{by}")
@@ -275,13 +277,22 @@ impl Controller {
         }
         let named = newer.iter().take(NAMED).map(|commit| {
             let (by, version) = (&commit.by, api_version(commit.version));
-            let objects = commit.changed.join(", ");
+            let objects = listed(&commit.changed);
             format!("{version} by {} on {} \"{}\" ({objects})", by.author, by.node, by.message)
         });
         let named: Vec<String> = named.collect();
         let more = newer.len().saturating_sub(NAMED);
         let more = if more == 0 { String::new() } else { format!("; and {more} more") };
         format!(": {}{more}", named.join("; "))
+    }
+}
+
+/// The first names of a list, and how many more there are.
+fn listed(names: &[String]) -> String {
+    let shown = names.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(LISTED) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 

@@ -8,7 +8,7 @@ use haven_consensus::{Consensus, ProposalId, Recovered, StartError};
 use haven_executor::Executor;
 use haven_heartbeat::View;
 use haven_policy::AgentFacts;
-use haven_types::operation::{Lease, Operation};
+use haven_types::operation::{Lease, Operation, OperationRecord, Order};
 use haven_types::{BootId, Epoch, LogIndex, LogPosition, NodeId, Term};
 
 use crate::attributes::Dampener;
@@ -19,7 +19,7 @@ use crate::coordinate::Coordinator;
 use crate::history::NodeHistory;
 use crate::message::PeerMessage;
 use crate::orders::Taken;
-use crate::port::{Clock, Input, Output};
+use crate::port::{AgentSaid, Clock, Input, Output};
 use crate::quorum::Quorum;
 use crate::replicated::Replicated;
 use crate::request::Waiter;
@@ -112,6 +112,15 @@ pub struct Controller {
     /// Alerts told in this life of the daemon.
     pub(crate) alerted: u64,
     pub(crate) inbox: VecDeque<Internal>,
+    /// What ended here in this step and is not told yet.
+    pub(crate) ended: Vec<OperationRecord>,
+    /// What is said at the end of the step, after status.
+    pub(crate) afterwards: Vec<(NodeId, PeerMessage)>,
+    /// Nodes that are to be told all of this one's status, and when each was last.
+    pub(crate) whole_wanted: BTreeSet<NodeId>,
+    pub(crate) whole_told: BTreeMap<NodeId, Instant>,
+    /// Orders of this step, by receiver and its life.
+    pub(crate) ordered: BTreeMap<(NodeId, Option<BootId>), Vec<Order>>,
     pub(crate) out: Vec<Output>,
 }
 
@@ -184,6 +193,11 @@ impl Controller {
             events: 0,
             alerted: 0,
             inbox: VecDeque::new(),
+            ended: Vec::new(),
+            afterwards: Vec::new(),
+            whole_wanted: BTreeSet::new(),
+            whole_told: BTreeMap::new(),
+            ordered: BTreeMap::new(),
             out: Vec::new(),
             applied,
             halted: false,
@@ -216,6 +230,7 @@ impl Controller {
         let claims = self.claims.deadline();
         let contacts = self.contacts.deadline();
         let damped = self.dampener.deadline();
+        let whole = self.whole_deadline();
         [
             self.consensus.deadline(),
             self.executor.deadline(),
@@ -225,6 +240,7 @@ impl Controller {
             claims,
             contacts,
             damped,
+            whole,
         ]
         .into_iter()
         .flatten()
@@ -234,6 +250,22 @@ impl Controller {
     /// Advances by one input.
     pub fn step(&mut self, clock: Clock, input: Input) -> Vec<Output> {
         self.accept(clock, input);
+        self.conclude(clock)
+    }
+
+    /// Advances by what several agents said, in this order. What follows is told once for all of them.
+    pub fn step_agents(&mut self, clock: Clock, said: Vec<AgentSaid>) -> Vec<Output> {
+        for said in said {
+            let input = match said {
+                AgentSaid::Finished { run, outcome } => Input::AgentFinished { run, outcome },
+                AgentSaid::Restarting { run, parameters } => Input::Restarting { run, parameters },
+            };
+            self.accept(clock, input);
+        }
+        self.conclude(clock)
+    }
+
+    fn conclude(&mut self, clock: Clock) -> Vec<Output> {
         self.settle(clock);
         self.update_quorum(clock);
         self.tell_claims(clock);
@@ -245,6 +277,11 @@ impl Controller {
         self.plan_if_needed(clock);
         self.settle(clock);
         self.serve_waiters(clock);
+        self.tell_whole_status(clock);
+        for (to, message) in std::mem::take(&mut self.afterwards) {
+            self.send(to, &message);
+        }
+        self.send_orders();
         std::mem::take(&mut self.out)
     }
 
@@ -374,7 +411,14 @@ impl Controller {
 
     /// Runs the parts until none has anything to say to another.
     fn settle(&mut self, clock: Clock) {
-        while let Some(internal) = self.inbox.pop_front() {
+        loop {
+            let Some(internal) = self.inbox.pop_front() else {
+                if self.ended.is_empty() {
+                    return;
+                }
+                self.tell_ended(clock);
+                continue;
+            };
             match internal {
                 Internal::Consensus(input) => {
                     for output in self.consensus.step(clock.now, input) {

@@ -66,6 +66,10 @@ pub(crate) struct Coordinator {
     patience: Option<Instant>,
     /// When the latest plans were made; at most [`MAX_PLANS`] within [`PLANS_WITHIN`].
     plans: VecDeque<Instant>,
+    /// No plan sooner, unless something urgent happened: the last one was of a large cluster.
+    next_plan: Instant,
+    /// What changed is worth a plan at once, whatever plans cost.
+    pub(crate) urgent: bool,
     /// Plans made in this term.
     pub(crate) planned: u64,
 }
@@ -90,6 +94,8 @@ impl Coordinator {
             recheck: None,
             patience: None,
             plans: VecDeque::new(),
+            next_plan: Instant::ZERO,
+            urgent: true,
             planned: 0,
         }
     }
@@ -97,6 +103,10 @@ impl Coordinator {
     /// Whether one plan more would be one too many just now; then it is made a little later. A
     /// cluster whose every plan fails at once must not spin.
     fn too_many_plans(&mut self, now: Instant) -> bool {
+        if !self.urgent && now < self.next_plan {
+            self.recheck = Some(self.recheck.map_or(self.next_plan, |at| at.min(self.next_plan)));
+            return true;
+        }
         while self.plans.front().is_some_and(|at| now.since(*at) > PLANS_WITHIN) {
             self.plans.pop_front();
         }
@@ -125,6 +135,14 @@ impl Controller {
     pub(crate) fn replan(&mut self) {
         if let Some(coordinator) = &mut self.coordinator {
             coordinator.replan = true;
+        }
+    }
+
+    /// Plans at once, however large the cluster is: a node came or went, or somebody asked.
+    pub(crate) fn replan_now(&mut self) {
+        self.replan();
+        if let Some(coordinator) = &mut self.coordinator {
+            coordinator.urgent = true;
         }
     }
 
@@ -180,7 +198,10 @@ impl Controller {
         let status = self.planning_status();
         let Some(coordinator) = &mut self.coordinator else { return };
         coordinator.replan = false;
+        coordinator.urgent = false;
         coordinator.planned += 1;
+        coordinator.next_plan =
+            clock.now + pause(self.state.cib.resources.len(), status.nodes.len());
         let options = Options { facts: self.config.facts.clone(), ..Options::default() };
         let decision = haven_policy::schedule(&self.state.cib, &status, clock.wall, &options);
         coordinator.placements = decision.placements;
@@ -531,7 +552,7 @@ impl Controller {
             coordinator.errands.retain(|_, node| Some(*node) != lost);
             self.inbox.push_back(Internal::Engine(ToEngine::NodeLost(name.to_owned())));
         }
-        self.replan();
+        self.replan_now();
     }
 
     pub(crate) fn step_down(&mut self, clock: Clock) {
@@ -553,6 +574,17 @@ impl Controller {
     pub fn plan_in_force(&self) -> Option<&TransitionGraph> {
         self.coordinator.as_ref().map(|coordinator| coordinator.engine.graph())
     }
+}
+
+/// For how long no further plan is made after one of so many resources on so many nodes, so that
+/// planning leaves most of the main task's time to what is planned; nothing where that is little.
+fn pause(resources: usize, nodes: usize) -> Duration {
+    const EACH: Duration = Duration::from_micros(30);
+    const LITTLE: Duration = Duration::from_millis(25);
+    const MOST: Duration = Duration::from_secs(2);
+    let places = u32::try_from(resources.saturating_mul(nodes)).unwrap_or(u32::MAX);
+    let pause = EACH.saturating_mul(places);
+    if pause < LITTLE { Duration::ZERO } else { pause.min(MOST) }
 }
 
 /// The agent's operation that an action stands for.

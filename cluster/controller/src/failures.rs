@@ -93,6 +93,18 @@ pub(crate) fn all(attributes: &BTreeMap<String, String>) -> Vec<FailureRow> {
         .collect()
 }
 
+/// How often each resource failed on a node, over all its operations, as [`count_of`] tells of one.
+pub(crate) fn counts(attributes: &BTreeMap<String, String>) -> BTreeMap<String, u32> {
+    let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+    for (name, value) in attributes {
+        let key = name.strip_prefix("fail-count-").and_then(|key| key.rsplit_once('#'));
+        let Some((resource, _)) = key else { continue };
+        let sum = counts.entry(resource.to_owned()).or_default();
+        *sum = sum.saturating_add(value.parse().unwrap_or(1_000_000)).min(1_000_000);
+    }
+    counts
+}
+
 /// How often a resource failed on a node, over all its operations; 1 000 000 stands for INFINITY.
 pub(crate) fn count_of(attributes: &BTreeMap<String, String>, resource: &str) -> u32 {
     let prefix = format!("fail-count-{resource}#");

@@ -1,6 +1,6 @@
 //! Which resources run under a lease, and which lease group they belong to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use haven_cib::{Cib, NvSet, Primitive, Resource};
 use haven_policy::{AgentFacts, AgentId};
@@ -44,13 +44,29 @@ pub(crate) fn lease_groups(cib: &Cib, facts: &AgentFacts) -> BTreeMap<String, St
     leased.map(|(primitive, group)| (primitive.id.clone(), group)).collect()
 }
 
+/// Every primitive that two nodes may have because it says `lease=off`.
+pub(crate) fn unprotected_primitives(cib: &Cib, facts: &AgentFacts) -> BTreeSet<String> {
+    let off = |primitive: &&Primitive, outer: &[NvSet]| {
+        Settings::of(cib, facts, primitive, outer).is_unprotected()
+    };
+    cib.resources
+        .iter()
+        .flat_map(|resource| match resource {
+            Resource::Primitive(p) => vec![(p, [].as_slice())],
+            Resource::Group(g) => g.members.iter().map(|p| (p, g.meta.as_slice())).collect(),
+            Resource::Clone(_) | Resource::Bundle(_) => Vec::new(),
+        })
+        .filter(|(primitive, outer)| off(primitive, outer))
+        .map(|(primitive, _)| primitive.id.clone())
+        .collect()
+}
+
 /// Why two nodes may have a resource that should run under a lease: it says `lease=off`. Nothing where
 /// fencing stands in for the lease, and for resources that never had one.
 #[must_use]
 pub fn unprotected(cib: &Cib, facts: &AgentFacts, primitive: &str) -> bool {
     let Some((found, outer)) = placed(cib, primitive) else { return false };
-    let settings = Settings::of(cib, facts, found, outer);
-    settings.off && settings.wants && !matches!(settings.requires, Some("fencing" | "unfencing"))
+    Settings::of(cib, facts, found, outer).is_unprotected()
 }
 
 /// A primitive with the meta attributes of the group around it.
@@ -81,6 +97,10 @@ struct Settings<'a> {
 }
 
 impl<'a> Settings<'a> {
+    fn is_unprotected(&self) -> bool {
+        self.off && self.wants && !matches!(self.requires, Some("fencing" | "unfencing"))
+    }
+
     fn of(cib: &'a Cib, facts: &AgentFacts, primitive: &'a Primitive, outer: &'a [NvSet]) -> Self {
         let template = primitive.template.as_ref();
         let template = template.and_then(|id| cib.templates.iter().find(|it| it.id == *id));
@@ -117,7 +137,9 @@ mod tests {
         let facts = AgentFacts::default();
         let leased = lease_group(&cib, &facts, "vip").is_some();
         assert_eq!(leased, leased_primitives(&cib, &facts).iter().any(|(p, _)| p.id == "vip"));
-        (leased, unprotected(&cib, &facts, "vip"))
+        let alone = unprotected(&cib, &facts, "vip");
+        assert_eq!(alone, unprotected_primitives(&cib, &facts).contains("vip"));
+        (leased, alone)
     }
 
     // spec: L8

@@ -69,6 +69,7 @@ mod node_requests;
 mod orders;
 #[cfg(test)]
 mod orders_tests;
+mod overview;
 mod picture;
 #[cfg(test)]
 mod picture_tests;
@@ -102,7 +103,7 @@ pub use guarded::{Guarded, NEVER_GRANTED};
 pub use history::{NodeHistory, ResourceRecords, Slot, StatusDelta};
 pub use leases::{lease_group, leased_primitives, unprotected};
 pub use message::PeerMessage;
-pub use port::{Clock, Hook, Input, Output};
+pub use port::{AgentSaid, Clock, Hook, Input, Output};
 pub use replicated::{
     Applied, Commit, Grant, MAX_COMMIT_BYTES, MAX_COMMITS, MAX_MESSAGE, MAX_TOKENS, Replicated,
 };

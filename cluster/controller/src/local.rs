@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use haven_api::EventSeverity;
+use haven_base::Instant;
 use haven_executor::{Input as ToExecutor, Output as FromExecutor};
 use haven_heartbeat::{LossCause, Output as Beat};
 use haven_types::operation::{Lease, OperationRecord, Order};
@@ -24,9 +25,24 @@ use crate::port::{Clock, Hook, Output};
 /// may tick as leisurely as this, and an idle node stays idle.
 const LEAST_TICK: Duration = Duration::from_millis(50);
 
+/// A node's whole status is not told twice within this time: where resources are many it is long.
+const WHOLE_AGAIN: Duration = Duration::from_millis(250);
+/// Bytes of records told at once, about: what is longer than a datagram's message travels another way,
+/// and would overtake or be overtaken.
+const MAX_TOLD: usize = 40 << 10;
+
+/// About as many bytes as a record takes in a message.
+fn weight(record: &OperationRecord) -> usize {
+    const REST: usize = 100;
+    let operation = &record.operation;
+    let pairs = operation.params.iter().chain(&operation.meta);
+    let pairs: usize = pairs.map(|(name, value)| name.len() + value.len() + 2).sum();
+    let reason = record.outcome.as_ref().map_or(0, |outcome| outcome.reason.len());
+    REST + operation.resource.len() + pairs + reason
+}
+
 impl Controller {
     pub(crate) fn on_executor(&mut self, clock: Clock, outputs: Vec<FromExecutor>) {
-        let mut records = Vec::new();
         for output in outputs {
             match output {
                 FromExecutor::RunAgent { run, operation, lease } => {
@@ -41,7 +57,7 @@ impl Controller {
                     self.claims.ended(group);
                     self.heartbeat(haven_heartbeat::Input::Release { group });
                 }
-                FromExecutor::Recorded(record) => records.push(*record),
+                FromExecutor::Recorded(record) => self.ended.push(*record),
                 FromExecutor::Refused { order, reason } => {
                     self.taken.refused(order, &reason);
                     match self.leader {
@@ -54,18 +70,34 @@ impl Controller {
                 }
             }
         }
-        if !records.is_empty() {
-            self.record(clock, records, Vec::new());
+    }
+
+    /// Tells what ended in this step, in as few messages as it fits into: each of a length that keeps
+    /// its place among the others.
+    pub(crate) fn tell_ended(&mut self, clock: Clock) {
+        let mut part = Vec::new();
+        let mut length = 0;
+        for record in std::mem::take(&mut self.ended) {
+            let more = weight(&record);
+            if length + more > MAX_TOLD && !part.is_empty() {
+                self.record_now(clock, std::mem::take(&mut part), Vec::new());
+                length = 0;
+            }
+            length += more;
+            part.push(record);
+        }
+        if !part.is_empty() {
+            self.record_now(clock, part, Vec::new());
         }
     }
 
-    /// Changes this node's own status and tells everybody.
-    pub(crate) fn record(
-        &mut self,
-        clock: Clock,
-        records: Vec<OperationRecord>,
-        forgotten: Vec<String>,
-    ) {
+    /// Changes this node's own status and tells everybody, after what ended before.
+    fn record(&mut self, clock: Clock, records: Vec<OperationRecord>, forgotten: Vec<String>) {
+        self.tell_ended(clock);
+        self.record_now(clock, records, forgotten);
+    }
+
+    fn record_now(&mut self, clock: Clock, records: Vec<OperationRecord>, forgotten: Vec<String>) {
         for record in &records {
             if let Some(order) = record.order {
                 self.taken.ended(order, as_expected(record) || cancelled_as_ordered(record));
@@ -83,8 +115,9 @@ impl Controller {
 
     /// Tells everybody, this node included, what changed in its own status.
     fn publish(&mut self, clock: Clock, delta: &StatusDelta) {
-        for node in self.others() {
-            self.send(node, &PeerMessage::StatusDelta(Box::new(delta.clone())));
+        let message = PeerMessage::StatusDelta(Box::new(delta.clone())).encode();
+        for to in self.others() {
+            self.out.push(Output::Send { to, bytes: message.clone(), ordered: true });
         }
         self.after_delta(clock, delta);
     }
@@ -124,7 +157,31 @@ impl Controller {
         self.set_attributes(clock, attributes);
     }
 
+    /// Tells a node all of this one's status, soon: once for all that asked for it meanwhile, and not
+    /// again before [`WHOLE_AGAIN`] has passed.
     pub(crate) fn send_whole_status(&mut self, to: NodeId) {
+        self.whole_wanted.insert(to);
+    }
+
+    /// Tells the nodes that are to know all of this one's status.
+    pub(crate) fn tell_whole_status(&mut self, clock: Clock) {
+        let told = &self.whole_told;
+        let may = |to: &NodeId| told.get(to).is_none_or(|at| *at + WHOLE_AGAIN <= clock.now);
+        let due: Vec<NodeId> = self.whole_wanted.iter().filter(|to| may(to)).copied().collect();
+        for to in due {
+            self.whole_wanted.remove(&to);
+            self.whole_told.insert(to, clock.now);
+            self.tell_all_to(to);
+        }
+    }
+
+    /// When the next node may be told again.
+    pub(crate) fn whole_deadline(&self) -> Option<Instant> {
+        let wanted = self.whole_wanted.iter();
+        wanted.filter_map(|to| self.whole_told.get(to).map(|at| *at + WHOLE_AGAIN)).min()
+    }
+
+    fn tell_all_to(&mut self, to: NodeId) {
         let Some(own) = self.histories.get(&self.config.node) else { return };
         let message = PeerMessage::Status(Box::new(own.clone()));
         self.send(to, &message);
@@ -143,6 +200,11 @@ impl Controller {
                 self.inbox.push_back(Internal::Consensus(input));
             }
             PeerMessage::Order { boot, order } => self.on_order_to(clock, from, boot, *order),
+            PeerMessage::Orders { boot, orders } => {
+                for order in orders {
+                    self.on_order_to(clock, from, boot, order);
+                }
+            }
             PeerMessage::Ended { order, ok } => self.on_ended(order, ok),
             PeerMessage::Withdraw { order } => self.on_withdraw(from, order),
             PeerMessage::Done { order } => self.on_done(clock, order),
@@ -261,6 +323,7 @@ impl Controller {
     }
 
     fn forget_failures(&mut self, clock: Clock, resource: &str) {
+        self.tell_ended(clock);
         let Some(own) = self.histories.get_mut(&self.config.node) else { return };
         let attributes = failures::cleared(own.attributes.clone(), resource);
         let forgotten: Vec<String> = own
@@ -314,7 +377,7 @@ impl Controller {
         match report {
             Beat::View(view) => {
                 self.view = view;
-                self.replan();
+                self.replan_now();
             }
             Beat::Suspect { node, silent, .. } => self.on_suspect(clock, node, silent),
             Beat::Alive { node, boot } => self.on_alive(clock, node, boot),
@@ -365,6 +428,11 @@ impl Controller {
     }
 
     fn on_alive(&mut self, clock: Clock, node: NodeId, boot: BootId) {
+        if self.alive.get(&node).is_some_and(|(known, _)| *known != boot) {
+            // The life that may have led is over, and nobody need bear its silence (docs/adr/0024).
+            let input = haven_consensus::Input::PeerAlive { node, alive: false };
+            self.inbox.push_back(Internal::Consensus(input));
+        }
         let input = haven_consensus::Input::PeerAlive { node, alive: true };
         self.inbox.push_back(Internal::Consensus(input));
         self.suspected.remove(&node);

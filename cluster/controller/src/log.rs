@@ -85,7 +85,7 @@ impl Controller {
         self.heartbeat(haven_heartbeat::Input::Log(last.position));
         for entry in entries {
             let Payload::Proposal(bytes) = &entry.payload else { continue };
-            let Ok(Command::Grant { group, epoch, .. }) = Command::decode(bytes) else { continue };
+            let Some((group, epoch)) = Command::granted(bytes) else { continue };
             self.grants_ahead.insert(entry.position.index, (group.clone(), epoch));
             self.tell_epoch(&group);
         }

@@ -103,6 +103,13 @@ pub enum PeerMessage {
         /// All of them.
         members: Vec<Member>,
     },
+    /// Several times [`PeerMessage::Order`].
+    Orders {
+        /// The life of the receiver that is meant, where it is known.
+        boot: Option<BootId>,
+        /// What, each by itself.
+        orders: Vec<Order>,
+    },
 }
 
 impl PeerMessage {

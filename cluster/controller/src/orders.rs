@@ -26,6 +26,8 @@ use crate::port::Clock;
 pub(crate) const AGAIN_AFTER: Duration = Duration::from_secs(2);
 /// The longest pause.
 const AGAIN_AT_MOST: Duration = Duration::from_secs(16);
+/// Orders of one step that travel together.
+const MAX_TOGETHER: usize = 64;
 /// Orders remembered by the node that takes them. A coordinator repeats none that is so old.
 pub(crate) const MAX_TAKEN: usize = 4_096;
 
@@ -151,7 +153,22 @@ impl Controller {
         if to == self.config.node {
             self.on_order(clock, to, order);
         } else {
-            self.send(to, &PeerMessage::Order { boot, order: Box::new(order) });
+            self.ordered.entry((to, boot)).or_default().push(order);
+        }
+    }
+
+    /// Sends what was given in this step.
+    pub(crate) fn send_orders(&mut self) {
+        for ((to, boot), mut orders) in std::mem::take(&mut self.ordered) {
+            while !orders.is_empty() {
+                let rest = orders.split_off(orders.len().min(MAX_TOGETHER));
+                let message = match <[Order; 1]>::try_from(orders) {
+                    Ok([order]) => PeerMessage::Order { boot, order: Box::new(order) },
+                    Err(orders) => PeerMessage::Orders { boot, orders },
+                };
+                self.send(to, &message);
+                orders = rest;
+            }
         }
     }
 
@@ -221,7 +238,7 @@ impl Controller {
             Some(Some(Answer::Ended(ok))) => {
                 // What came of it first: the plan goes on from there.
                 self.send_whole_status(from);
-                self.send(from, &PeerMessage::Ended { order: id, ok });
+                self.afterwards.push((from, PeerMessage::Ended { order: id, ok }));
             }
             Some(Some(Answer::Refused(reason))) => {
                 self.send(from, &PeerMessage::Refused { order: id, reason });

@@ -10,7 +10,7 @@ use haven_types::status::{NodeState, OperationRecord, Presence, ResourceHistory,
 
 use crate::command::Role;
 use crate::history::{NodeHistory, ResourceRecords, Slot, active, expected_code, is_probe};
-use crate::leases::{lease_groups, leased_primitives, unprotected};
+use crate::leases::{lease_groups, leased_primitives, unprotected_primitives};
 use crate::replicated::Replicated;
 
 /// What the coordinator knows beside the log.
@@ -39,6 +39,8 @@ struct Picture<'a> {
     known: &'a Known<'a>,
     /// Lease groups by primitive.
     groups: BTreeMap<String, String>,
+    /// Primitives that two nodes may have, by intent.
+    unprotected: BTreeSet<String>,
 }
 
 impl<'a> std::ops::Deref for Picture<'a> {
@@ -52,7 +54,8 @@ impl<'a> std::ops::Deref for Picture<'a> {
 /// The picture the policy engine plans on.
 pub(crate) fn status(known: &Known<'_>) -> Status {
     let groups = lease_groups(&known.state.cib, known.facts);
-    let known = &Picture { known, groups };
+    let unprotected = unprotected_primitives(&known.state.cib, known.facts);
+    let known = &Picture { known, groups, unprotected };
     let nodes = known
         .state
         .members
@@ -168,7 +171,7 @@ fn leased(known: &Picture<'_>, resource: &str) -> bool {
 /// What a dead node ran and a successor need not wait for: a lease has ended by itself, and with
 /// `lease=off` two owners are accepted (L8).
 fn given_up(known: &Picture<'_>, resource: &str) -> bool {
-    leased(known, resource) || unprotected(&known.state.cib, known.facts, resource)
+    leased(known, resource) || known.unprotected.contains(resource)
 }
 
 /// Stands for the parameters of a start that was made under a lease where none is wanted now, or the

@@ -107,6 +107,25 @@ pub enum Input {
     Tick,
 }
 
+/// What an agent's call has come to, one of several that are told at once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AgentSaid {
+    /// [`Input::AgentFinished`].
+    Finished {
+        /// Which call.
+        run: RunId,
+        /// Its answer.
+        outcome: Outcome,
+    },
+    /// [`Input::Restarting`].
+    Restarting {
+        /// Which call.
+        run: RunId,
+        /// The parameters of which a change asks for a restart.
+        parameters: Vec<String>,
+    },
+}
+
 /// What the shell does for the controller, in this order.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Output {

@@ -9,7 +9,7 @@ use haven_api::{
     ResourceKind, ResourceStatus, Role, Status, Verdict, Vote,
 };
 use haven_base::Instant;
-use haven_cib::{Cib, CloneChild, NvSet, Primitive, Resource};
+use haven_cib::{CloneChild, NvSet, Primitive, Resource};
 use haven_types::NodeId;
 use haven_types::operation::OperationRecord;
 
@@ -17,12 +17,14 @@ use crate::controller::Controller;
 use crate::failures;
 use crate::history::{NodeHistory, Slot, active, failed, promoted};
 use crate::leases::{lease_group, leased_primitives, unprotected};
+use crate::overview::Overview;
 use crate::port::Clock;
 use crate::request::millis;
 
 impl Controller {
     /// The first screen. The shell adds what only the heartbeat thread knows: links.
     pub(crate) fn status(&self, clock: Clock) -> Status {
+        let overview = &self.overview();
         let mut status = Status {
             verdict: Verdict::default(),
             cluster: self.config.cluster.clone(),
@@ -35,13 +37,18 @@ impl Controller {
                 for_ms: millis(clock.now.since(self.leader_since)),
             }),
             quorum: self.quorum(),
-            nodes: self.state.members.keys().map(|id| self.node_status(clock, *id)).collect(),
+            nodes: self
+                .state
+                .members
+                .keys()
+                .map(|id| self.node_status(clock, *id, overview))
+                .collect(),
             resources: self
                 .state
                 .cib
                 .resources
                 .iter()
-                .map(|resource| self.resource_status(clock, resource))
+                .map(|resource| self.resource_status(clock, resource, overview))
                 .collect(),
             intents: self.intents(clock.wall),
             failed: self.failed_actions(clock),
@@ -110,15 +117,15 @@ impl Controller {
             || (self.alive.contains_key(&node) && !self.dead.contains_key(&node))
     }
 
-    fn node_status(&self, clock: Clock, id: NodeId) -> NodeStatus {
+    fn node_status(&self, clock: Clock, id: NodeId, overview: &Overview<'_>) -> NodeStatus {
         let member = self.state.members.get(&id);
         let witness = member.is_some_and(|m| m.role == crate::command::Role::Witness);
         let name = self.name_of(id);
         let standby = self.is_on(id, "standby");
         let in_view = self.view.members.contains(&id);
-        let leftovers = self.resources_on(id);
+        let leftovers = overview.count(id);
         let state = match (self.heard(id), in_view, standby) {
-            (false, _, _) if !leftovers.is_empty() => NodeState::Unclean,
+            (false, _, _) if leftovers > 0 => NodeState::Unclean,
             (false, _, _) => NodeState::Offline,
             (true, false, _) => NodeState::Suspect,
             (true, true, _) if !witness && !self.histories.contains_key(&id) => NodeState::Pending,
@@ -136,7 +143,7 @@ impl Controller {
             witness,
             state,
             for_ms: since.map(|at| millis(clock.now.since(at))),
-            running: u32::try_from(leftovers.len()).unwrap_or(u32::MAX),
+            running: u32::try_from(leftovers).unwrap_or(u32::MAX),
             links: Vec::new(),
             trouble: None,
         }
@@ -144,56 +151,53 @@ impl Controller {
 
     /// Resources that a node may be running, leased ones only while the lease is its own.
     pub(crate) fn resources_on(&self, id: NodeId) -> Vec<String> {
-        let Some(history) = self.histories.get(&id) else { return Vec::new() };
-        history
-            .resources
-            .iter()
-            .filter(|(_, records)| active(records))
-            .filter(|(name, _)| self.may_hold(id, name))
-            .map(|(name, _)| name.clone())
-            .collect()
+        let overview = self.overview();
+        let here = overview.running.get(&id).into_iter().flatten();
+        here.map(|name| (*name).to_owned()).collect()
     }
 
-    /// Whether a leased resource can still be that node's; true for resources without a lease.
-    fn may_hold(&self, id: NodeId, resource: &str) -> bool {
-        let group = lease_group(&self.state.cib, &self.config.facts, resource);
-        let Some(group) = group else { return true };
-        let held = self.state.grants.get(&group).is_some_and(|grant| grant.holder == Some(id));
-        held && self.heard(id)
+    /// Whether a node may be running a primitive.
+    fn may_run(&self, id: NodeId, primitive: &str) -> bool {
+        let records = self.histories.get(&id).and_then(|history| history.resources.get(primitive));
+        let group = || lease_group(&self.state.cib, &self.config.facts, primitive);
+        records.is_some_and(active) && group().is_none_or(|group| self.holds(id, &group))
     }
 
     /// Names of the nodes where a resource, or a part of it, is active.
     pub(crate) fn active_on(&self, resource: &str) -> Vec<String> {
-        let parts: Vec<String> = match self.state.cib.resource(resource) {
-            Some(found) => found.primitives().iter().map(|p| p.id.clone()).collect(),
-            None => vec![resource.to_owned()],
+        let parts: Vec<&str> = match self.state.cib.resource(resource) {
+            Some(found) => found.primitives().iter().map(|p| p.id.as_str()).collect(),
+            None => vec![resource],
         };
         self.histories
             .keys()
-            .filter(|id| self.resources_on(**id).iter().any(|name| parts.contains(name)))
+            .filter(|id| parts.iter().any(|part| self.may_run(**id, part)))
             .map(|id| self.name_of(*id))
             .collect()
     }
 
-    fn resource_status(&self, clock: Clock, resource: &Resource) -> ResourceStatus {
+    fn resource_status(
+        &self,
+        clock: Clock,
+        resource: &Resource,
+        overview: &Overview<'_>,
+    ) -> ResourceStatus {
+        let part = |p: &Primitive| self.primitive_status(clock, p, overview);
         match resource {
-            Resource::Primitive(p) => self.primitive_status(clock, p),
+            Resource::Primitive(p) => part(p),
             Resource::Group(g) => {
-                let children = g.members.iter().map(|p| self.primitive_status(clock, p)).collect();
+                let children = g.members.iter().map(part).collect();
                 self.collection(&g.id, ResourceKind::Group, &g.meta, children)
             }
             Resource::Clone(c) => {
                 let children = match &*c.child {
-                    CloneChild::Primitive(p) => vec![self.primitive_status(clock, p)],
-                    CloneChild::Group(g) => {
-                        g.members.iter().map(|p| self.primitive_status(clock, p)).collect()
-                    }
+                    CloneChild::Primitive(p) => vec![part(p)],
+                    CloneChild::Group(g) => g.members.iter().map(part).collect(),
                 };
                 self.collection(&c.id, ResourceKind::Clone, &c.meta, children)
             }
             Resource::Bundle(b) => {
-                let children =
-                    b.primitive.iter().map(|p| self.primitive_status(clock, p)).collect();
+                let children = b.primitive.iter().map(part).collect();
                 self.collection(&b.id, ResourceKind::Bundle, &b.meta, children)
             }
         }
@@ -221,30 +225,31 @@ impl Controller {
         }
     }
 
-    fn primitive_status(&self, clock: Clock, p: &Primitive) -> ResourceStatus {
+    fn primitive_status(
+        &self,
+        clock: Clock,
+        p: &Primitive,
+        overview: &Overview<'_>,
+    ) -> ResourceStatus {
         let active: Vec<Active> = self
             .histories
             .iter()
-            .filter(|(id, _)| self.resources_on(**id).contains(&p.id))
-            .map(|(id, history)| self.active_entry(clock, *id, history, &p.id))
+            .filter(|(id, _)| overview.runs(**id, &p.id))
+            .map(|(id, history)| self.active_entry(clock, (*id, history), &p.id, overview))
             .collect();
-        let fail_count = self
-            .histories
-            .values()
-            .map(|history| failures::count_of(&history.attributes, &p.id))
-            .fold(0, u32::saturating_add);
         let target = target(&p.meta);
-        let trouble = (active.is_empty() && target != Role::Stopped).then(|| self.why_stopped(p));
+        let trouble = (active.is_empty() && target != Role::Stopped)
+            .then(|| self.why_stopped_among(p, overview));
         ResourceStatus {
             id: p.id.clone(),
             kind: ResourceKind::Primitive,
             agent: Some(agent_name(p)),
             target,
             managed: managed(&p.meta),
-            lease: self.lease_state(&p.id),
-            unprotected: self.unprotected(&p.id),
+            lease: self.lease_of(overview.groups.get(&p.id), |id| overview.runs(id, &p.id)),
+            unprotected: overview.unprotected.contains(&p.id).then(two_owners),
             active,
-            fail_count,
+            fail_count: overview.failures.get(&p.id).copied().unwrap_or(0),
             trouble,
             children: Vec::new(),
         }
@@ -253,16 +258,16 @@ impl Controller {
     fn active_entry(
         &self,
         clock: Clock,
-        id: NodeId,
-        history: &NodeHistory,
+        (id, history): (NodeId, &NodeHistory),
         resource: &str,
+        overview: &Overview<'_>,
     ) -> Active {
         let last = history.resources.get(resource).and_then(|slots| slots.get(&Slot::Last));
         let role = match last {
             Some(_) if !self.heard(id) => Role::Unknown,
             Some(record) if failed(record) => Role::Failed,
             _ if history.resources.get(resource).is_some_and(promoted) => Role::Promoted,
-            _ if promotable(&self.state.cib, resource) => Role::Unpromoted,
+            _ if overview.promotable.contains(resource) => Role::Unpromoted,
             _ => Role::Started,
         };
         let for_ms = last.map(|record| ago(clock, record));
@@ -270,10 +275,14 @@ impl Controller {
     }
 
     pub(crate) fn why_stopped(&self, p: &Primitive) -> String {
+        self.why_stopped_among(p, &self.overview())
+    }
+
+    fn why_stopped_among(&self, p: &Primitive, overview: &Overview<'_>) -> String {
         if self.leader.is_none() {
             return "no coordinator: nothing is started or stopped".to_owned();
         }
-        if self.awaits_fencing(p) {
+        if self.awaits_fencing(p, overview) {
             return "fencing is on and there is no device, so nothing is started that needs it: \
                     configure a device, or property stonith-enabled=false where no data is shared"
                 .to_owned();
@@ -298,38 +307,37 @@ impl Controller {
     }
 
     /// Whether nothing but fencing devices is missing: none is configured, and they are asked for.
-    fn awaits_fencing(&self, p: &Primitive) -> bool {
+    fn awaits_fencing(&self, p: &Primitive, overview: &Overview<'_>) -> bool {
         let cib = &self.state.cib;
         let word = cib.option("fencing-enabled").or_else(|| cib.option("stonith-enabled"));
         let off = word.is_some_and(|word| {
             matches!(word.to_ascii_lowercase().as_str(), "false" | "off" | "no" | "0" | "n")
         });
-        let all = || cib.resources.iter().flat_map(Resource::primitives);
-        let device = all().any(|known| known.class.as_deref() == Some("stonith"));
+        let (device, leased) = (overview.fencing_device, overview.groups.contains_key(&p.id));
         let without = value(&p.meta, "requires").is_some_and(|word| {
             matches!(word.to_ascii_lowercase().as_str(), "nothing" | "quorum" | "lease")
         });
-        !off && !device && !without && lease_group(cib, &self.config.facts, &p.id).is_none()
+        !off && !device && !without && !leased
     }
 
     fn lease_state(&self, primitive: &str) -> Option<LeaseState> {
-        let group = lease_group(&self.state.cib, &self.config.facts, primitive)?;
-        let grant = self.state.grants.get(&group)?;
-        let running = grant
-            .holder
-            .is_some_and(|id| self.resources_on(id).iter().any(|name| name == primitive));
+        let group = lease_group(&self.state.cib, &self.config.facts, primitive);
+        self.lease_of(group.as_ref(), |id| self.may_run(id, primitive))
+    }
+
+    fn lease_of(
+        &self,
+        group: Option<&String>,
+        runs_on: impl Fn(NodeId) -> bool,
+    ) -> Option<LeaseState> {
+        let grant = self.state.grants.get(group?)?;
+        let running = grant.holder.is_some_and(runs_on);
         Some(LeaseState {
             epoch: grant.epoch.0,
             holder: grant.holder.filter(|_| running).map(|id| self.name_of(id)),
             left_ms: None,
             duration_ms: None,
             gate: if running { Gate::Open } else { Gate::Closed },
-        })
-    }
-
-    fn unprotected(&self, primitive: &str) -> Option<String> {
-        unprotected(&self.state.cib, &self.config.facts, primitive).then(|| {
-            "lease=off: in a partition this resource may be active on both sides".to_owned()
         })
     }
 
@@ -418,7 +426,7 @@ impl Controller {
                     announced: Announcement::default(),
                     confirmed: None,
                     conflicts: 0,
-                    unprotected: self.unprotected(&p.id).is_some(),
+                    unprotected: unprotected(&self.state.cib, &self.config.facts, &p.id),
                 }
             })
             .collect()
@@ -534,7 +542,7 @@ fn agent_name(p: &Primitive) -> String {
         .join(":")
 }
 
-fn value<'a>(sets: &'a [NvSet], name: &str) -> Option<&'a str> {
+pub(crate) fn value<'a>(sets: &'a [NvSet], name: &str) -> Option<&'a str> {
     sets.iter().flat_map(|set| &set.pairs).find(|pair| pair.name == name)?.value.as_deref()
 }
 
@@ -551,15 +559,8 @@ fn target(meta: &[NvSet]) -> Role {
     }
 }
 
-/// Whether a primitive is one of those of which some instances are promoted.
-fn promotable(cib: &Cib, primitive: &str) -> bool {
-    cib.resources.iter().any(|resource| match resource {
-        Resource::Clone(c) => {
-            matches!(value(&c.meta, "promotable"), Some("true" | "on" | "yes" | "1" | "y"))
-                && resource.primitives().iter().any(|p| p.id == primitive)
-        }
-        Resource::Primitive(_) | Resource::Group(_) | Resource::Bundle(_) => false,
-    })
+fn two_owners() -> String {
+    "lease=off: in a partition this resource may be active on both sides".to_owned()
 }
 
 fn managed(meta: &[NvSet]) -> bool {

@@ -171,7 +171,7 @@ impl Executor {
         })
     }
 
-    /// Changes whenever [`Executor::touched`] does.
+    /// Changes whenever what [`Executor::touched`] tells of starts under a lease does.
     #[must_use]
     pub const fn touched_version(&self) -> u64 {
         self.touched
@@ -417,8 +417,8 @@ impl Executor {
             && let Some(resource) = self.resources.get_mut(name)
         {
             resource.tried = Some(operation.clone());
-            resource.tried_under = lease;
-            self.touched += 1;
+            let before = std::mem::replace(&mut resource.tried_under, lease);
+            self.touched += u64::from(before.or(lease).is_some());
         }
         self.runs.insert(run, name.to_owned());
         if !operation.agent.is_built_in() {
@@ -462,7 +462,9 @@ impl Executor {
             // It runs as if it had been started so; where that failed, something is wrong with it.
             job.operation.action = if ok { "start" } else { "monitor" }.to_owned();
         }
-        self.touched += u64::from(matches!(job.operation.action.as_str(), "start" | "stop"));
+        let leased = job.lease.or(resource.tried_under).is_some();
+        let moves = matches!(job.operation.action.as_str(), "start" | "stop");
+        self.touched += u64::from(leased && moves);
         match job.operation.action.as_str() {
             "start" if ok => {
                 resource.started = Some(job.operation.clone());

@@ -12,6 +12,13 @@ use serde::{Deserialize, Serialize};
 /// itself, this only catches executors that never answer (`cluster-delay` of the field, 60 s).
 const ANSWER_ALLOWANCE: Duration = Duration::from_secs(60);
 
+/// Operations given to one node lately and not answered yet; one more waits for an answer or for the
+/// oldest to be no longer recent.
+pub const MAX_RECENT: usize = 256;
+/// For how long an operation counts as recent. What takes longer waits for something, and nobody shall
+/// wait for it (docs/adr/0022).
+pub const RECENT: Duration = Duration::from_millis(250);
+
 /// Used for actions that carry no timeout.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -144,6 +151,8 @@ pub struct Engine {
     by_resource: BTreeMap<String, BTreeSet<FlightId>>,
     /// Operations under way by node.
     by_node: BTreeMap<String, BTreeSet<FlightId>>,
+    /// The recent ones among them, each with the instant at which it no longer is.
+    recent: BTreeMap<String, BTreeSet<(Instant, FlightId)>>,
     node_limit: usize,
     next_flight: u64,
     complete: bool,
@@ -193,7 +202,11 @@ impl Engine {
     /// When [`Input::Tick`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(at, _)| *at)
+        let overdue = self.deadlines.first().map(|(at, _)| *at);
+        let held = |node: &String| self.held.contains_key(&Obstacle::Node(node.clone()));
+        let recent = self.recent.iter().filter(|(node, _)| held(node));
+        let place = recent.filter_map(|(_, flights)| flights.first().map(|(at, _)| *at)).min();
+        [overdue, place].into_iter().flatten().min()
     }
 
     /// Advances by one input.
@@ -277,6 +290,9 @@ impl Engine {
         }
         if let Some(node) = ended.node() {
             leave(&mut self.by_node, node, flight);
+            if let Some(recent) = self.recent.get_mut(node) {
+                recent.remove(&(ended.since + RECENT, flight));
+            }
             self.release_node(node);
         }
         let Some(index) = self.adopted.remove(&flight) else { return };
@@ -331,8 +347,23 @@ impl Engine {
         }
     }
 
+    /// Lets as many of what waits for a node try again as operations there are no longer recent.
+    fn forget_recent(&mut self, now: Instant) {
+        let mut free = Vec::new();
+        for (node, flights) in &mut self.recent {
+            while flights.first().is_some_and(|(until, _)| *until <= now) {
+                flights.pop_first();
+                free.push(node.clone());
+            }
+        }
+        for node in free {
+            self.release_node(&node);
+        }
+    }
+
     /// Gives out all that may be given out. Pseudo actions end on the spot and may free more.
     fn advance(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.forget_recent(now);
         while let Some(index) = self.pseudo.pop() {
             self.waiting -= 1;
             self.done(index);
@@ -369,6 +400,8 @@ impl Engine {
         }
         if let Some(node) = entry.node() {
             self.by_node.entry(node.to_owned()).or_default().insert(flight);
+            let recent = self.recent.entry(node.to_owned()).or_default();
+            recent.insert((now + RECENT, flight));
         }
         self.flights.insert(flight, entry);
         self.states[index] = State::InFlight(flight);
@@ -398,9 +431,11 @@ impl Engine {
         {
             return Some(Obstacle::Resource(resource.id.clone()));
         }
-        let node = executing_node(action).filter(|_| self.node_limit > 0)?;
-        let busy = self.by_node.get(node).map_or(0, BTreeSet::len);
-        (busy >= self.node_limit).then(|| Obstacle::Node(node.to_owned()))
+        let node = executing_node(action)?;
+        let recent = self.recent.get(node).map_or(0, BTreeSet::len);
+        let busy = || self.by_node.get(node).map_or(0, BTreeSet::len);
+        let full = recent >= MAX_RECENT || (self.node_limit > 0 && busy() >= self.node_limit);
+        full.then(|| Obstacle::Node(node.to_owned()))
     }
 
     fn note_completion(&mut self, out: &mut Vec<Output>) {

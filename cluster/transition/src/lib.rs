@@ -23,4 +23,4 @@ mod engine;
 #[cfg(test)]
 mod tests;
 
-pub use engine::{Engine, FlightId, InFlight, Input, Output};
+pub use engine::{Engine, FlightId, InFlight, Input, MAX_RECENT, Output, RECENT};

@@ -8,7 +8,7 @@ use haven_types::graph::{
     Action, ActionId, ActionKind, ActionNode, ActionResource, TransitionGraph,
 };
 
-use crate::{Engine, FlightId, Input, Output};
+use crate::{Engine, FlightId, Input, MAX_RECENT, Output, RECENT};
 
 fn action(id: u32, resource: &str, operation: &str, node: &str, inputs: &[u32]) -> Action {
     Action {
@@ -281,6 +281,26 @@ fn random_graphs_are_worked_off_within_all_limits() {
         }
         assert!(engine.idle(), "seed {seed}: nothing is left over");
     }
+}
+
+/// A node is not flooded, and what hangs there keeps nobody waiting.
+#[test]
+fn a_node_is_asked_so_much_at_once_and_more_for_each_answer_or_after_a_while() {
+    let others = u32::try_from(MAX_RECENT).unwrap() + 10;
+    let mut actions: Vec<Action> =
+        (0..others).map(|id| action(id, &format!("r{id}"), "start", "n1", &[])).collect();
+    actions.push(action(others, "other", "start", "n2", &[]));
+    let mut engine = Engine::new(1);
+    let out = performed(&step(&mut engine, graph(actions)));
+    let on = |out: &[(u64, String)], node: &str| out.iter().filter(|a| a.1.ends_with(node)).count();
+    assert_eq!((on(&out, "n1"), on(&out, "n2")), (MAX_RECENT, 1));
+    let out = step(&mut engine, Input::Finished { flight: FlightId(out[0].0), ok: true });
+    assert_eq!(on(&performed(&out), "n1"), 1, "one place for one answer");
+    let later = Instant::from_nanos(1) + RECENT;
+    assert_eq!(engine.deadline(), Some(later));
+    let out = performed(&engine.step(later, Input::Tick));
+    assert_eq!(on(&out, "n1"), 9, "all others hang: the rest need not wait for them");
+    assert!(engine.deadline().is_some_and(|at| at > later + RECENT), "nothing waits any more");
 }
 
 /// With a search over the graph for each end this would take minutes.

@@ -318,12 +318,13 @@ fn lines(entry: &Entry) -> String {
     lines.join("\n")
 }
 
-fn key(object: &Object) -> (bool, &str) {
+/// What names an object: nodes have a space of names of their own.
+pub(super) fn key(object: &Object) -> (bool, &str) {
     (matches!(object, Object::Node(_)), object.id())
 }
 
 /// Places by what names the object; of two of one name the first counts.
-fn index(document: &Document) -> BTreeMap<(bool, &str), usize> {
+pub(super) fn index(document: &Document) -> BTreeMap<(bool, &str), usize> {
     let places = document.entries.iter().enumerate().rev();
     places.map(|(place, entry)| (key(&entry.object), place)).collect()
 }

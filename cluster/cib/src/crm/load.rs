@@ -1,5 +1,8 @@
 //! Loading a text as one transaction, and showing a configuration.
 
+use std::collections::BTreeMap;
+
+use super::changes::{index, key};
 use super::compose::compose;
 use super::document::{Document, Entry, Monitor, Object};
 use super::finding::Finding;
@@ -33,10 +36,12 @@ impl Loaded {
     /// Adds the line to findings about objects that the text declared, and orders findings of the same
     /// gravity by line.
     pub fn locate(&self, findings: &mut [Finding]) {
+        // Of two of one name the first counts.
+        let declared: BTreeMap<&str, u32> =
+            self.declared.iter().rev().map(|(id, line)| (id.as_str(), *line)).collect();
         for finding in findings.iter_mut().filter(|finding| finding.line.is_none()) {
             let Some(object) = &finding.object else { continue };
-            let declared = self.declared.iter().find(|(id, _)| id == object);
-            finding.line = declared.map(|(_, line)| *line);
+            finding.line = declared.get(object.as_str()).copied();
         }
         findings.sort_by_key(|finding| (finding.severity, finding.line));
     }
@@ -177,9 +182,10 @@ fn rename_options(document: &mut Document) {
 /// Several lines about one block of options are one block, and so are several of fencing levels.
 fn join_blocks(document: Document) -> Document {
     let mut joined = Document { trailing: document.trailing, ..Document::default() };
+    let mut places: BTreeMap<(bool, String), usize> = BTreeMap::new();
     for entry in document.entries {
-        let first = joined.entries.iter_mut().find(|first| first.object.same_id(&entry.object));
-        match (first, entry) {
+        let place = *places.entry(own_key(&entry.object)).or_insert(joined.entries.len());
+        match (joined.entries.get_mut(place), entry) {
             (Some(first), entry) if is_block(&first.object, &entry.object) => {
                 let Entry { comments, object, .. } = entry;
                 first.comments.extend(comments);
@@ -241,19 +247,26 @@ fn merge(old: &Document, read: Document, mode: Mode) -> Document {
     if mode == Mode::Replace || !read.trailing.is_empty() {
         merged.trailing = read.trailing;
     }
+    let known_places = index(old);
+    let mut places: BTreeMap<(bool, String), Vec<usize>> = BTreeMap::new();
+    for (place, entry) in merged.entries.iter().enumerate() {
+        places.entry(own_key(&entry.object)).or_default().push(place);
+    }
     for mut entry in read.entries {
         // Names of ids inside an object may differ though it says the same: then the old one stays.
-        if let Some(known) = old.find(&entry.object)
+        if let Some(place) = known_places.get(&key(&entry.object))
+            && let known = &old.entries[*place]
             && print::object(&known.object) == print::object(&entry.object)
         {
             entry.object = known.object.clone();
         }
-        let place = merged.entries.iter().position(|known| {
-            known.object.same_id(&entry.object)
-                && known.line.is_none()
-                && replaces(&known.object, &entry.object)
+        let named = places.entry(own_key(&entry.object)).or_default();
+        let place = named.iter().copied().find(|place| {
+            let known = &merged.entries[*place];
+            known.line.is_none() && replaces(&known.object, &entry.object)
         });
         let Some(place) = place else {
+            named.push(merged.entries.len());
             merged.entries.push(entry);
             continue;
         };
@@ -303,14 +316,20 @@ const fn merges(object: &Object) -> bool {
     matches!(object, Object::Property(_) | Object::RscDefaults(_) | Object::OpDefaults(_))
 }
 
+/// What names an object, for looking it up while the objects change.
+fn own_key(object: &Object) -> (bool, String) {
+    let (node, id) = key(object);
+    (node, id.to_owned())
+}
+
 fn differences(old: &Document, new: &Document) -> Vec<String> {
     let same = |a: &Entry, b: &Entry| {
         a.comments == b.comments && print::object(&a.object) == print::object(&b.object)
     };
-    let changed = new
-        .entries
-        .iter()
-        .filter(|entry| !old.find(&entry.object).is_some_and(|known| same(known, entry)));
-    let gone = old.entries.iter().filter(|entry| new.find(&entry.object).is_none());
+    let (known, present) = (index(old), index(new));
+    let before = |entry: &Entry| known.get(&key(&entry.object)).map(|place| &old.entries[*place]);
+    let changed =
+        new.entries.iter().filter(|entry| !before(entry).is_some_and(|known| same(known, entry)));
+    let gone = old.entries.iter().filter(|entry| !present.contains_key(&key(&entry.object)));
     changed.chain(gone).map(|entry| entry.object.name().to_owned()).collect()
 }

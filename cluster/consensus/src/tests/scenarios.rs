@@ -139,6 +139,56 @@ fn the_detectors_verdict_ends_the_patience_with_ordinary_candidates() {
     assert_eq!(status(&world, follower).leader, None);
 }
 
+/// The leader's messages stop while its beats go on: its main task is busy.
+fn busy_leader(seed: u64, span: Duration) -> (World, NodeId, Term) {
+    let (mut world, leader) = group(seed, 3);
+    let term = status(&world, leader).term;
+    for it in world.nodes.keys().copied().filter(|it| *it != leader) {
+        world.cut.insert((leader, it));
+        world.cut.insert((it, leader));
+    }
+    world.run_for(span).unwrap();
+    (world, leader, term)
+}
+
+#[test]
+fn a_busy_leader_whose_beats_are_heard_is_borne_for_five_time_outs() {
+    for seed in 30..40 {
+        let (mut world, leader, term) = busy_leader(seed, millis(2_500));
+        world.cut.clear();
+        world.run_for(Duration::from_secs(1)).unwrap();
+        for id in world.nodes.keys() {
+            assert_eq!(
+                (status(&world, *id).leader, status(&world, *id).term),
+                (Some(leader), term)
+            );
+        }
+        assert_eq!(status(&world, leader).role, Role::Leader);
+    }
+}
+
+#[test]
+fn a_leader_that_stays_busy_is_replaced_in_the_end() {
+    for seed in 30..40 {
+        let (world, leader, term) = busy_leader(seed, Duration::from_secs(8));
+        let others = world.nodes.keys().filter(|it| **it != leader);
+        let led: Vec<_> = others.map(|it| status(&world, *it).leader).collect();
+        assert!(led.iter().all(|it| it.is_some_and(|it| it != leader)), "seed {seed}: {led:?}");
+        assert!(status(&world, led[0].unwrap()).term > term);
+    }
+}
+
+#[test]
+fn a_leader_that_restarted_is_not_borne() {
+    let (mut world, leader) = group(41, 3);
+    world.crash(leader);
+    world.run_for(millis(10)).unwrap();
+    world.boot(leader).unwrap();
+    world.detect(|_| true).unwrap();
+    world.run_for(Duration::from_secs(2)).unwrap();
+    assert!(world.leader().is_some());
+}
+
 #[test]
 fn a_hand_over_passes_although_everybody_holds_the_leader_alive() {
     let (mut world, leader) = group(7, 3);

@@ -120,6 +120,12 @@ impl World {
         it.shadow = Shadow::default();
         let machine = Consensus::new(config, it.disk.recover(), seed);
         it.machine = Some(machine.map_err(|e| format!("{id} does not start: {e}"))?);
+        // Beats of another life: the one that may have led is over.
+        let again = it.boot > 1;
+        let others = self.nodes.keys().copied().filter(|other| again && *other != id);
+        for other in others.collect::<Vec<_>>() {
+            self.step(other, Input::PeerAlive { node: id, alive: false })?;
+        }
         self.step(id, Input::Tick)
     }
 

@@ -97,7 +97,7 @@ impl Daemon {
         let started: Vec<(Operation, Lease)> = self
             .controller
             .started()
-            .filter_map(|(operation, lease)| Some((operation.clone(), lease?)))
+            .filter_map(|(operation, lease)| lease.map(|lease| (operation.clone(), lease)))
             .collect();
         if started.is_empty() {
             return;

@@ -144,6 +144,10 @@ impl Daemon {
     /// Feeds one input to the controller and carries out all that follows.
     fn step(&mut self, input: Input) {
         let outputs = self.controller.step(clock(), input);
+        self.carry_out(outputs);
+    }
+
+    fn carry_out(&mut self, outputs: Vec<Output>) {
         self.refresh_entries();
         for output in outputs {
             self.perform(output);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use haven_base::Instant;
-use haven_controller::Input;
+use haven_controller::{AgentSaid, Input};
 use haven_executor::AgentRegistry;
 use haven_host::drive::boot_time;
 use haven_host::socket::channel::ChannelEvent;
@@ -12,13 +12,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::start::{Inlets, StartError, start};
-use super::{BuiltIn, Daemon, End, Happening, Phase};
+use super::{BuiltIn, Daemon, End, Happening, Phase, clock};
 use crate::beat::News;
 use crate::config::NodeConfig;
 use crate::trust::KeyInput;
 
 /// How long a daemon that was told to end waits for its resources to move away.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(20);
+/// Happenings dealt with in one round at most.
+const AT_ONCE: usize = 64;
 /// A control that is never late by more than this although nothing is due.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -53,10 +55,11 @@ impl Daemon {
         interrupt: &mut Signal,
     ) {
         let pause = self.due().since(boot_time());
+        let mut happened = Vec::new();
         tokio::select! {
             biased;
             news = inlets.beats.recv() => self.on_news(news),
-            Some(happening) = inlets.happenings.recv() => self.on_happening(happening),
+            _ = inlets.happenings.recv_many(&mut happened, AT_ONCE) => self.on_happenings(happened),
             Some(event) = inlets.channel.recv() => self.on_channel(event),
             Some(asked) = inlets.requests.recv() => self.on_asked(asked),
             _ = terminate.recv() => self.leave(),
@@ -184,16 +187,39 @@ impl Daemon {
         self.step(Input::Heartbeat(output));
     }
 
-    fn on_happening(&mut self, happening: Happening) {
-        match happening {
-            Happening::Agent(run, outcome) => {
-                if self.runs.remove(&run).is_some() || outcome.code.0 != 0 {
-                    self.step(Input::AgentFinished { run, outcome });
+    /// Deals with what has happened, in order; what agents said in a row, at once.
+    fn on_happenings(&mut self, happened: Vec<Happening>) {
+        let mut said = Vec::new();
+        for happening in happened {
+            match happening {
+                Happening::Agent(run, outcome) => {
+                    if self.runs.remove(&run).is_some() || outcome.code.0 != 0 {
+                        said.push(AgentSaid::Finished { run, outcome });
+                    }
+                }
+                Happening::Restarting(run, parameters) => {
+                    said.push(AgentSaid::Restarting { run, parameters });
+                }
+                other => {
+                    self.step_agents(&mut said);
+                    self.on_happening(other);
                 }
             }
-            Happening::Restarting(run, parameters) => {
-                self.step(Input::Restarting { run, parameters });
-            }
+        }
+        self.step_agents(&mut said);
+    }
+
+    fn step_agents(&mut self, said: &mut Vec<AgentSaid>) {
+        if !said.is_empty() {
+            let outputs = self.controller.step_agents(clock(), std::mem::take(said));
+            self.carry_out(outputs);
+        }
+    }
+
+    fn on_happening(&mut self, happening: Happening) {
+        match happening {
+            // Dealt with before.
+            Happening::Agent(..) | Happening::Restarting(..) => {}
             Happening::Store(store::Done::Persisted { token }) => {
                 let token = haven_consensus::PersistToken(token);
                 self.step(Input::Persisted(token));

@@ -1,0 +1,96 @@
+//! Where everything runs, read out once for an answer that names many resources: asking for each of
+//! them anew would cost as much as all of them together, for each.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use haven_cib::{Cib, CloneChild, Resource};
+use haven_types::NodeId;
+
+use crate::controller::Controller;
+use crate::failures;
+use crate::history::active;
+use crate::leases::{lease_groups, unprotected_primitives};
+
+/// What the configuration says of leases, and which node may be running what.
+#[derive(Debug)]
+pub(crate) struct Overview<'a> {
+    /// Lease groups by primitive.
+    pub(crate) groups: BTreeMap<String, String>,
+    /// Primitives that two nodes may have, by intent.
+    pub(crate) unprotected: BTreeSet<String>,
+    /// Primitives of which some instances are promoted.
+    pub(crate) promotable: BTreeSet<&'a str>,
+    /// Resources that each node may be running, leased ones only while the lease is its own.
+    pub(crate) running: BTreeMap<NodeId, BTreeSet<&'a str>>,
+    /// How often each failed on all nodes together.
+    pub(crate) failures: BTreeMap<String, u32>,
+    /// A device to fence with is configured.
+    pub(crate) fencing_device: bool,
+}
+
+impl Overview<'_> {
+    /// Whether a node may be running a primitive.
+    pub(crate) fn runs(&self, node: NodeId, primitive: &str) -> bool {
+        self.running.get(&node).is_some_and(|all| all.contains(primitive))
+    }
+
+    /// How many resources a node may be running.
+    pub(crate) fn count(&self, node: NodeId) -> usize {
+        self.running.get(&node).map_or(0, BTreeSet::len)
+    }
+}
+
+impl Controller {
+    /// The overview as of now. Costs as much as the configuration and the status are long.
+    pub(crate) fn overview(&self) -> Overview<'_> {
+        let cib = &self.state.cib;
+        let groups = lease_groups(cib, &self.config.facts);
+        let running = self.histories.iter().map(|(node, history)| {
+            let here = history
+                .resources
+                .iter()
+                .filter(|(_, records)| active(records))
+                .filter(|(name, _)| groups.get(*name).is_none_or(|group| self.holds(*node, group)))
+                .map(|(name, _)| name.as_str());
+            (*node, here.collect())
+        });
+        let running = running.collect();
+        let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+        for history in self.histories.values() {
+            for (resource, count) in failures::counts(&history.attributes) {
+                let sum = counts.entry(resource).or_default();
+                *sum = sum.saturating_add(count);
+            }
+        }
+        let mut all = cib.resources.iter().flat_map(Resource::primitives);
+        Overview {
+            unprotected: unprotected_primitives(cib, &self.config.facts),
+            promotable: promotable(cib),
+            fencing_device: all.any(|known| known.class.as_deref() == Some("stonith")),
+            failures: counts,
+            groups,
+            running,
+        }
+    }
+
+    /// Whether a lease group can still be that node's.
+    pub(crate) fn holds(&self, node: NodeId, group: &str) -> bool {
+        let held = self.state.grants.get(group).is_some_and(|grant| grant.holder == Some(node));
+        held && self.heard(node)
+    }
+}
+
+fn promotable(cib: &Cib) -> BTreeSet<&str> {
+    let clones = cib.resources.iter().filter_map(|resource| match resource {
+        Resource::Clone(c) => Some(c),
+        Resource::Primitive(_) | Resource::Group(_) | Resource::Bundle(_) => None,
+    });
+    let on = |word: Option<&str>| matches!(word, Some("true" | "on" | "yes" | "1" | "y"));
+    clones
+        .filter(|c| on(crate::report::value(&c.meta, "promotable")))
+        .flat_map(|c| match &*c.child {
+            CloneChild::Primitive(p) => vec![p.id.as_str()],
+            CloneChild::Group(g) => g.members.iter().map(|p| p.id.as_str()).collect(),
+        })
+        .collect()
+}
