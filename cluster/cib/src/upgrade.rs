@@ -3,6 +3,7 @@
 //! Each step knows the schemas before it by `validate-with`. A document that names no schema, or `none`, is taken for
 //! a new one; only options that merely have a new name are renamed in every document.
 
+mod access;
 mod before_four;
 mod before_three;
 mod dropped;
@@ -20,6 +21,9 @@ pub(crate) fn upgrade(root: &mut Markup<'_>) {
     let Some(configuration) = root.children.iter_mut().find(|c| c.name == "configuration") else {
         return;
     };
+    if schema.is_some_and(|s| s < (2, 0)) {
+        access::upgrade(configuration);
+    }
     if schema.is_some_and(|s| s < (3, 0)) {
         before_three::upgrade(configuration);
     }
