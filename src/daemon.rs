@@ -131,6 +131,7 @@ fn verification() -> Facts {
             ("ocf:haven:Dummy".to_owned(), haven_agents::dummy_facts()),
         ]),
         complete: vec!["ocf:haven:".to_owned()],
+        ..Facts::default()
     }
 }
 

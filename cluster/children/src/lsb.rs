@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use haven_executor::{Agent, AgentFuture, HeldLease, Serves};
+use haven_executor::{Agent, AgentFuture, DescriptionFuture, HeldLease, Serves};
 use haven_host::process::{Call, Launcher};
-use haven_types::operation::{OcfCode, Operation, Outcome};
+use haven_types::agent::{AgentDescription, AgentReport};
+use haven_types::operation::{AgentName, OcfCode, Operation, Outcome};
 
 use crate::environment;
 use crate::ocf::report_left;
@@ -95,6 +96,14 @@ pub const fn init_code(word: &str, code: OcfCode) -> OcfCode {
     }
 }
 
+/// What a service manager says of a service: it has no parameters, and either is here or is not.
+pub(crate) fn without_parameters(here: bool) -> AgentReport {
+    match here {
+        true => AgentReport::Described(AgentDescription::default()),
+        false => AgentReport::Absent,
+    }
+}
+
 impl Agent for InitScripts {
     fn serves(&self) -> Serves {
         Serves::Standard("lsb".to_owned())
@@ -107,6 +116,11 @@ impl Agent for InitScripts {
     fn run(&self, operation: Operation, _lease: Option<HeldLease>) -> AgentFuture {
         let scripts = self.clone();
         Box::pin(async move { scripts.perform(operation).await })
+    }
+
+    fn describe(&self, agent: &AgentName) -> DescriptionFuture {
+        let here = self.path(&agent.name).is_some_and(|path| path.is_file());
+        Box::pin(async move { Some(without_parameters(here)) })
     }
 
     fn guarded(&self, _params: &BTreeMap<String, String>) -> Vec<IpAddr> {

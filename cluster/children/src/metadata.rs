@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use haven_cib::crm::{AgentFacts, ParamFacts};
+use haven_types::agent::{AgentDescription, ParameterDescription};
 use haven_types::operation::OcfCode;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
@@ -26,6 +27,8 @@ pub struct Metadata {
     pub actions: Vec<Action>,
     /// Its resources run under a lease unless they say otherwise.
     pub lease: bool,
+    /// What cut the reading short: what comes after is not known.
+    pub cut: Option<String>,
     /// What is wrong with the description, a sentence each.
     pub findings: Vec<String>,
 }
@@ -123,6 +126,24 @@ impl Metadata {
         (reloads && any).then(|| fixed.map(|(name, _)| name.clone()).collect())
     }
 
+    /// What configurations are judged by.
+    #[must_use]
+    pub fn description(&self) -> AgentDescription {
+        let row = |(name, parameter): (&String, &Parameter)| {
+            let alias_of = parameter.replaced_by.clone();
+            let required = parameter.required && alias_of.is_none();
+            (name.clone(), ParameterDescription { required, alias_of })
+        };
+        let advised = self.actions.iter().filter_map(|action| {
+            Some((action.name.clone(), action.timeout.clone()?)).filter(|(_, t)| !t.is_empty())
+        });
+        AgentDescription {
+            params: self.parameters.iter().map(row).collect(),
+            timeouts: advised.collect(),
+            flaw: self.cut.clone(),
+        }
+    }
+
     /// What the verifier of configurations takes from it.
     #[must_use]
     pub fn facts(&self) -> AgentFacts {
@@ -161,7 +182,7 @@ pub fn read(agent: &str, text: &str) -> Result<Metadata, MetadataError> {
             Ok(Event::Eof) if walk.path.is_empty() => break,
             Ok(Event::Eof) => {
                 let open = walk.path.last().cloned().unwrap_or_default();
-                walk.find(format!("ends inside of <{open}>"));
+                walk.cut(format!("ends inside of <{open}>"));
                 break;
             }
             Ok(event) => {
@@ -172,7 +193,7 @@ pub fn read(agent: &str, text: &str) -> Result<Metadata, MetadataError> {
             Err(error) => {
                 let at = usize::try_from(reader.error_position()).unwrap_or(usize::MAX);
                 let line = 1 + document.get(..at).map_or(0, |before| before.matches('\n').count());
-                walk.find(format!("is not well-formed at line {line}: {error}"));
+                walk.cut(format!("is not well-formed at line {line}: {error}"));
                 break;
             }
         }
@@ -194,6 +215,12 @@ impl Walk {
         self.metadata.findings.push(finding);
     }
 
+    /// Notes what ends the reading before its time.
+    fn cut(&mut self, finding: String) {
+        self.metadata.cut = Some(finding.clone());
+        self.find(finding);
+    }
+
     /// Takes one event; false ends the reading.
     fn on(&mut self, event: &Event<'_>) -> bool {
         match event {
@@ -201,7 +228,7 @@ impl Walk {
                 self.open(start);
                 self.path.push(name(start));
                 if self.path.len() > DEPTH_MAX {
-                    self.find(format!("nests elements more than {DEPTH_MAX} deep"));
+                    self.cut(format!("nests elements more than {DEPTH_MAX} deep"));
                     return false;
                 }
             }

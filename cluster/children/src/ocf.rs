@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use haven_executor::{Agent, AgentFuture, HeldLease, HookFuture, RestartingFuture, Serves};
+use haven_executor::{
+    Agent, AgentFuture, DescriptionFuture, HeldLease, HookFuture, RestartingFuture, Serves,
+};
 use haven_host::process::{Call, Launcher};
+use haven_types::agent::AgentReport;
 use haven_types::operation::{AgentName, OcfCode, Operation, Outcome};
 
 use crate::environment;
@@ -49,7 +52,11 @@ pub struct OcfAgents {
     launcher: Launcher,
     settings: OcfSettings,
     reloads: Arc<tokio::sync::Mutex<BTreeMap<PathBuf, Reloads>>>,
+    described: Arc<std::sync::Mutex<BTreeMap<PathBuf, Described>>>,
 }
+
+/// An agent's answer, as of the file's last change.
+type Described = (Option<SystemTime>, AgentReport);
 
 /// What an agent's metadata says of reloading, as of the file's last change.
 #[derive(Clone, Debug)]
@@ -62,7 +69,7 @@ impl OcfAgents {
     /// Agents run by `launcher`.
     #[must_use]
     pub fn new(launcher: Launcher, settings: OcfSettings) -> Self {
-        Self { launcher, settings, reloads: Arc::default() }
+        Self { launcher, settings, reloads: Arc::default(), described: Arc::default() }
     }
 
     /// The file of an agent.
@@ -148,6 +155,32 @@ impl OcfAgents {
         restarting
     }
 
+    /// What an agent says of itself, asked once and whenever its file has changed.
+    async fn described(&self, agent: &AgentName) -> AgentReport {
+        let program = match self.path(agent) {
+            Ok(program) => program,
+            Err(error) => return AgentReport::Broken(error.to_string()),
+        };
+        if !is_program(&program) {
+            return AgentReport::Absent;
+        }
+        let changed = std::fs::metadata(&program).and_then(|facts| facts.modified()).ok();
+        let kept = |known: &BTreeMap<PathBuf, Described>| {
+            known.get(&program).filter(|(of, _)| *of == changed).map(|(_, told)| told.clone())
+        };
+        if let Some(told) = self.described.lock().ok().and_then(|known| kept(&known)) {
+            return told;
+        }
+        let told = match self.metadata(agent).await {
+            Ok(metadata) => AgentReport::Described(metadata.description()),
+            Err(error) => AgentReport::Broken(error.to_string()),
+        };
+        if let Ok(mut known) = self.described.lock() {
+            known.insert(program, (changed, told.clone()));
+        }
+        told
+    }
+
     fn call(&self, operation: &Operation, program: PathBuf) -> Result<Call, String> {
         let environment =
             environment::of(operation, &self.settings.root, &self.settings.environment)?;
@@ -210,6 +243,11 @@ impl Agent for OcfAgents {
     fn restarting(&self, agent: &AgentName) -> RestartingFuture {
         let (agents, agent) = (self.clone(), agent.clone());
         Box::pin(async move { Self::restarting(&agents, &agent).await })
+    }
+
+    fn describe(&self, agent: &AgentName) -> DescriptionFuture {
+        let (agents, agent) = (self.clone(), agent.clone());
+        Box::pin(async move { Some(agents.described(&agent).await) })
     }
 
     fn guarded(&self, _params: &BTreeMap<String, String>) -> Vec<IpAddr> {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use haven_executor::{Agent, AgentFuture, HeldLease, Serves};
-use haven_types::operation::Operation;
+use haven_executor::{Agent, AgentFuture, DescriptionFuture, HeldLease, Serves};
+use haven_types::operation::{AgentName, Operation};
 
-use crate::lsb::InitScripts;
-use crate::systemd::SystemdUnits;
+use crate::lsb::{InitScripts, without_parameters};
+use crate::systemd::{SystemdUnits, is_installed};
 
 /// Init scripts where there is one of the name, else units of systemd.
 #[derive(Clone, Debug)]
@@ -43,6 +43,12 @@ impl Agent for Services {
                 services.units.perform(operation).await
             }
         })
+    }
+
+    fn describe(&self, agent: &AgentName) -> DescriptionFuture {
+        let script = self.scripts.path(&agent.name).is_some_and(|path| path.is_file());
+        let here = script || is_installed(&agent.name);
+        Box::pin(async move { Some(without_parameters(here)) })
     }
 
     fn guarded(&self, _params: &BTreeMap<String, String>) -> Vec<IpAddr> {

@@ -15,9 +15,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use haven_executor::{Agent, AgentFuture, HeldLease, Serves};
-use haven_types::operation::{ExecutionStatus, OcfCode, Operation, Outcome};
+use haven_executor::{Agent, AgentFuture, DescriptionFuture, HeldLease, Serves};
+use haven_types::operation::{AgentName, ExecutionStatus, OcfCode, Operation, Outcome};
 use zbus::OwnedObjectPath;
+
+use crate::lsb::without_parameters;
 
 const MANAGER: (&str, &str, &str) =
     ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager");
@@ -285,6 +287,28 @@ fn failed(error: &UnitError) -> Outcome {
     Outcome { status, code, reason: error.to_string() }
 }
 
+/// Where units of the system are found (systemd.unit(5)), those made at start included.
+const UNIT_PATHS: [&str; 6] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/run/systemd/generator",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+
+/// Whether there is a file of the unit, or of the template it is made from.
+pub(crate) fn is_installed(name: &str) -> bool {
+    let Some(unit) = unit_name(name) else { return false };
+    let template = unit
+        .split_once('@')
+        .and_then(|(base, rest)| Some(format!("{base}@.{}", rest.rsplit_once('.')?.1)));
+    let names = std::iter::once(unit).chain(template);
+    names
+        .flat_map(|name| UNIT_PATHS.map(|path| std::path::Path::new(path).join(&name)))
+        .any(|file| file.exists())
+}
+
 /// The full name of a unit (systemd.unit(5)): `.service` unless it names another kind.
 fn unit_name(name: &str) -> Option<String> {
     let kinds = [
@@ -321,6 +345,11 @@ impl Agent for SystemdUnits {
     fn run(&self, operation: Operation, _lease: Option<HeldLease>) -> AgentFuture {
         let units = self.clone();
         Box::pin(async move { units.perform(operation).await })
+    }
+
+    fn describe(&self, agent: &AgentName) -> DescriptionFuture {
+        let here = is_installed(&agent.name);
+        Box::pin(async move { Some(without_parameters(here)) })
     }
 
     fn guarded(&self, _params: &BTreeMap<String, String>) -> Vec<IpAddr> {

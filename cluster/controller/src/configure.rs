@@ -7,6 +7,7 @@ use haven_policy::Options;
 
 use crate::controller::Controller;
 use crate::documents;
+use crate::foreign::is_foreign;
 use crate::quorum;
 use crate::request::Change;
 
@@ -77,8 +78,10 @@ impl Controller {
         let mut judged = crm::verify(cib, &self.facts());
         locate(&mut judged);
         let votes = self.judged_votes(cib);
-        let refused = judged.iter().any(|f| f.is_error() && !(force && f.overridable))
-            || votes.iter().any(|finding| finding.severity == Severity::Error);
+        let refused =
+            judged.iter().any(|f| f.is_error() && !is_foreign(f) && !(force && f.overridable))
+                || (!force && self.worsens(&judged))
+                || votes.iter().any(|finding| finding.severity == Severity::Error);
         let findings = judged.into_iter().map(finding).chain(votes).collect();
         if refused {
             let message = "the configuration is refused; nothing was changed";
@@ -88,7 +91,12 @@ impl Controller {
         Ok(findings)
     }
 
-    fn read(&self, text: &str, format: Format, mode: LoadMode) -> Result<Loaded, Vec<Finding>> {
+    pub(crate) fn read(
+        &self,
+        text: &str,
+        format: Format,
+        mode: LoadMode,
+    ) -> Result<Loaded, Vec<Finding>> {
         let mode = match mode {
             LoadMode::Update => Mode::Update,
             LoadMode::Replace => Mode::Replace,
@@ -146,12 +154,17 @@ impl Controller {
     }
 
     /// What the verifier must know of the cluster.
-    fn facts(&self) -> crm::Facts {
+    pub(crate) fn facts(&self) -> crm::Facts {
         let members = self.state.members.values().map(|member| crm::MemberFacts {
             name: member.name.clone(),
             witness: member.role == crate::command::Role::Witness,
         });
-        crm::Facts { members: Some(members.collect()), ..self.config.verification.clone() }
+        crm::Facts {
+            members: Some(members.collect()),
+            foreign: self.foreign.clone(),
+            here: self.config.name.clone(),
+            ..self.config.verification.clone()
+        }
     }
 
     /// Lines of scores of the present configuration and status.

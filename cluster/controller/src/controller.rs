@@ -106,6 +106,8 @@ pub struct Controller {
     pub(crate) waiters: BTreeMap<u64, Waiter>,
     /// Requests forwarded to the coordinator, by the number they travel under.
     pub(crate) forwarded: BTreeMap<u64, (u64, NodeId)>,
+    /// Agents of others, as they described themselves on this node.
+    pub(crate) foreign: BTreeMap<String, haven_types::agent::AgentReport>,
     pub(crate) next_forward: u64,
     pub(crate) alarms: BTreeSet<String>,
     pub(crate) events: u64,
@@ -188,6 +190,7 @@ impl Controller {
             next_proposal: 1,
             waiters: BTreeMap::new(),
             forwarded: BTreeMap::new(),
+            foreign: BTreeMap::new(),
             next_forward: 1,
             alarms: BTreeSet::new(),
             events: 0,
@@ -385,6 +388,7 @@ impl Controller {
                 let input = haven_executor::Input::Restarting { run, parameters };
                 self.inbox.push_back(Internal::Executor(input));
             }
+            Input::Agents(told) => self.on_agents(told),
             Input::Request { id, author, body } => self.on_request(clock, id, author, body),
             Input::RequestGone(id) => {
                 self.waiters.remove(&id);

@@ -51,6 +51,9 @@ mod controller;
 mod coordinate;
 mod documents;
 mod failures;
+mod foreign;
+#[cfg(test)]
+mod foreign_tests;
 mod goals;
 mod guarded;
 mod history;

@@ -7,6 +7,7 @@ use haven_base::WallTime;
 use haven_consensus::{Batch, PersistToken};
 use haven_executor::RunId;
 use haven_messaging::KeyNotice;
+use haven_types::agent::AgentReport;
 use haven_types::operation::{Lease, Operation, Outcome};
 use haven_types::{BootId, NodeId};
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,8 @@ pub enum Input {
         /// The parameters of which a change asks for a restart.
         parameters: Vec<String>,
     },
+    /// What agents of others on this node say of themselves, by name, for judging configurations.
+    Agents(BTreeMap<String, AgentReport>),
     /// A request from the control socket.
     Request {
         /// Names the client's request until the last reply.

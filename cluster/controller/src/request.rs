@@ -147,6 +147,10 @@ impl Controller {
             return;
         }
         if self.coordinator.is_none() {
+            if let Err(error) = self.judge_before_forwarding(&body) {
+                self.reply(to, false, Err(error));
+                return;
+            }
             self.forward(to, &author, &body);
             return;
         }

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use haven_base::Instant;
+use haven_types::agent::AgentReport;
 use haven_types::operation::{AgentName, Lease, Operation, Outcome};
 
 /// An agent's answer, to be awaited by the shell. Dropping it aborts the operation.
@@ -45,6 +46,9 @@ pub enum Serves {
     Standard(String),
 }
 
+/// An agent's answer to what it says of itself.
+pub type DescriptionFuture = Pin<Box<dyn Future<Output = Option<AgentReport>> + Send>>;
+
 /// Something that acts on resources of one kind.
 pub trait Agent: fmt::Debug + Send + Sync {
     /// The names that resources call it by.
@@ -60,6 +64,12 @@ pub trait Agent: fmt::Debug + Send + Sync {
     /// The parameters of which a change asks for a restart, where `reload-agent` is enough for others.
     /// Asked after each good start.
     fn restarting(&self, _agent: &AgentName) -> RestartingFuture {
+        Box::pin(async { None })
+    }
+
+    /// What an agent of others says of its parameters, for judging a configuration; none where nothing of that kind is to
+    /// be judged. Whoever asks bounds the time.
+    fn describe(&self, _agent: &AgentName) -> DescriptionFuture {
         Box::pin(async { None })
     }
 

@@ -23,7 +23,8 @@ mod run_times;
 mod tests;
 
 pub use agent::{
-    Agent, AgentFuture, AgentRegistry, HeldLease, Hook, HookFuture, RestartingFuture, Serves,
+    Agent, AgentFuture, AgentRegistry, DescriptionFuture, HeldLease, Hook, HookFuture,
+    RestartingFuture, Serves,
 };
 pub use machine::{BUSY_FOR, Executor, FORCE_RESTART, MAX_QUEUED_PER_RESOURCE};
 pub use port::{Input, Output, RunId};

@@ -1,5 +1,6 @@
 //! What crosses a boundary between two cluster crates, and nothing else.
 
+pub mod agent;
 pub mod graph;
 mod ids;
 pub mod operation;

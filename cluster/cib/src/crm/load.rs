@@ -84,6 +84,28 @@ pub fn show_some(cib: &Cib, names: &[String]) -> Result<(Vec<String>, String), V
     Ok((meant, print::document(&document)))
 }
 
+/// The agents of the primitives and templates that a text declares; none where it cannot be read.
+#[must_use]
+pub fn agents_in(text: &str) -> Vec<(String, Option<String>, String)> {
+    let entries = parse::document(text).map(|document| document.entries).unwrap_or_default();
+    let agents = entries.into_iter().filter_map(|entry| match entry.object {
+        Object::Primitive(p) | Object::Template(p) => Some((p.class?, p.provider, p.kind?)),
+        Object::Node(_)
+        | Object::Group { .. }
+        | Object::Clone { .. }
+        | Object::Bundle { .. }
+        | Object::Constraint(_)
+        | Object::Tag(_)
+        | Object::Topology(_)
+        | Object::Property(_)
+        | Object::RscDefaults(_)
+        | Object::OpDefaults(_)
+        | Object::Alert(_)
+        | Object::Acl(_) => None,
+    });
+    agents.collect()
+}
+
 /// Names of all objects, in the order of the configuration.
 #[must_use]
 pub fn objects(cib: &Cib) -> Vec<String> {

@@ -35,9 +35,9 @@ pub use amend::{Beside, add_member, delete, remove_member, rename, set_value, wi
 pub use changes::{ObjectChange, RevertError, changes, joined, revert};
 pub use document::{CloneShell, Document, Entry, Object};
 pub use finding::{Finding, Severity};
-pub use load::{Loaded, Mode, load, objects, resources, show, show_some};
+pub use load::{Loaded, Mode, agents_in, load, objects, resources, show, show_some};
 pub(crate) use names::RENAMED_PROPERTIES;
-pub use verify::{AgentFacts, Facts, Judge, MemberFacts, ParamFacts, verify};
+pub use verify::{AgentFacts, Facts, Judge, MemberFacts, ParamFacts, verify, verify_foreign};
 
 #[cfg(test)]
 mod tests;

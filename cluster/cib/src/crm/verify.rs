@@ -3,10 +3,13 @@
 //! Facts about nodes and agents come from the caller; what is not known is not judged.
 
 mod constraints;
+mod foreign;
 mod resources;
 pub(super) mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use haven_types::agent::AgentReport;
 
 use super::finding::{Finding, Severity};
 use super::names::{PROPERTIES, nearest};
@@ -22,6 +25,10 @@ pub struct Facts {
     /// Beginnings of agents' names of which every one is in `agents`, such as `ocf:haven:`. Others may
     /// exist on nodes without being listed.
     pub complete: Vec<String>,
+    /// Agents of others, as this node knows them.
+    pub foreign: BTreeMap<String, AgentReport>,
+    /// What messages call this node.
+    pub here: String,
 }
 
 /// A member of the cluster.
@@ -65,9 +72,19 @@ pub fn verify(cib: &Cib, facts: &Facts) -> Vec<Finding> {
     let view = View::new(cib, facts);
     values::check(&view, &mut findings);
     resources::check(&view, &mut findings);
+    foreign::check(&view, &mut findings);
     constraints::check(&view, &mut findings);
     leases(&view, &mut findings);
     nodes(&view, &mut findings);
+    findings.sort_by_key(|finding| finding.severity);
+    findings
+}
+
+/// What agents of others have against a configuration, by their descriptions on this node: a part of [`verify`].
+#[must_use]
+pub fn verify_foreign(cib: &Cib, facts: &Facts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    foreign::check(&View::new(cib, facts), &mut findings);
     findings.sort_by_key(|finding| finding.severity);
     findings
 }

@@ -5,6 +5,7 @@
 mod agents;
 mod alerts;
 mod checks;
+mod descriptions;
 mod entries;
 mod events;
 mod keys;
@@ -60,6 +61,8 @@ enum Happening {
     Restarting(RunId, Vec<String>),
     /// The store answered.
     Store(store::Done),
+    /// A request that is judged by agents, with what those said.
+    Described(Asked, BTreeMap<String, haven_types::agent::AgentReport>),
     /// A request whose answer needs the heartbeat thread's knowledge, with that knowledge.
     Informed(Asked, Box<beat::Report>),
     /// A ring was written down, or why not.

@@ -76,10 +76,7 @@ impl Daemon {
                 let id = self.desk.enter(&asked);
                 self.mint_token(id, lifetime);
             }
-            _ => {
-                let id = self.desk.enter(&asked);
-                self.step(Input::Request { id, author: asked.author, body: asked.body });
-            }
+            _ => self.describe_first(asked),
         }
     }
 

@@ -228,6 +228,7 @@ impl Daemon {
                 let reason = chain(&error);
                 self.step(Input::PersistFailed { reason });
             }
+            Happening::Described(asked, told) => self.on_described(asked, told),
             Happening::Informed(asked, report) => self.on_informed(asked, *report),
             Happening::Checked(input) => self.step_checks(boot_time(), input),
             Happening::KeysSaved(ring, trouble) => self.on_keys_saved(ring, trouble),

@@ -31,6 +31,7 @@ fn facts() -> Facts {
         members: members(&[("n1", false), ("n2", false), ("n3", true)]),
         agents: BTreeMap::from([("ocf:haven:ip".to_owned(), ip)]),
         complete: vec!["ocf:haven:".to_owned()],
+        ..Facts::default()
     }
 }
 
@@ -173,4 +174,82 @@ fn the_refusal_names_the_remedies() {
 fn nothing_is_judged_that_is_not_known() {
     let text = "primitive a ocf:haven:pi op monitor interval=1s\nlocation l a 1: n7";
     assert_eq!(judged(text, &Facts::default()), []);
+}
+
+fn foreign() -> Facts {
+    use haven_types::agent::{AgentDescription, AgentReport, ParameterDescription};
+    let param = |required, alias: Option<&str>| ParameterDescription {
+        required,
+        alias_of: alias.map(str::to_owned),
+    };
+    let web = AgentDescription {
+        params: BTreeMap::from([
+            ("configfile".to_owned(), param(true, None)),
+            ("conf".to_owned(), param(false, Some("configfile"))),
+            ("options".to_owned(), param(false, None)),
+        ]),
+        timeouts: BTreeMap::from([
+            ("start".to_owned(), "60s".to_owned()),
+            ("stop".to_owned(), "20s".to_owned()),
+            ("monitor".to_owned(), "30".to_owned()),
+            ("validate-all".to_owned(), "soon".to_owned()),
+        ]),
+        flaw: None,
+    };
+    let cut = AgentDescription { flaw: Some("ends inside of <parameter>".into()), ..web.clone() };
+    let agents = [
+        ("ocf:x:web", AgentReport::Described(web)),
+        ("ocf:x:cut", AgentReport::Described(cut)),
+        ("ocf:x:gone", AgentReport::Absent),
+        ("ocf:x:mute", AgentReport::Broken("it prints nothing".into())),
+        ("lsb:web", AgentReport::Described(AgentDescription::default())),
+    ];
+    let foreign = agents.into_iter().map(|(name, report)| (name.to_owned(), report)).collect();
+    Facts { foreign, here: "n1".into(), ..facts() }
+}
+
+#[test]
+fn agents_of_others_are_judged_by_what_they_say_of_themselves() {
+    let told = |line: &str| -> Vec<String> {
+        let found = judged(&format!("{VIP}primitive w {line}\n"), &foreign());
+        found.iter().map(ToString::to_string).filter(|text| text.contains(" w: ")).collect()
+    };
+    let one = |line: &str, parts: &[&str]| {
+        let found = told(line);
+        assert_eq!(found.len(), 1, "{line}: {found:#?}");
+        for part in parts {
+            assert!(found[0].contains(part), "{part} in {}", found[0]);
+        }
+    };
+    let timed = "op start timeout=60s op monitor interval=10s timeout=30s";
+    assert_eq!(told(&format!("ocf:x:web params configfile=/a trace_ra=1 {timed}")), [""; 0]);
+    assert_eq!(told(&format!("ocf:x:web params conf=/a {timed}")), [""; 0], "the old name will do");
+    one(&format!("ocf:x:web params configfile=/a optoins=x {timed}"), &["HV0302", "\"options\""]);
+    one(&format!("ocf:x:web {timed}"), &["HV0303", "add: params configfile="]);
+    one(
+        "ocf:x:web params configfile=/a op start timeout=59s op monitor interval=10s timeout=30s",
+        &["HV0324", "start is 59s", "advises 60s", "op start timeout=60s"],
+    );
+    one(
+        "ocf:x:web params configfile=/a op monitor interval=10s timeout=0 op monitor interval=20s timeout=1m",
+        &["HV0324", "start is 20s"],
+    );
+    one("ocf:x:gone params y=1 op monitor interval=10s", &["HV0322", "not installed on n1"]);
+    one("ocf:x:mute params y=1 op monitor interval=10s", &["HV0323", "it prints nothing"]);
+    one("lsb:web params y=1 op monitor interval=10s", &["HV0302", "it takes none"]);
+    let cut = told(&format!("ocf:x:cut params configfile=/a later=1 {timed}"));
+    assert_eq!(cut.len(), 2, "{cut:?}");
+    let found = judged(
+        &format!("{VIP}primitive w ocf:x:cut params configfile=/a later=1 {timed}\n"),
+        &foreign(),
+    );
+    assert!(
+        found.iter().all(|finding| !finding.is_error()),
+        "what is cut short proves nothing: {found:?}"
+    );
+    let found = judged(&format!("{VIP}primitive w ocf:x:web params no=1 {timed}\n"), &foreign());
+    assert!(
+        found.iter().filter(|f| f.is_error()).all(|f| f.overridable && f.line == Some(2)),
+        "{found:?}"
+    );
 }

@@ -62,7 +62,7 @@ fn from_template(view: &View<'_>, primitive: &Primitive) -> bool {
 
 /// The parameters that count on every node: those of the template, then its own; blocks with a rule
 /// count, too, for they may hold on some node.
-fn parameters(view: &View<'_>, primitive: &Primitive) -> BTreeMap<String, String> {
+pub(super) fn parameters(view: &View<'_>, primitive: &Primitive) -> BTreeMap<String, String> {
     let template = primitive
         .template
         .as_ref()

@@ -1,0 +1,98 @@
+//! Agents of others in a configuration about to be judged: which ones, and what this node knows of them.
+//!
+//! The shell asks the agents before it hands a request on, for agents are programs and this is none that waits. A
+//! node that is not the coordinator judges by its own agents before it forwards, since those of the coordinator's
+//! host may be others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use haven_api::{ApiError, Code, Format, LoadMode, RequestBody};
+use haven_cib::{Cib, Resource, crm};
+use haven_types::agent::AgentReport;
+use haven_types::operation::AgentName;
+
+use crate::configure::finding;
+use crate::controller::Controller;
+
+/// Agents that are remembered; more begin anew.
+const MOST: usize = 1_000;
+
+impl Controller {
+    /// The agents of others whose descriptions a request will be judged by.
+    #[must_use]
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the rest is not judged by agents")]
+    pub fn agents_of(&self, body: &RequestBody) -> BTreeSet<AgentName> {
+        let found = match body {
+            RequestBody::ConfigureVerify { text: None, .. }
+            | RequestBody::ConfigureChange { .. }
+            | RequestBody::ConfigureUndo { .. } => in_cib(&self.state.cib),
+            RequestBody::ConfigureLoad { text, format, .. }
+            | RequestBody::ConfigureVerify { text: Some(text), format, .. } => match format {
+                Format::Crm => crm::agents_in(text),
+                Format::Xml => Cib::from_xml(text).map(|(cib, _)| in_cib(&cib)).unwrap_or_default(),
+                Format::Json => {
+                    serde_json::from_str(text).map(|cib| in_cib(&cib)).unwrap_or_default()
+                }
+            },
+            _ => Vec::new(),
+        };
+        let foreign = found.into_iter().map(|(standard, provider, name)| AgentName {
+            standard,
+            provider,
+            name,
+        });
+        foreign
+            .filter(|agent| !self.config.verification.agents.contains_key(&agent.to_string()))
+            .collect()
+    }
+
+    /// Takes what agents said of themselves.
+    pub(crate) fn on_agents(&mut self, told: BTreeMap<String, AgentReport>) {
+        if self.foreign.len() + told.len() > MOST {
+            self.foreign.clear();
+        }
+        self.foreign.extend(told);
+    }
+
+    /// Refuses on this node what its agents do not take, before another one judges by its own.
+    pub(crate) fn judge_before_forwarding(&self, body: &RequestBody) -> Result<(), ApiError> {
+        let RequestBody::ConfigureLoad { text, format, mode, force: false, .. } = body else {
+            return Ok(());
+        };
+        let (text, format, mode): (&str, Format, LoadMode) = (text, *format, *mode);
+        // What cannot be read is refused by the coordinator, whose configuration counts.
+        let Ok(loaded) = self.read(text, format, mode) else { return Ok(()) };
+        let mut found = crm::verify_foreign(&loaded.cib, &self.facts());
+        if !self.worsens(&found) {
+            return Ok(());
+        }
+        loaded.locate(&mut found);
+        let findings = found.into_iter().map(finding).collect();
+        let message = "the configuration is refused; nothing was changed";
+        Err(ApiError::new(Code::Configuration, message).findings(findings))
+    }
+
+    /// Whether agents of others have an error to tell that is not there already: an agent that lost a parameter keeps
+    /// nobody from changing something else.
+    pub(crate) fn worsens(&self, found: &[crm::Finding]) -> bool {
+        let errors: Vec<_> = found.iter().filter(|f| is_foreign(f) && f.is_error()).collect();
+        if errors.is_empty() {
+            return false;
+        }
+        let known = crm::verify_foreign(&self.state.cib, &self.facts());
+        let same =
+            |a: &crm::Finding, b: &crm::Finding| a.object == b.object && a.message == b.message;
+        errors.iter().any(|error| !known.iter().any(|known| same(known, error)))
+    }
+}
+
+/// A finding by the description of an agent of others.
+pub(crate) fn is_foreign(finding: &crm::Finding) -> bool {
+    finding.overridable && matches!(finding.code.as_str(), "HV0302" | "HV0303")
+}
+
+fn in_cib(cib: &Cib) -> Vec<(String, Option<String>, String)> {
+    let primitives = cib.resources.iter().flat_map(Resource::primitives);
+    let all = primitives.chain(&cib.templates);
+    all.filter_map(|p| Some((p.class.clone()?, p.provider.clone(), p.kind.clone()?))).collect()
+}
