@@ -34,6 +34,26 @@ fn a_node_refuses_by_its_own_agents_before_the_coordinator_is_asked() {
 }
 
 #[test]
+fn who_asked_through_a_node_that_dies_is_told_at_once_that_nobody_will_answer() {
+    let mut bench = Bench::new("primitive d ocf:haven:Dummy op monitor interval=10s");
+    bench.run(1_000);
+    let coordinator = bench.coordinator();
+    let other = if coordinator == 1 { 2 } else { 1 };
+    let resource = "d".to_owned();
+    let stop = RequestBody::ResourceStop { resource, wait: true, timeout_ms: Some(60_000) };
+    let asked = bench.ask(other, stop);
+    assert!(!bench.answers.contains_key(&asked), "{:?}", bench.answers);
+    bench.kill(coordinator);
+    bench.notice(coordinator);
+    let error = bench.answers.remove(&asked).unwrap().remove(0).unwrap_err();
+    assert_eq!(error.code, Code::Indeterminate);
+    assert!(
+        error.message.contains(&format!("n{coordinator}")) && error.remedy.is_some(),
+        "{error:?}"
+    );
+}
+
+#[test]
 fn an_agent_that_changes_its_mind_blocks_only_what_is_new() {
     let mut bench = Bench::new("");
     let coordinator = bench.coordinator();

@@ -377,6 +377,7 @@ impl Controller {
         match report {
             Beat::View(view) => {
                 self.view = view;
+                self.fail_forwarded();
                 self.replan_now();
             }
             Beat::Suspect { node, silent, .. } => self.on_suspect(clock, node, silent),

@@ -140,6 +140,24 @@ impl Controller {
         self.out.push(Output::Reply { id: request, more, body: Box::new(body) });
     }
 
+    /// Tells those whose requests went to a node that is gone that it will not answer.
+    pub(crate) fn fail_forwarded(&mut self) {
+        let gone = |node: &NodeId| !self.view.members.contains(node);
+        let lost: Vec<(u64, u64, NodeId)> = self
+            .forwarded
+            .iter()
+            .filter(|(_, (_, node))| gone(node))
+            .map(|(id, (request, node))| (*id, *request, *node))
+            .collect();
+        for (id, request, node) in lost {
+            self.forwarded.remove(&id);
+            let message = format!("{} is gone, which was to carry this out", self.name_of(node));
+            let error = ApiError::new(Code::Indeterminate, message)
+                .remedy("see `haven status` and `haven configure show` for what is in force");
+            self.out.push(Output::Reply { id: request, more: false, body: Box::new(Err(error)) });
+        }
+    }
+
     fn serve(&mut self, clock: Clock, to: ReplyTo, author: String, body: RequestBody) {
         let Some(body) = self.serve_attribute(clock, to, body) else { return };
         if let Some(answer) = self.answer_here(clock, &body) {

@@ -147,6 +147,29 @@ impl Audited {
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     }
 
+    /// Ends a node's daemon by signal 9; what it started lives on.
+    pub fn kill_daemon(&self, node: &str) {
+        let cluster = &self.lab.cluster;
+        let place = haven_lab::Place::Node(node.to_owned());
+        let inside = processes::of(&cluster.bed.topology().namespace(&place)).unwrap();
+        let is_daemon = |pid: &rustix::process::Pid| {
+            let number = u32::try_from(pid.as_raw_nonzero().get()).unwrap_or_default();
+            cluster.system.is_daemon()(&command_line(number))
+        };
+        let daemon = inside.into_iter().find(is_daemon).unwrap();
+        rustix::process::kill_process(daemon, rustix::process::Signal::KILL).unwrap();
+        self.lab.wait("the end of the daemon", Duration::from_secs(10), |_| {
+            !cluster.system.runs(&cluster.bed, node)
+        });
+    }
+
+    /// Calls of a resource's agent on a node so far.
+    #[must_use]
+    pub fn calls(&self, node: &str, resource: &str) -> usize {
+        let on_it = |call: &&Noted| call.node == node && call.resource == resource;
+        self.journal().iter().filter(on_it).count()
+    }
+
     /// Waits until every resource runs.
     pub fn wait_all(&self) {
         self.lab.wait("all resources", SETTLED, |_| {

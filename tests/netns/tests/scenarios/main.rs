@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod component_kill;
 mod empty_configuration;
 mod maintenance;
 mod near_quorum_point;
