@@ -60,8 +60,7 @@ struct Fact {
 }
 
 fn facts() -> Vec<Fact> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/options/pacemaker.txt");
-    let text = std::fs::read_to_string(path).unwrap();
+    let text = include_str!("../../../tests/golden/options/pacemaker.txt");
     let facts: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).map(fact).collect();
     assert!(facts.len() > 70, "the golden file is not whole");
     facts
