@@ -27,6 +27,8 @@ const LEAST_TICK: Duration = Duration::from_millis(50);
 
 /// A node's whole status is not told twice within this time: where resources are many it is long.
 const WHOLE_AGAIN: Duration = Duration::from_millis(250);
+/// So much longer for each resource that it tells of.
+const WHOLE_EACH: Duration = Duration::from_micros(200);
 /// Bytes of records told at once, about: what is longer than a datagram's message travels another way,
 /// and would overtake or be overtaken.
 const MAX_TOLD: usize = 40 << 10;
@@ -165,8 +167,8 @@ impl Controller {
 
     /// Tells the nodes that are to know all of this one's status.
     pub(crate) fn tell_whole_status(&mut self, clock: Clock) {
-        let told = &self.whole_told;
-        let may = |to: &NodeId| told.get(to).is_none_or(|at| *at + WHOLE_AGAIN <= clock.now);
+        let (told, again) = (&self.whole_told, self.whole_again());
+        let may = |to: &NodeId| told.get(to).is_none_or(|at| *at + again <= clock.now);
         let due: Vec<NodeId> = self.whole_wanted.iter().filter(|to| may(to)).copied().collect();
         for to in due {
             self.whole_wanted.remove(&to);
@@ -177,8 +179,15 @@ impl Controller {
 
     /// When the next node may be told again.
     pub(crate) fn whole_deadline(&self) -> Option<Instant> {
-        let wanted = self.whole_wanted.iter();
-        wanted.filter_map(|to| self.whole_told.get(to).map(|at| *at + WHOLE_AGAIN)).min()
+        let (wanted, again) = (self.whole_wanted.iter(), self.whole_again());
+        wanted.filter_map(|to| self.whole_told.get(to).map(|at| *at + again)).min()
+    }
+
+    /// The longer the status, the longer its receiver is left in peace.
+    fn whole_again(&self) -> Duration {
+        let own = self.histories.get(&self.config.node);
+        let resources = own.map_or(0, |own| own.resources.len());
+        WHOLE_AGAIN + WHOLE_EACH * u32::try_from(resources).unwrap_or(u32::MAX)
     }
 
     fn tell_all_to(&mut self, to: NodeId) {
@@ -238,8 +247,18 @@ impl Controller {
         if history.node != from || !newer {
             return;
         }
-        let answered: Vec<OperationRecord> =
-            history.resources.values().flat_map(|slots| slots.values().cloned()).collect();
+        // What was known already has been acted on.
+        let known = self.histories.get(&from).filter(|known| known.boot == history.boot);
+        let same = |name: &String, slot: &Slot, record: &OperationRecord| {
+            let slots = known.and_then(|known| known.resources.get(name));
+            slots.and_then(|slots| slots.get(slot)) == Some(record)
+        };
+        let all = history.resources.iter();
+        let answered: Vec<OperationRecord> = all
+            .flat_map(|(name, slots)| slots.iter().map(move |(slot, record)| (name, slot, record)))
+            .filter(|(name, slot, record)| !same(name, slot, record))
+            .map(|(_, _, record)| record.clone())
+            .collect();
         let old = self.histories.insert(from, history);
         if let Some(old) = old {
             self.attributes_changed(clock, from, &old.attributes);

@@ -13,6 +13,7 @@ pub mod bench;
 pub mod cli;
 pub mod client;
 pub mod cluster;
+mod commits;
 pub mod demo;
 pub mod error;
 pub mod fault;

@@ -32,7 +32,7 @@ const MONITORED_FOR: Duration = Duration::from_secs(20);
 /// What `haven lab resources` runs.
 #[derive(Args, Debug)]
 pub struct ResourcesArgs {
-    /// How many Dummies are started, one cluster each.
+    /// How many Dummies are started, one cluster each; 0 starts none.
     #[arg(long, value_delimiter = ',', default_values = ["100", "1000"])]
     sizes: Vec<usize>,
     /// Agents of the Dummies.
@@ -44,6 +44,12 @@ pub struct ResourcesArgs {
     /// Recurring monitors of a built-in agent, each 10 s; 0 leaves the row out.
     #[arg(long, default_value_t = 10_000)]
     monitors: usize,
+    /// Seconds for which changes of the configuration are committed; 0 leaves the rows out.
+    #[arg(long, default_value_t = 10)]
+    commits: u64,
+    /// Clients that commit at the same time, one row each.
+    #[arg(long, value_delimiter = ',', default_values = ["1", "16"])]
+    clients: Vec<u32>,
     /// Leave Pacemaker out.
     #[arg(long)]
     alone: bool,
@@ -66,7 +72,7 @@ pub fn run(name: &str, dir: Option<PathBuf>, args: &ResourcesArgs) -> Result<u8>
         let _ = writeln!(table, "| {what} | {software} | {figure} |");
     };
     let bench = Bench { name, dir };
-    for &size in &args.sizes {
+    for &size in args.sizes.iter().filter(|size| **size > 0) {
         for agent in &args.agents {
             let what = format!("{size} × {agent} started on {NODES} nodes");
             let (took, cpu) = bench.started(size, agent)?;
@@ -87,6 +93,12 @@ pub fn run(name: &str, dir: Option<PathBuf>, args: &ResourcesArgs) -> Result<u8>
     if args.monitors > 0 {
         let what = format!("{} monitors of ocf:haven:Dummy each 10 s", args.monitors);
         row(&what, "haven", &bench.monitored(args.monitors)?);
+    }
+    if args.commits > 0 {
+        for (clients, figure) in bench.commits(&args.clients, Duration::from_secs(args.commits))? {
+            let what = format!("changes of the configuration committed, {clients} clients");
+            row(&what, "haven", &figure);
+        }
     }
     say(&format!("\n{table}"));
     Ok(0)
@@ -234,6 +246,18 @@ impl Bench<'_> {
              started in {}",
             seconds(started)
         ))
+    }
+
+    /// Commits a second by one node's daemon, for each number of clients.
+    fn commits(&self, clients: &[u32], span: Duration) -> Result<Vec<(u32, String)>> {
+        let fresh = self.fresh(|_| Ok(()))?;
+        let socket = fresh.0.bed.node_dir("n1").join("run/control.sock");
+        let mut rows = Vec::new();
+        for &count in clients {
+            let (rate, overtaken) = crate::commits::rate(&socket, count, span)?;
+            rows.push((count, format!("{rate:.0} a second, {overtaken} overtaken by another")));
+        }
+        Ok(rows)
     }
 
     fn peer(&self) -> String {
