@@ -188,6 +188,7 @@ impl Daemon {
     }
 
     /// Deals with what has happened, in order; what agents said in a row, at once.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the rest is dealt with one by one")]
     fn on_happenings(&mut self, happened: Vec<Happening>) {
         let mut said = Vec::new();
         for happening in happened {
