@@ -50,7 +50,7 @@ pub struct Peer {
     /// A beat has come since it is heard again, so that `unheard` is its present opinion.
     pub(crate) reported: bool,
     pub(crate) unheard: BTreeMap<NodeId, Option<BootId>>,
-    /// Suspected for [`PART_AFTER`] at least: in a view only if somebody else hears it.
+    /// Suspected for [`crate::PART_AFTER`] at least: in a view only if somebody else hears it.
     pub(crate) parted: bool,
     /// Its present silence is no jitter: a majority agrees to it, or is silent here itself.
     pub(crate) outage: bool,
