@@ -103,6 +103,14 @@ impl InFlight {
     fn node(&self) -> Option<&str> {
         executing_node(&self.action)
     }
+
+    /// Whether `name` was asked for it: its executor, or what keeps its status.
+    fn is_asked_of(&self, name: &str) -> bool {
+        let of_status =
+            matches!(self.action.operation.as_str(), "clear_failcount" | "delete" | "lrm_delete");
+        let asked = of_status || self.action.kind == ActionKind::Resource;
+        asked && self.action.node.as_ref().is_some_and(|node| node.uname == name)
+    }
 }
 
 /// The node on whose executor an action's operation runs.
@@ -332,7 +340,8 @@ impl Engine {
     }
 
     fn on_node_lost(&mut self, name: &str) {
-        for id in self.by_node.get(name).cloned().unwrap_or_default() {
+        let asked = self.flights.iter().filter(|(_, flight)| flight.is_asked_of(name));
+        for id in asked.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.end(id, false);
         }
     }

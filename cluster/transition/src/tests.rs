@@ -157,6 +157,19 @@ fn a_lost_node_answers_nothing_any_more() {
 }
 
 #[test]
+fn a_lost_node_clears_no_fail_count_but_is_fenced() {
+    let mut engine = Engine::new(1);
+    let mut clear = action(0, "a", "clear_failcount", "n1", &[]);
+    clear.kind = ActionKind::Cluster;
+    let mut fence = action(1, "n1", "stonith", "n1", &[]);
+    fence.kind = ActionKind::Cluster;
+    step(&mut engine, graph(vec![clear, fence]));
+    step(&mut engine, Input::NodeLost("n1".to_owned()));
+    let left: Vec<_> = engine.flights().values().map(|f| f.action.operation.as_str()).collect();
+    assert_eq!(left, ["stonith"]);
+}
+
+#[test]
 fn an_executor_that_never_answers_is_noticed() {
     let mut engine = Engine::new(1);
     step(&mut engine, graph(vec![action(0, "a", "start", "n1", &[])]));

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use haven_consensus::{Batch, Configuration, Payload, Role, Status};
+use haven_consensus::{Batch, Configuration, Payload, Role, Snapshot, Status};
 use haven_types::{LogIndex, NodeId, Term};
 
 use super::Verdict;
@@ -20,6 +20,20 @@ struct Seen {
     leads: Option<(Term, u64)>,
     /// When it first knew an entry committed.
     committed: BTreeMap<LogIndex, u64>,
+}
+
+impl Seen {
+    /// A leader's snapshot takes the place of the log: the change of voters it contains, if it does, is
+    /// committed.
+    fn take_snapshot(&mut self, at: u64, snapshot: &Snapshot) {
+        let (index, next) = (snapshot.configuration_position.index, &snapshot.configuration);
+        let before = self.entries.values().next_back();
+        if before.is_some_and(|b| b.voters != next.voters || b.outgoing != next.outgoing) {
+            self.changes.insert(index);
+        }
+        self.entries = BTreeMap::from([(index, next.clone())]);
+        self.committed.entry(index).or_insert(at);
+    }
 }
 
 #[derive(Debug)]
@@ -40,6 +54,9 @@ impl Spacing {
 
     pub(crate) fn on_persist(&mut self, at: u64, node: NodeId, batch: &Batch) -> Verdict {
         let seen = self.nodes.entry(node).or_default();
+        if let (true, Some(snapshot)) = (batch.clear_entries, &batch.snapshot) {
+            seen.take_snapshot(at, snapshot);
+        }
         for entry in &batch.entries {
             let index = entry.position.index;
             seen.entries.split_off(&index);
