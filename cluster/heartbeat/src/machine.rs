@@ -58,6 +58,8 @@ pub struct Heartbeat {
 /// A planned restart under way (L9).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Restart {
+    /// Until then answers to the beats before it may still gain a lease, a short one.
+    pub(crate) short: Instant,
     /// The first beat that announced the absence.
     pub(crate) announced: Option<Seq>,
     pub(crate) ready: bool,
@@ -197,7 +199,8 @@ impl Heartbeat {
                 };
             }
             Input::PlanRestart => {
-                self.restart.get_or_insert_default();
+                let short = now + self.pace.duration();
+                self.restart.get_or_insert(Restart { short, ..Restart::default() });
                 self.beat_now = true;
             }
             Input::Resume => {

@@ -117,6 +117,10 @@ impl Heartbeat {
         if until.is_some_and(|until| until.since(now) < long / 2) {
             return;
         }
+        let claims = self.holder.leases().any(|lease| !lease.gained && !lease.releasing);
+        if claims && self.restart.is_some_and(|restart| now < restart.short) {
+            return;
+        }
         if let Some(restart) = &mut self.restart
             && !std::mem::replace(&mut restart.ready, true)
         {

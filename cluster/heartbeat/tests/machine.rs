@@ -342,6 +342,39 @@ fn nobody_leaves_under_a_lease_gained_by_a_short_beat() {
     }
 }
 
+// spec: L9
+#[test]
+fn nobody_is_ready_to_leave_while_a_short_beat_may_still_gain_a_lease() {
+    let mut machine = quiet();
+    let out = machine.step(at(2), Input::Claim { group: G, epoch: Epoch(1) });
+    let (_, _, short) = beats(&out).pop().unwrap();
+    let out = machine.step(at(4), Input::PlanRestart);
+    let (_, _, long) = beats(&out).pop().unwrap();
+    assert!(long.duration_micros > short.duration_micros);
+    // Its copy was overtaken by that of the long beat, and came when the old promise had ended.
+    let refusal = Refusal { group: G, cause: RefusalCause::Promised, retry_micros: 1_000 };
+    let refused =
+        Answer { boot: BootId(7), seq: long.seq, refusals: vec![refusal], ..Answer::default() };
+    let granted = Answer { boot: BootId(7), seq: short.seq, ..Answer::default() };
+    let ready = |out: &[Output]| out.iter().any(|o| matches!(o, Output::RestartReady { .. }));
+    for peer in [2, 3] {
+        let out = machine.step(at(5), received(peer, 4, 0, Message::Answer(refused.clone())));
+        assert!(!ready(&out));
+    }
+    let out = machine.step(at(6), received(2, 4, 0, Message::Answer(granted)));
+    assert!(out.iter().any(|o| matches!(o, Output::Gate(GateOrder::Renew { .. }))), "{out:?}");
+    assert!(!ready(&out));
+    // What was never granted keeps nobody for longer than a short beat's lease could begin.
+    let mut machine = quiet();
+    machine.step(at(2), Input::Claim { group: G, epoch: Epoch(1) });
+    machine.step(at(4), Input::PlanRestart);
+    machine.step(at(70), Input::Tick);
+    let (_, _, later) = beats(&machine.step(at(90), Input::Tick)).pop().unwrap();
+    let refused = Answer { seq: later.seq, ..refused };
+    let out = machine.step(at(91), received(2, 4, 0, Message::Answer(refused)));
+    assert!(ready(&out), "{out:?}");
+}
+
 #[test]
 fn a_voter_that_starts_with_nothing_known_promises_nothing_for_five_and_a_half_seconds() {
     let mut world = World::new(4, 3, 1, Terms::default());
