@@ -200,7 +200,7 @@ impl Heartbeat {
             }
             Input::PlanRestart => {
                 let short = now + self.pace.duration();
-                self.restart.get_or_insert(Restart { short, ..Restart::default() });
+                self.restart.get_or_insert_with(|| Restart { short, ..Restart::default() });
                 self.beat_now = true;
             }
             Input::Resume => {
