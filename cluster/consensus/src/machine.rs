@@ -61,8 +61,8 @@ pub struct Consensus {
     pub(crate) opinions: BTreeMap<NodeId, bool>,
     /// When the present life of each node began or was first heard.
     pub(crate) started: BTreeMap<NodeId, Instant>,
-    /// For how long in a row somebody silent has been borne: ticks as a follower, questions as leader.
-    pub(crate) borne: usize,
+    /// Since when somebody silent has been borne without a break.
+    pub(crate) borne: Option<Instant>,
     pub(crate) force: Force,
     pub(crate) forcing: Option<Forcing>,
     pub(crate) held: VecDeque<Held>,
@@ -136,7 +136,7 @@ impl Consensus {
             applied_configuration: in_force,
             opinions: BTreeMap::new(),
             started: BTreeMap::new(),
-            borne: 0,
+            borne: None,
             force: Force::No,
             forcing: None,
             held: VecDeque::new(),
@@ -247,10 +247,10 @@ impl Consensus {
         if raft.state != StateRole::Leader && !self.held.is_empty() {
             return;
         }
-        if self.bears_leader() {
+        if self.bears_leader(now) {
             return;
         }
-        self.bear_followers();
+        self.bear_followers(now);
         let raft = &mut self.raw.raft;
         // The crate draws its own timeout from the process; it is overridden before it is read.
         raft.set_randomized_election_timeout(self.jitter);
@@ -310,10 +310,7 @@ impl Consensus {
                 true
             }
             Body::PreVote(_) | Body::Vote { force: Force::No, .. } => {
-                // A leader held dead by the own detector has no lease on this node's patience.
-                if leader.is_some_and(|it| self.opinions.get(&it) == Some(&false)) {
-                    raft.leader_id = raft::INVALID_ID;
-                }
+                self.notice_end_of_leader(from, message.term);
                 true
             }
             Body::TimeoutNow => {

@@ -15,6 +15,7 @@ use crate::persist::{HardState, LogEntry, Payload, Recovered};
 use crate::start::StartError;
 use crate::tests::disk::Mutant;
 use crate::tests::world::{Weather, World, node};
+use crate::wire::{Ballot, Body, Message};
 
 const ONE_WAY: Duration = Duration::from_micros(500);
 const SYNC: Duration = Duration::from_micros(1000);
@@ -152,7 +153,7 @@ fn busy_leader(seed: u64, span: Duration) -> (World, NodeId, Term) {
 }
 
 #[test]
-fn a_busy_leader_whose_beats_are_heard_is_borne_for_five_time_outs() {
+fn a_busy_leader_whose_beats_are_heard_is_borne_for_seconds() {
     for seed in 30..40 {
         let (mut world, leader, term) = busy_leader(seed, millis(2_500));
         world.cut.clear();
@@ -176,6 +177,43 @@ fn a_leader_that_stays_busy_is_replaced_in_the_end() {
         assert!(led.iter().all(|it| it.is_some_and(|it| it != leader)), "seed {seed}: {led:?}");
         assert!(status(&world, led[0].unwrap()).term > term);
     }
+}
+
+#[test]
+fn patience_is_no_longer_where_time_outs_are() {
+    let (mut world, leader) = group(42, 3);
+    for it in world.nodes.keys().copied().collect::<Vec<_>>() {
+        world.step(it, Input::SetTick(Duration::from_secs(1))).unwrap();
+    }
+    for it in world.nodes.keys().copied().filter(|it| *it != leader) {
+        world.cut.insert((leader, it));
+        world.cut.insert((it, leader));
+    }
+    // Two time-outs of at most 10 s each, spread by as much, and the 5 s.
+    world.run_for(Duration::from_secs(45)).unwrap();
+    let others = world.nodes.keys().filter(|it| **it != leader);
+    let led: Vec<_> = others.map(|it| status(&world, *it).leader).collect();
+    assert!(led.iter().all(|it| it.is_some_and(|it| it != leader)), "{led:?}");
+}
+
+#[test]
+fn a_leader_that_asks_for_votes_is_not_borne() {
+    let (mut world, leader) = group(43, 3);
+    let follower = other(&world, leader);
+    let term = status(&world, leader).term;
+    let asks = |term| {
+        let last = status(&world, leader).last;
+        let ballot = Ballot { last, commit: last, priority: 0 };
+        Input::Received {
+            from: leader,
+            bytes: Message { term, body: Body::PreVote(ballot) }.encode(),
+        }
+    };
+    let (late, next) = (asks(term), asks(Term(term.0 + 1)));
+    world.step(follower, late).unwrap();
+    assert_eq!(status(&world, follower).leader, Some(leader), "asked before it led");
+    world.step(follower, next).unwrap();
+    assert_eq!(status(&world, follower).leader, None);
 }
 
 #[test]
