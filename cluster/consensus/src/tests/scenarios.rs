@@ -473,9 +473,9 @@ fn a_follower_that_lost_entries_says_so_and_takes_no_harm() {
     }
     let config = Config { id: lost, ..world.config.clone() };
     let mut blank = Consensus::new(config, Recovered::blank(), 1).unwrap();
-    let heartbeat = crate::wire::Message {
+    let heartbeat = Message {
         term: status(&world, leader).term,
-        body: crate::wire::Body::Heartbeat { commit: LogIndex(5), read: Vec::new() },
+        body: Body::Heartbeat { commit: LogIndex(5), read: Vec::new() },
     };
     let input = Input::Received { from: leader, bytes: heartbeat.encode() };
     let outputs = blank.step(world.now, input);
