@@ -102,7 +102,7 @@ async fn a_child_inherits_nothing_of_the_daemon() {
         // Each line by one process that the shell waits for, or by the shell itself: what it holds open
         // while it starts a pipeline is its own affair.
         let body = "env; umask; pwd; cut -d' ' -f19,41 /proc/$$/stat; cut -d' ' -f5 /proc/$$/stat
-            echo $$; ls /proc/$$/fd";
+            echo $PPID; ls /proc/$$/fd";
         let ended = run(&launcher, place.script("clean", body)).await;
         let out = &ended.stdout;
         for line in out.lines().take_while(|line| line.contains('=')) {
@@ -114,7 +114,9 @@ async fn a_child_inherits_nothing_of_the_daemon() {
         assert_eq!(rest[0], "0022", "{kind}: mask\n{out}");
         assert_eq!(rest[1], "/", "{kind}: directory");
         assert_eq!(rest[2], "0 0", "{kind}: nice and scheduling policy");
-        assert_eq!(rest[3], rest[4], "{kind}: leads its own process group");
+        let own = rustix::process::getpgrp().as_raw_nonzero().to_string();
+        assert!(rest[3] != own && rest[3] != "0", "{kind}: a process group of its own");
+        assert_ne!(rest[4], std::process::id().to_string(), "{kind}: the parent is not the daemon");
         let mut signals = call("signals", Path::new("/bin/grep"), place.dir.path());
         signals.args = ["-E", "^Sig(Ign|Blk)", "/proc/self/status"].map(Into::into).into();
         let signals = run(&launcher, signals).await.stdout;
@@ -201,6 +203,21 @@ async fn given_up_a_call_dies_with_all_that_forked_away() {
         let took = give_up_once(&launcher, place.script("fork", body), &place.file("ready")).await;
         assert!(took < Duration::from_secs(2), "{kind}: TERM was enough, {took:?}");
         for name in ["away", "near"] {
+            assert!(!lives(pid_in(&place.file(name))), "{kind}: {name} is left");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_kills_its_parent_ends_its_own_call_with_all_of_it() {
+    for (launcher, kind) in launchers() {
+        let place = Place::new();
+        let body = "setsid sh -c 'echo $$ >$D/away.new; mv $D/away.new $D/away; exec sleep 60' &
+            while ! [ -e $D/away ]; do sleep 0.01; done
+            echo $$ >$D/self; trap '' TERM; kill -9 $PPID; while :; do sleep 1; done";
+        let ended = run(&launcher, place.script("parent", body)).await;
+        assert_eq!((ended.code, ended.signal), (None, Some(9)), "{kind}");
+        for name in ["away", "self"] {
             assert!(!lives(pid_in(&place.file(name))), "{kind}: {name} is left");
         }
     }

@@ -83,7 +83,13 @@ pub fn outcome(ended: &Ended, agent: &str, action: &str) -> Outcome {
     if code == 0 {
         return Outcome::done(OcfCode::OK, "");
     }
-    Outcome::done(OcfCode(code), reason(ended))
+    let reason = match reason(ended) {
+        empty if empty.is_empty() && !matches!(code, 0..=9 | 190 | 191) => {
+            "no result that OCF knows, taken as a failure".to_owned()
+        }
+        given => given,
+    };
+    Outcome::done(OcfCode(code), reason)
 }
 
 /// The last reason that the agent gave, else the last line it complained with.
@@ -201,6 +207,11 @@ mod tests {
             let outcome = outcome(&ended(Some(code), &["first", "last"], "x"), "a", "monitor");
             assert_eq!((outcome.code, outcome.reason.as_str()), (OcfCode(code), "last"));
             assert_eq!(outcome.status, ExecutionStatus::Done);
+        }
+        for (code, reason) in [(1, ""), (190, ""), (211, "no result that OCF knows")] {
+            let mute = outcome(&ended(Some(code), &[], ""), "a", "start");
+            assert_eq!((mute.code, mute.reason.is_empty()), (OcfCode(code), reason.is_empty()));
+            assert!(mute.reason.starts_with(reason), "{}", mute.reason);
         }
         let quiet = outcome(&ended(Some(1), &[], "one\nsh: no such file\n\n"), "a", "start");
         assert_eq!(quiet.reason, "sh: no such file");

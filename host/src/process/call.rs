@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
-use std::process::Child;
+use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{OwnedMutexGuard, oneshot};
@@ -124,6 +124,10 @@ async fn supervise(
     };
     if !ended {
         terminate(&family, &end).await;
+    } else if killed(&end) {
+        // Its parent ends by a signal only where somebody sends one to it: nobody answers for the rest.
+        family.kill();
+        vanished(&family, &end, VANISH).await;
     } else if let Some(leaf) = &family.leaf {
         leaf.keep_rest();
     }
@@ -138,13 +142,30 @@ async fn supervise(
     let status = status.map_err(|source| CallError::System { program: program.clone(), source })?;
     let (stdout, stderr) = (finish(stdout).await, finish(stderr).await);
     drop(turn);
+    let (code, signal) = told(status);
     Ok(Ended {
-        code: status.code(),
-        signal: status.signal(),
+        code,
+        signal,
         stdout: String::from_utf8_lossy(&stdout.bytes).into_owned(),
         stderr: String::from_utf8_lossy(&stderr.bytes).into_owned(),
         notes: stderr.notes,
     })
+}
+
+/// Exit code or signal of the program, from those of the shell between it and the daemon: 128 and the number stand for a signal
+/// (POSIX.1-2017, Shell & Utilities 2.8.2). Real-time signals cannot be told from codes that agents use.
+fn told(status: ExitStatus) -> (Option<i32>, Option<i32>) {
+    match status.code() {
+        Some(code @ 129..=159) => (None, Some(code - 128)),
+        code => (code, status.signal()),
+    }
+}
+
+/// Whether the child was ended by a signal; it stays in the process table.
+fn killed(end: &AsyncFd<OwnedFd>) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    let status = waitid(WaitId::PidFd(end.get_ref().as_fd()), options);
+    status.ok().flatten().is_some_and(|status| status.killed() || status.dumped())
 }
 
 /// Takes a killed child from the process table. One that hangs in the kernel keeps its scope busy.

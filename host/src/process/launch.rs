@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
@@ -20,9 +20,13 @@ use super::call::Call;
 use super::cgroup::{Cgroups, Leaf};
 use super::family::MARK;
 
-/// Enters the control group named by the first argument and becomes the rest. A process that has just
-/// been started by the daemon could have forked already when somebody else moved it.
-const ENTER: &str = r#"echo 0 2>/dev/null >"$1"; shift; exec "$@""#;
+/// Enters the control group whose file is the first argument, gives up the daemon's protection from the
+/// killer of processes where the second is not empty, and runs the rest. It does so itself, because a process
+/// that has just been started by the daemon could have forked already when somebody else moved it; and it
+/// stays, so that a child that ends its parent does not end the daemon.
+const ENTER: &str = r#"[ -z "$1" ] || echo 0 2>/dev/null >"$1"
+[ -z "$2" ] || echo 0 2>/dev/null >/proc/self/oom_score_adj
+shift 2; trap : HUP INT TERM; "$@"; exit $?"#;
 
 /// Why no child can be started at all.
 #[derive(Debug, thiserror::Error)]
@@ -131,11 +135,7 @@ fn serve(queue: &mpsc::Receiver<Job>, cgroups: Option<&Cgroups>) {
         fs::read_to_string("/proc/self/oom_score_adj").is_ok_and(|text| text.trim() != "0");
     for job in queue {
         let Job { call, number, answer } = job;
-        let started = start(&call, number, cgroups);
-        if let (Ok(started), true) = (&started, adjusted) {
-            // The daemon's protection from the killer of processes is not its children's.
-            drop(fs::write(format!("/proc/{}/oom_score_adj", started.child.id()), "0"));
-        }
+        let started = start(&call, number, cgroups, adjusted);
         if let Err(Ok(Started { mut child, .. })) = answer.send(started) {
             // Nobody waits any more.
             drop(child.kill());
@@ -160,7 +160,12 @@ fn own_surroundings() {
     let _ordinary = unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const ordinary) };
 }
 
-fn start(call: &Call, number: u64, cgroups: Option<&Cgroups>) -> io::Result<Started> {
+fn start(
+    call: &Call,
+    number: u64,
+    cgroups: Option<&Cgroups>,
+    adjusted: bool,
+) -> io::Result<Started> {
     runnable(&call.program)?;
     let leaf = cgroups.and_then(|groups| match groups.leaf(&call.scope, number) {
         Ok(leaf) => Some(leaf),
@@ -170,14 +175,10 @@ fn start(call: &Call, number: u64, cgroups: Option<&Cgroups>) -> io::Result<Star
         }
     });
     let mut mark = String::new();
-    let mut command = match &leaf {
-        Some(leaf) => {
-            let mut command = Command::new("/bin/sh");
-            command.args(["-c", ENTER, "haven-enter"]).arg(leaf.entrance()).arg(&call.program);
-            command
-        }
-        None => Command::new(&call.program),
-    };
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", ENTER, "haven-enter"]);
+    command.arg(leaf.as_ref().map_or_else(PathBuf::new, Leaf::entrance));
+    command.arg(if adjusted { "0" } else { "" }).arg(&call.program);
     command.args(&call.args).env_clear().envs(&call.environment);
     if leaf.is_none() {
         // Services of an earlier life under the same process number keep their marks.

@@ -9,7 +9,8 @@
 //! A child has nothing of the daemon's but its network namespace and its user: no environment, no
 //! descriptor, no ignored signal, no priority, no working directory, no file mode mask. It is started
 //! with `vfork` from a thread that has these already, so that no copy of the daemon's memory is made and
-//! no call between fork and exec can go wrong.
+//! no call between fork and exec can go wrong. Between it and the daemon stands a shell: whoever kills its
+//! parent ends its own call.
 //!
 //! Two calls of one scope never overlap, also not while a given up call is still dying.
 //!

@@ -26,7 +26,7 @@ fn places(resource: &ResourceStatus, lines: &mut String) {
     resource.children.iter().for_each(|child| places(child, lines));
 }
 
-/// Counted failures, one a line.
+/// Counted failures, one a line with what is known of it below, and what to do.
 #[must_use]
 pub fn failures(rows: &[FailureRow], width: usize) -> String {
     if rows.is_empty() {
@@ -37,31 +37,45 @@ pub fn failures(rows: &[FailureRow], width: usize) -> String {
         column("NODE", 0),
         column("OPERATION", 0),
         column("COUNT", 0),
-        column("LAST", 2),
-        column("REASON", 1),
+        column("LAST", 1),
     ];
-    let lines: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| {
-            let operation = match row.interval_ms {
-                0 => row.operation.clone(),
-                interval => format!("{} every {interval} ms", row.operation),
-            };
-            let count = match row.count {
-                INFINITY.. => "INFINITY".to_owned(),
-                count => count.to_string(),
-            };
-            let last = row.last.and_then(|second| jiff::Timestamp::from_second(second).ok());
-            let reason = match (row.rc, row.reason.as_str()) {
-                (None, _) => String::new(),
-                (Some(rc), "") => format!("code {rc}"),
-                (Some(rc), reason) => format!("code {rc}: {reason}"),
-            };
-            let last = last.map(|at| at.to_string()).unwrap_or_default();
-            vec![row.resource.clone(), row.node.clone(), operation, count, last, reason]
-        })
-        .collect();
-    render(&columns, &lines, width)
+    let table = render(&columns, &rows.iter().map(cells).collect::<Vec<_>>(), width);
+    let mut text = String::new();
+    for (number, line) in table.lines().enumerate() {
+        text.push_str(line);
+        text.push('\n');
+        let row = number.checked_sub(1).and_then(|row| rows.get(row));
+        if let Some((rc, reason)) = row.and_then(|row| Some((row.rc?, row.reason.as_str()))) {
+            let colon = if reason.is_empty() { "" } else { ": " };
+            text.push_str(&format!("  ! code {rc}{colon}{reason}\n"));
+        }
+    }
+    text + &remedy(rows)
+}
+
+fn cells(row: &FailureRow) -> Vec<String> {
+    let operation = match row.interval_ms {
+        0 => row.operation.clone(),
+        interval => format!("{} every {interval} ms", row.operation),
+    };
+    let count = match row.count {
+        INFINITY.. => "INFINITY".to_owned(),
+        count => count.to_string(),
+    };
+    let last = row.last.and_then(|second| jiff::Timestamp::from_second(second).ok());
+    let last = last.map(|at| at.to_string()).unwrap_or_default();
+    vec![row.resource.clone(), row.node.clone(), operation, count, last]
+}
+
+/// Failures of one resource name it; those of several leave the choice.
+fn remedy(rows: &[FailureRow]) -> String {
+    let first = rows.first().map(|row| row.resource.as_str());
+    let same = rows.iter().all(|row| Some(row.resource.as_str()) == first);
+    let name = first.filter(|_| same).unwrap_or("RESOURCE");
+    format!(
+        "\n`haven resource cleanup {name}` forgets them and tries again;\n\
+         `haven resource trace {name} OPERATION` has an OCF agent note down what it does\n"
+    )
 }
 
 #[cfg(test)]
@@ -99,10 +113,9 @@ mod tests {
             reason: "gone".to_owned(),
         };
         let text = failures(&[row], 120);
-        let line = text.lines().nth(1).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
-        assert_eq!(
-            line,
-            "web n2 monitor every 10000 ms INFINITY 1970-01-01T00:00:00Z code 7: gone"
-        );
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let line = "web n2 monitor every 10000 ms INFINITY 1970-01-01T00:00:00Z ! code 7: gone";
+        assert!(words.contains(line), "{text}");
+        assert!(text.contains("haven resource cleanup web` forgets them"), "{text}");
     }
 }
