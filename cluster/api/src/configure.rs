@@ -29,6 +29,32 @@ pub enum LoadMode {
     Replace,
 }
 
+/// A text to be loaded as one transaction.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Load {
+    /// The new objects, or the new whole, in `format`.
+    pub text: String,
+    /// Notation of `text`.
+    #[serde(default)]
+    pub format: Format,
+    /// What happens to objects that `text` does not name.
+    #[serde(default)]
+    pub mode: LoadMode,
+    /// Refuse with [`Code::StaleWrite`](crate::Code::StaleWrite) unless this is the current version.
+    #[serde(default)]
+    pub expected: Option<Version>,
+    /// Load in spite of findings that are unsafe but not contradictory.
+    #[serde(default)]
+    pub force: bool,
+    /// Keep what no schema knows instead of refusing it.
+    #[serde(default)]
+    pub lenient: bool,
+    /// What the change is for, for the log; none says what was loaded.
+    #[serde(default)]
+    pub message: Option<String>,
+}
+
 /// The version triple of the configuration, most significant first.
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,

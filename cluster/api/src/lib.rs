@@ -29,7 +29,7 @@ mod wire;
 
 pub use attribute::{AttributeLifetime, AttributeRow};
 pub use configure::{
-    CommitRow, Finding, Format, LoadMode, ObjectChange, ObjectEdit, Severity, Version,
+    CommitRow, Finding, Format, Load, LoadMode, ObjectChange, ObjectEdit, Severity, Version,
 };
 pub use error::{ApiError, Code};
 pub use event::{Event, EventSeverity, EventsMissed};

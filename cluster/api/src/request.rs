@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AttributeLifetime, Format, LoadMode, ObjectEdit, Version};
+use crate::{AttributeLifetime, Format, Load, LoadMode, ObjectEdit, Version};
 
 /// How long `node standby` holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -64,25 +64,7 @@ pub enum RequestBody {
     PlanningInput,
     /// Change the configuration as one transaction. Answered with `Committed`, or an error with all
     /// findings, in which case nothing has changed.
-    ConfigureLoad {
-        /// The new objects, or the new whole, in `format`.
-        text: String,
-        /// Notation of `text`.
-        #[serde(default)]
-        format: Format,
-        /// What happens to objects that `text` does not name.
-        #[serde(default)]
-        mode: LoadMode,
-        /// Refuse with [`Code::StaleWrite`](crate::Code::StaleWrite) unless this is the current version.
-        #[serde(default)]
-        expected: Option<Version>,
-        /// Load in spite of findings that are unsafe but not contradictory.
-        #[serde(default)]
-        force: bool,
-        /// What the change is for, for the log; none says what was loaded.
-        #[serde(default)]
-        message: Option<String>,
-    },
+    ConfigureLoad(Load),
     /// Change objects of the configuration by name, as one transaction. Answered with `Committed`, or an error that says
     /// what is in the way, in which case nothing has changed.
     ConfigureChange {
@@ -138,6 +120,9 @@ pub enum RequestBody {
         /// How `text` would be loaded.
         #[serde(default)]
         mode: LoadMode,
+        /// What no schema knows would be kept.
+        #[serde(default)]
+        lenient: bool,
     },
     /// Put a node into standby, or take it back. Answered with `Done`.
     NodeStandby {
@@ -379,7 +364,7 @@ impl RequestBody {
             | Self::ConfigureDiff { .. }
             | Self::IpStatus
             | Self::IpWhy { .. } => false,
-            Self::ConfigureLoad { .. }
+            Self::ConfigureLoad(_)
             | Self::ConfigureUndo { .. }
             | Self::ConfigureChange { .. }
             | Self::NodeStandby { .. }

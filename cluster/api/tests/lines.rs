@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use haven_api::{
-    ApiError, Code, Finding, Format, LoadMode, MAX_LINE, Notice, Reply, ReplyBody, Request,
+    ApiError, Code, Finding, Format, Load, LoadMode, MAX_LINE, Notice, Reply, ReplyBody, Request,
     RequestBody, Severity, StandbyLifetime, VERSION, Version, decode_line, encode_line,
 };
 
@@ -39,14 +39,7 @@ fn optional_parts_of_a_request_may_be_left_out() {
     let request: Request = decode_line(line).unwrap();
     assert_eq!(
         request.body,
-        RequestBody::ConfigureLoad {
-            text: "property a=b".into(),
-            format: Format::Crm,
-            mode: LoadMode::Update,
-            expected: None,
-            force: false,
-            message: None,
-        }
+        RequestBody::ConfigureLoad(Load { text: "property a=b".into(), ..Load::default() })
     );
     let line = br#"{"version":1,"id":1,"body":{"do":"node-standby","on":true}}"#;
     let request: Request = decode_line(line).unwrap();
@@ -101,14 +94,14 @@ fn every_kind_of_request_survives_the_line() {
         RequestBody::Counters,
         RequestBody::ConfigureShow { format: Format::Xml },
         RequestBody::PlanningInput,
-        RequestBody::ConfigureLoad {
+        RequestBody::ConfigureLoad(Load {
             text: "primitive vip ocf:haven:ip \\\n  params ip=192.0.2.1 # Ä\n".into(),
-            format: Format::Crm,
             mode: LoadMode::Replace,
             expected: Some(Version { admin_epoch: 0, epoch: 4, num_updates: 1 }),
             force: true,
             message: Some("why".into()),
-        },
+            ..Load::default()
+        }),
         RequestBody::ClusterToken { lifetime_ms: Some(60_000) },
         RequestBody::ClusterLeave { force: true },
         RequestBody::ClusterRemoveNode { node: "n3".into(), force: false },

@@ -11,10 +11,14 @@ pub mod crm;
 mod edit;
 mod model;
 mod read;
+pub mod schema;
 mod status;
+mod unknown;
 mod upgrade;
 mod write;
 pub mod xml;
+
+use std::fmt::Write as _;
 
 use haven_types::status::Status;
 pub use model::{
@@ -22,6 +26,8 @@ pub use model::{
     DateTest, FencingLevel, Group, Location, Node, NvPair, NvSet, Operation, Order, Primitive,
     Resource, ResourceSet, Rule, Tag, TicketConstraint, Version,
 };
+
+pub use unknown::{Found, Kept, Part, Step, Surplus};
 
 /// Why a document was not accepted, or a change not made. Each can be mended by who wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,21 +50,9 @@ pub enum CibError {
         /// Its name.
         found: String,
     },
-    /// An element that has no place there.
-    #[error(
-        "cannot read the CIB at line {line}: <{element}> in <{inside}>, expected {expected}; \
-             remove it or correct its name"
-    )]
-    UnknownElement {
-        /// Line, from 1.
-        line: u32,
-        /// Its name.
-        element: String,
-        /// The element around it.
-        inside: String,
-        /// What may stand there.
-        expected: &'static str,
-    },
+    /// Things that no schema knows, in the order of the document; there is at least one.
+    #[error("{}", in_lines(.0))]
+    Unknown(Vec<Surplus>),
     /// An attribute that must be there is not.
     #[error(
         "cannot read the CIB at line {line}: <{element}> has no attribute `{attribute}`; \
@@ -107,19 +101,71 @@ pub enum CibError {
     },
 }
 
+/// Everything unknown, a line each.
+fn in_lines(unknown: &[Surplus]) -> String {
+    let mut text = String::from("cannot read the CIB:");
+    for one in unknown {
+        let _ = write!(
+            text,
+            "{}line {}: {one}",
+            if unknown.len() == 1 { " " } else { "\n  " },
+            one.line
+        );
+        if let Some(nearest) = one.nearest {
+            let _ = write!(text, " (did you mean \"{nearest}\"?)");
+        }
+        let _ = write!(text, "; {}", one.remedy());
+    }
+    text
+}
+
 impl Cib {
     /// Reads a CIB document: the configuration, and the status section if it has one.
     ///
     /// # Errors
-    /// [`CibError`] with the line and the remedy where the text is no CIB.
+    /// [`CibError`] with the line and the remedy where the text is no CIB, or has anything in it that no schema of
+    /// Pacemaker knows: all of that at once.
     pub fn from_xml(text: &str) -> Result<(Self, Status), CibError> {
+        match Self::from_xml_lenient(text)? {
+            (cib, status, unknown) if unknown.is_empty() => Ok((cib, status)),
+            (_, _, unknown) => Err(CibError::Unknown(unknown)),
+        }
+    }
+
+    /// The same, where what no schema knows is kept in the configuration, and told.
+    ///
+    /// # Errors
+    /// [`CibError`] with the line and the remedy where the text is no CIB.
+    pub fn from_xml_lenient(text: &str) -> Result<(Self, Status, Vec<Surplus>), CibError> {
         let mut root = xml::markup(text)?;
         if root.name != "cib" {
             return Err(CibError::NotACib { found: root.name.to_owned() });
         }
+        let unknown = unknown::take_out(&mut root);
         upgrade::upgrade(&mut root);
-        let cib = read::read_cib(&root, text.contains("id-ref"))?;
-        Ok((cib, status::read_status(&root)))
+        let read = read::read_cib(&root, text.contains("id-ref"));
+        // An element that lacks something may have it under an unknown name: that is said first.
+        let mut cib = match read {
+            Err(_) if !unknown.found.is_empty() => return Err(CibError::Unknown(unknown.found)),
+            read => read?,
+        };
+        cib.unknown = unknown.kept;
+        Ok((cib, status::read_status(&root), unknown.found))
+    }
+
+    /// Reads a document as Pacemaker's tools take a file: what no schema knows is refused where the document names a
+    /// schema (`validate-with`), and kept where it names none, or `none`.
+    ///
+    /// # Errors
+    /// As those of [`Cib::from_xml`].
+    pub fn from_xml_as_named(text: &str) -> Result<(Self, Status), CibError> {
+        match Self::from_xml_lenient(text)? {
+            (cib, status, unknown) if unknown.is_empty() => Ok((cib, status)),
+            (cib, status, _) if matches!(cib.validate_with.as_deref(), None | Some("none")) => {
+                Ok((cib, status))
+            }
+            (_, _, unknown) => Err(CibError::Unknown(unknown)),
+        }
     }
 
     /// The configuration as a document of the newest schema, without status.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::unknown::Kept;
 use crate::xml::Element;
 
 /// The whole configuration.
@@ -42,6 +43,10 @@ pub struct Cib {
     /// Comment lines of the human form that stand before an object, each with its `#`, by the object's
     /// id; those at the end by the empty id. The XML form has no place for them.
     pub comments: BTreeMap<String, Vec<String>>,
+    /// What no schema knows and was kept all the same, by the id of the object that it belongs to; what is in none by the
+    /// empty id. It means nothing to anybody here; the XML form has it where it stood.
+    #[serde(default)]
+    pub unknown: BTreeMap<String, Vec<Kept>>,
 }
 
 /// `admin_epoch.epoch.num_updates`; compared in that order.
@@ -128,8 +133,8 @@ pub enum Condition {
         /// Operation interval.
         interval: Option<String>,
     },
-    /// Something unknown, which never holds.
-    Unknown(String),
+    /// Something unknown, as written; it never holds.
+    Unknown(Element),
 }
 
 /// A test of a node attribute.

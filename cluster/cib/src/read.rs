@@ -1,4 +1,5 @@
-//! Element tree to typed document.
+//! Element tree to typed document. What no schema knows was taken out of the tree before, so that only known names
+//! are met; those without a meaning of their own are passed over.
 
 use std::collections::BTreeMap;
 
@@ -64,15 +65,6 @@ fn id_of(e: &Markup<'_>) -> Result<String, CibError> {
     })
 }
 
-fn unknown(e: &Markup<'_>, inside: &str, expected: &'static str) -> CibError {
-    CibError::UnknownElement {
-        line: e.line,
-        element: e.name.to_owned(),
-        inside: inside.to_owned(),
-        expected,
-    }
-}
-
 fn all_but(e: &Markup<'_>, skip: &[&str]) -> BTreeMap<String, String> {
     let kept = e.attributes.iter().filter(|(n, _)| !skip.contains(n));
     kept.map(|(n, v)| ((*n).to_owned(), v.clone().into_owned())).collect()
@@ -109,14 +101,14 @@ impl<'a> Reader<'a> {
                     if e.name == "template" {
                         cib.templates.push(self.primitive(e)?);
                     } else {
-                        cib.resources.push(self.resource(e)?);
+                        cib.resources.extend(self.resource(e)?);
                     }
                 }
             }
             "constraints" => {
                 cib.constraints.reserve_exact(section.children.len());
                 for e in &section.children {
-                    cib.constraints.push(self.constraint(e)?);
+                    cib.constraints.extend(self.constraint(e)?);
                 }
             }
             "fencing-topology" => {
@@ -133,14 +125,7 @@ impl<'a> Reader<'a> {
             "op_defaults" => cib.op_defaults = self.nvsets(section, "meta_attributes")?,
             "alerts" => cib.alerts = elements(section),
             "acls" => cib.acls = elements(section),
-            _ => {
-                return Err(unknown(
-                    section,
-                    "configuration",
-                    "crm_config, nodes, resources, constraints, fencing-topology, tags, \
-                     rsc_defaults, op_defaults, alerts or acls",
-                ));
-            }
+            _ => {}
         }
         Ok(())
     }
@@ -168,7 +153,7 @@ impl<'a> Reader<'a> {
             match c.name {
                 "nvpair" => set.pairs.push(self.nvpair(c)?),
                 "rule" => set.rule = Some(self.rule(self.resolve(c)?)?),
-                _ => return Err(unknown(c, e.name, "nvpair or rule")),
+                _ => {}
             }
         }
         Ok(set)
@@ -229,14 +214,11 @@ impl<'a> Reader<'a> {
             "op_expression" => {
                 Condition::Operation { id, name: e.get("name"), interval: e.get("interval") }
             }
-            other => Condition::Unknown(other.to_owned()),
+            _ => Condition::Unknown(e.to_element().without_lines()),
         })
     }
 
     fn node(&self, e: &'a Markup<'a>) -> Result<Node, CibError> {
-        if e.name != "node" {
-            return Err(unknown(e, "nodes", "node"));
-        }
         Ok(Node {
             id: id_of(e)?,
             uname: e.get("uname").unwrap_or_default(),
@@ -248,8 +230,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn resource(&self, e: &'a Markup<'a>) -> Result<Resource, CibError> {
-        Ok(match e.name {
+    fn resource(&self, e: &'a Markup<'a>) -> Result<Option<Resource>, CibError> {
+        Ok(Some(match e.name {
             "primitive" => Resource::Primitive(self.primitive(e)?),
             "group" => Resource::Group(self.group(e)?),
             "clone" | "master" => {
@@ -277,14 +259,8 @@ impl<'a> Reader<'a> {
                 })
             }
             "bundle" => Resource::Bundle(self.bundle(e)?),
-            _ => {
-                return Err(unknown(
-                    e,
-                    "resources",
-                    "primitive, group, clone, master, bundle or template",
-                ));
-            }
-        })
+            _ => return Ok(None),
+        }))
     }
 
     fn group(&self, e: &'a Markup<'a>) -> Result<Group, CibError> {
@@ -305,9 +281,6 @@ impl<'a> Reader<'a> {
         let mut operations = Vec::new();
         for ops in e.children_named("operations") {
             for op in &self.resolve(ops)?.children {
-                if op.name != "op" {
-                    return Err(unknown(op, "operations", "op"));
-                }
                 operations.push(self.operation(self.resolve(op)?)?);
             }
         }
@@ -360,21 +333,14 @@ impl<'a> Reader<'a> {
                         c.children_named("storage-mapping").map(|p| all_but(p, &[])).collect();
                 }
                 "primitive" => b.primitive = Some(self.primitive(c)?),
-                "meta_attributes" | "instance_attributes" => {}
-                _ => {
-                    return Err(unknown(
-                        c,
-                        "bundle",
-                        "docker, podman, network, storage, primitive or meta_attributes",
-                    ));
-                }
+                _ => {}
             }
         }
         Ok(b)
     }
 
-    fn constraint(&self, e: &'a Markup<'a>) -> Result<Constraint, CibError> {
-        Ok(match e.name {
+    fn constraint(&self, e: &'a Markup<'a>) -> Result<Option<Constraint>, CibError> {
+        Ok(Some(match e.name {
             "rsc_location" => Constraint::Location(self.location(e)?),
             "rsc_colocation" => Constraint::Colocation(Colocation {
                 id: id_of(e)?,
@@ -411,14 +377,8 @@ impl<'a> Reader<'a> {
                 loss_policy: e.get("loss-policy"),
                 sets: self.sets(e)?,
             }),
-            _ => {
-                return Err(unknown(
-                    e,
-                    "constraints",
-                    "rsc_location, rsc_colocation, rsc_order or rsc_ticket",
-                ));
-            }
-        })
+            _ => return Ok(None),
+        }))
     }
 
     fn location(&self, e: &'a Markup<'a>) -> Result<Location, CibError> {

@@ -6,6 +6,7 @@ use crate::model::{
     Bundle, Cib, CloneChild, CloneResource, Condition, Constraint, FencingLevel, Group, NvSet,
     Operation, Primitive, Resource, ResourceSet, Rule,
 };
+use crate::unknown;
 use crate::xml::Element;
 
 /// The configuration as a `<cib>` element without a status section.
@@ -33,6 +34,7 @@ pub(crate) fn write_cib(cib: &Cib) -> Element {
     ];
     c.children.extend(optional.into_iter().filter(|s| !s.children.is_empty()));
     root.children.push(c);
+    unknown::put_back(&mut root, &cib.unknown);
     root
 }
 
@@ -148,7 +150,7 @@ fn condition(c: &Condition) -> Element {
             e.push_opt("interval", interval.as_ref());
             e
         }
-        Condition::Unknown(name) => Element::new(name),
+        Condition::Unknown(element) => element.clone(),
     }
 }
 

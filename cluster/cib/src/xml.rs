@@ -85,6 +85,21 @@ impl Element {
         self.children.iter().filter(move |c| c.name == name)
     }
 
+    /// The same as if made in memory: equal to one that stood elsewhere.
+    #[must_use]
+    pub(crate) fn without_lines(mut self) -> Self {
+        self.line = 0;
+        self.children = self.children.into_iter().map(Self::without_lines).collect();
+        self
+    }
+
+    /// True where all names are such that XML can hold them.
+    pub(crate) fn can_be_written(&self) -> bool {
+        is_name(&self.name)
+            && self.attributes.iter().all(|(name, _)| is_name(name))
+            && self.children.iter().all(Self::can_be_written)
+    }
+
     /// The element as text, indented by two blanks per level.
     #[must_use]
     pub fn to_text(&self) -> String {
@@ -124,6 +139,13 @@ impl Element {
         }
         let _ = writeln!(out, "</{}>", self.name);
     }
+}
+
+/// A name of XML: a letter or underscore, then also digits, `-`, `.` and `:`.
+pub(crate) fn is_name(name: &str) -> bool {
+    let mut letters = name.chars();
+    letters.next().is_some_and(|c| c.is_alphabetic() || c == '_')
+        && letters.all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ':'))
 }
 
 /// Appends `text` with the five XML characters, tabs and line ends escaped.

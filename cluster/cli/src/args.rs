@@ -234,6 +234,9 @@ pub(crate) struct ExplainArgs {
     /// A saved CIB instead of this cluster; `-` reads standard input
     #[arg(long, short = 'x', value_name = "FILE")]
     pub(crate) xml_file: Option<PathBuf>,
+    /// Pass over what no schema of Pacemaker knows, also in a saved CIB that names its schema
+    #[arg(long, requires = "xml_file")]
+    pub(crate) lenient: bool,
     /// Answer as of this time (ISO 8601)
     #[arg(long, short = 't', value_name = "DATE")]
     pub(crate) set_datetime: Option<String>,

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use haven_api::{ApiError, Format, LoadMode, ReplyBody, RequestBody};
+use haven_api::{ApiError, Format, Load, LoadMode, ReplyBody, RequestBody};
 use haven_base::{Instant, WallTime};
 use haven_cib::crm;
 use haven_consensus::Recovered;
@@ -277,7 +277,7 @@ impl Bench {
         let (text, format, mode) = (text.to_owned(), Format::Crm, LoadMode::Update);
         self.answer(
             id,
-            RequestBody::ConfigureLoad { text, format, mode, expected: None, force, message: None },
+            RequestBody::ConfigureLoad(Load { text, format, mode, force, ..Load::default() }),
         )
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use haven_api::{Code, Format, LoadMode, ReplyBody, RequestBody};
+use haven_api::{Code, Load, ReplyBody, RequestBody};
 use haven_base::WallTime;
 use haven_heartbeat::{LossCause, Output as Beat};
 use haven_types::operation::{Order, OrderId};
@@ -254,27 +254,17 @@ fn a_change_made_from_what_is_no_longer_current_is_refused() {
     let mut bench = Bench::new("");
     let coordinator = bench.coordinator();
     let text = |n: u16| format!("property cluster-name=c{n}");
-    let body = |n| RequestBody::ConfigureLoad {
-        text: text(n),
-        format: Format::Crm,
-        mode: LoadMode::Update,
-        expected: None,
-        force: false,
-        message: None,
-    };
+    let body = |n| RequestBody::ConfigureLoad(Load { text: text(n), ..Load::default() });
     let (first, second) = (bench.ask(coordinator, body(1)), bench.ask(coordinator, body(2)));
     bench.run(1_000);
     assert!(bench.answers[&first][0].is_ok(), "{:?}", bench.answers[&first]);
     assert_eq!(code(&bench.answers[&second][0]), Code::StaleWrite);
     let expected = haven_api::Version { admin_epoch: 0, epoch: 99, num_updates: 0 };
-    let stale = RequestBody::ConfigureLoad {
+    let stale = RequestBody::ConfigureLoad(Load {
         text: text(3),
-        format: Format::Crm,
-        mode: LoadMode::Update,
         expected: Some(expected),
-        force: false,
-        message: None,
-    };
+        ..Load::default()
+    });
     assert_eq!(code(&bench.answer(coordinator, stale)), Code::StaleWrite);
 }
 

@@ -1,6 +1,6 @@
 //! The log of changes: the same on every node, bounded, shown, taken back; and nobody's change is lost.
 
-use haven_api::{ApiError, Code, Format, LoadMode, ReplyBody, RequestBody, Version};
+use haven_api::{ApiError, Code, Format, Load, LoadMode, ReplyBody, RequestBody, Version};
 use haven_base::WallTime;
 use haven_cib::crm::ObjectChange;
 
@@ -14,14 +14,12 @@ fn version(epoch: u64) -> Version {
 }
 
 fn load(text: &str, expected: Option<Version>, message: Option<&str>) -> RequestBody {
-    RequestBody::ConfigureLoad {
+    RequestBody::ConfigureLoad(Load {
         text: text.to_owned(),
-        format: Format::Crm,
-        mode: LoadMode::Update,
         expected,
-        force: false,
         message: message.map(str::to_owned),
-    }
+        ..Load::default()
+    })
 }
 
 fn undo(made: Option<Version>) -> RequestBody {
@@ -131,13 +129,14 @@ fn taking_back_is_judged_like_loading() {
 fn who_edits_at_the_same_time_loses_nothing_and_learns_who_was_faster() {
     let mut bench = Bench::new("");
     let (seen, text) = shown(&mut bench, 1);
-    let whole = |line: &str| RequestBody::ConfigureLoad {
-        text: format!("{text}\n{line}"),
-        format: Format::Crm,
-        mode: LoadMode::Replace,
-        expected: Some(seen),
-        force: false,
-        message: Some(format!("add {line}")),
+    let whole = |line: &str| {
+        RequestBody::ConfigureLoad(Load {
+            text: format!("{text}\n{line}"),
+            mode: LoadMode::Replace,
+            expected: Some(seen),
+            message: Some(format!("add {line}")),
+            ..Load::default()
+        })
     };
     let slower = whole("tag u: n1");
     made(bench.answer(2, whole("property cluster-name=demo")));

@@ -1,8 +1,8 @@
 //! The configuration as text, in and out.
 
-use haven_api::{ApiError, Code, Finding, Format, LoadMode, ReplyBody, Severity, Version};
+use haven_api::{ApiError, Code, Finding, Format, Load, LoadMode, ReplyBody, Severity};
 use haven_cib::Cib;
-use haven_cib::crm::{self, Loaded, Mode};
+use haven_cib::crm::{self, Loaded, Mode, Unknowns};
 use haven_policy::Options;
 
 use crate::controller::Controller;
@@ -10,6 +10,21 @@ use crate::documents;
 use crate::foreign::is_foreign;
 use crate::quorum;
 use crate::request::Change;
+
+/// How a text is to be read.
+#[derive(Clone, Copy)]
+pub(crate) struct Manner {
+    pub(crate) format: Format,
+    pub(crate) mode: LoadMode,
+    /// What no schema knows is kept.
+    pub(crate) lenient: bool,
+}
+
+impl Manner {
+    pub(crate) const fn of(load: &Load) -> Self {
+        Self { format: load.format, mode: load.mode, lenient: load.lenient }
+    }
+}
 
 impl Controller {
     pub(crate) fn show(&self, format: Format) -> Result<ReplyBody, ApiError> {
@@ -24,15 +39,10 @@ impl Controller {
         Ok(ReplyBody::Configuration { version: self.api_version(), format, text })
     }
 
-    pub(crate) fn verify(
-        &self,
-        text: Option<&str>,
-        format: Format,
-        mode: LoadMode,
-    ) -> Result<ReplyBody, ApiError> {
+    pub(crate) fn verify(&self, text: Option<&str>, manner: Manner) -> Result<ReplyBody, ApiError> {
         let findings = match text {
             None => self.judged(&self.state.cib),
-            Some(text) => match self.read(text, format, mode) {
+            Some(text) => match self.read(text, manner) {
                 Ok(loaded) => {
                     let mut judged = crm::verify(&loaded.cib, &self.facts());
                     loaded.locate(&mut judged);
@@ -46,25 +56,19 @@ impl Controller {
     }
 
     /// The configuration that loading a text would make; nothing is changed by this.
-    pub(crate) fn loaded(
-        &self,
-        text: &str,
-        format: Format,
-        mode: LoadMode,
-        expected: Option<Version>,
-        force: bool,
-    ) -> Result<(Cib, Change), ApiError> {
-        if let Some(expected) = expected.filter(|expected| *expected != self.api_version()) {
+    pub(crate) fn loaded(&self, load: &Load) -> Result<(Cib, Change), ApiError> {
+        if let Some(expected) = load.expected.filter(|expected| *expected != self.api_version()) {
             return Err(self.unexpected_version(expected));
         }
-        let loaded = self.read(text, format, mode).map_err(|findings| {
+        let loaded = self.read(&load.text, Manner::of(load)).map_err(|findings| {
             ApiError::new(Code::BadData, "the text cannot be loaded; nothing was changed")
                 .findings(findings)
         })?;
-        let findings = self.accepted(&loaded.cib, force, |judged| loaded.locate(judged))?;
+        let findings = self.accepted(&loaded.cib, load.force, |judged| loaded.locate(judged))?;
         let changed = loaded.changed;
         let objects = if changed.len() == 1 { "object" } else { "objects" };
-        let what = format!("load {} {objects}", changed.len());
+        let what = load.message.clone();
+        let what = what.unwrap_or_else(|| format!("load {} {objects}", changed.len()));
         Ok((loaded.cib, Change::configuration(what, changed, findings)))
     }
 
@@ -91,29 +95,27 @@ impl Controller {
         Ok(findings)
     }
 
-    pub(crate) fn read(
-        &self,
-        text: &str,
-        format: Format,
-        mode: LoadMode,
-    ) -> Result<Loaded, Vec<Finding>> {
-        let mode = match mode {
+    pub(crate) fn read(&self, text: &str, manner: Manner) -> Result<Loaded, Vec<Finding>> {
+        let mode = match manner.mode {
             LoadMode::Update => Mode::Update,
             LoadMode::Replace => Mode::Replace,
         };
+        let unknowns = if manner.lenient { Unknowns::Keep } else { Unknowns::Refuse };
         let base = &self.state.cib;
-        let cib = match format {
+        let bad_xml = |error| documents::bad_xml(&error);
+        let cib = match manner.format {
             Format::Crm => {
-                return crm::load(base, text, mode)
+                return crm::load_with(base, text, mode, unknowns)
                     .map_err(|findings| findings.into_iter().map(finding).collect());
             }
-            Format::Xml => Cib::from_xml(text).map_err(|error| vec![documents::bad_xml(&error)])?.0,
+            Format::Xml if manner.lenient => Cib::from_xml_lenient(text).map_err(bad_xml)?.0,
+            Format::Xml => Cib::from_xml(text).map_err(bad_xml)?.0,
             Format::Json => {
                 serde_json::from_str(text).map_err(|error| vec![documents::bad_json(&error)])?
             }
         };
         // Lines of the text between are nobody's: an object stands where its id stands in the document.
-        match crm::load(base, &crm::show(&cib), mode) {
+        match crm::load_document(base, &cib, mode, unknowns) {
             Ok(loaded) => Ok(documents::placed(text, loaded)),
             Err(findings) => Err(findings
                 .into_iter()

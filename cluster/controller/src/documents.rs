@@ -2,14 +2,18 @@
 
 use haven_api::{Finding, Severity};
 use haven_cib::CibError;
-use haven_cib::crm::Loaded;
+use haven_cib::crm::{self, Loaded};
 
-/// What is wrong with a document in XML.
-pub(crate) fn bad_xml(error: &CibError) -> Finding {
+use crate::configure::finding;
+
+/// What is wrong with a document in XML: one thing, or everything in it that no schema knows.
+pub(crate) fn bad_xml(error: &CibError) -> Vec<Finding> {
+    if let CibError::Unknown(found) = error {
+        return found.iter().map(|one| finding(crm::Finding::unknown(one))).collect();
+    }
     #[allow(clippy::wildcard_enum_match_arm, reason = "other errors concern no line")]
     let line = match error {
         CibError::Syntax { line, .. }
-        | CibError::UnknownElement { line, .. }
         | CibError::Missing { line, .. }
         | CibError::Empty { line, .. }
         | CibError::DanglingReference { line, .. } => Some(*line),
@@ -21,7 +25,7 @@ pub(crate) fn bad_xml(error: &CibError) -> Finding {
         Some((message, remedy)) => (message.to_owned(), remedy.to_owned()),
         None => (text, "compare with `haven configure show --format xml`".to_owned()),
     };
-    unreadable(line, None, message, remedy)
+    vec![unreadable(line, None, message, remedy)]
 }
 
 /// What is wrong with a document in JSON.
@@ -92,7 +96,7 @@ fn line_of(text: &str, object: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use haven_api::{Code, Format, LoadMode, RequestBody};
+    use haven_api::{Code, Format, Load, LoadMode, RequestBody};
     use haven_cib::Cib;
 
     use super::*;
@@ -104,14 +108,9 @@ mod tests {
         <rsc_location id=\"l\" rsc=\"a\" node=\"n1\" score=\"5\"/>\n</constraints>\n</configuration></cib>\n";
 
     fn refused(bench: &mut Bench, format: Format, text: &str) -> Vec<Finding> {
-        let body = RequestBody::ConfigureLoad {
-            text: text.to_owned(),
-            format,
-            mode: LoadMode::Replace,
-            expected: None,
-            force: false,
-            message: None,
-        };
+        let mode = LoadMode::Replace;
+        let load = Load { text: text.to_owned(), format, mode, ..Load::default() };
+        let body = RequestBody::ConfigureLoad(load);
         let error = bench.answer(1, body).unwrap_err();
         assert!(matches!(error.code, Code::BadData | Code::Configuration), "{error}");
         assert!(!error.findings.is_empty(), "{text}");
@@ -126,7 +125,7 @@ mod tests {
             (
                 DOCUMENT.replace("<primitive id=\"b\"", "<primitve id=\"b\""),
                 4,
-                "<primitve> in <resources>",
+                "<primitve> in <resources>, where no schema knows",
             ),
             (DOCUMENT.replace(" id=\"l\"", ""), 7, "no attribute `id`"),
             (DOCUMENT.replace("type=\"b\"", "type=b"), 4, ""),
@@ -144,6 +143,42 @@ mod tests {
     }
 
     #[test]
+    fn what_no_schema_knows_is_refused_as_a_whole_or_kept_and_told() {
+        let mut bench = Bench::new("");
+        let odd = DOCUMENT
+            .replace("id=\"a\" class", "id=\"a\" colour=\"red\" class")
+            .replace("score=\"5\"/>", "scor=\"5\" score=\"5\"/>");
+        let findings = refused(&mut bench, Format::Xml, &odd);
+        let told: Vec<_> =
+            findings.iter().map(|f| (f.code.as_str(), f.line, f.nearest.as_deref())).collect();
+        assert_eq!(told, [("HV0401", Some(3), None), ("HV0401", Some(7), Some("score"))]);
+        assert!(findings.iter().all(|f| f.remedy.as_ref().unwrap().contains("--lenient")));
+        let load = |text: String, lenient| {
+            let (format, mode) = (Format::Xml, LoadMode::Replace);
+            RequestBody::ConfigureLoad(Load { text, format, mode, lenient, ..Load::default() })
+        };
+        let reply = bench.answer(1, load(odd.clone(), true)).unwrap();
+        let haven_api::ReplyBody::Committed { findings, .. } = reply else { panic!("{reply:?}") };
+        let told: Vec<_> = findings
+            .iter()
+            .filter(|f| f.code == "HV0402")
+            .map(|f| (f.severity, f.line, f.object.as_deref()))
+            .collect();
+        let warning = Severity::Warning;
+        assert_eq!(told, [(warning, Some(3), Some("a")), (warning, Some(7), Some("l"))]);
+        let show = RequestBody::ConfigureShow { format: Format::Xml };
+        let reply = bench.answer(1, show).unwrap();
+        let haven_api::ReplyBody::Configuration { text, .. } = reply else { panic!("{reply:?}") };
+        assert!(text.contains("colour=\"red\"") && text.contains("scor=\"5\""), "{text}");
+        // The same document without them takes them out again.
+        bench.answer(1, load(DOCUMENT.to_owned(), false)).unwrap();
+        let show = RequestBody::ConfigureShow { format: Format::Xml };
+        let reply = bench.answer(1, show).unwrap();
+        let haven_api::ReplyBody::Configuration { text, .. } = reply else { panic!("{reply:?}") };
+        assert!(!text.contains("colour") && !text.contains("scor="), "{text}");
+    }
+
+    #[test]
     fn a_document_cut_or_changed_anywhere_is_taken_or_refused_never_worse() {
         let mut bench = Bench::new("");
         let cib = Cib::from_xml(DOCUMENT).unwrap().0;
@@ -157,6 +192,7 @@ mod tests {
                         text: Some(damage.clone()),
                         format,
                         mode: LoadMode::Replace,
+                        lenient: false,
                     };
                     let answer = bench.ask(1, body);
                     let answer = bench.answers.remove(&answer).unwrap().remove(0);

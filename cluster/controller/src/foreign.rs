@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use haven_api::{ApiError, Code, Format, LoadMode, RequestBody};
+use haven_api::{ApiError, Code, Format, Load, RequestBody};
 use haven_cib::{Cib, Resource, crm};
 use haven_types::agent::AgentReport;
 use haven_types::operation::AgentName;
 
-use crate::configure::finding;
+use crate::configure::{Manner, finding};
 use crate::controller::Controller;
 
 /// Agents that are remembered; more begin anew.
@@ -26,10 +26,12 @@ impl Controller {
             RequestBody::ConfigureVerify { text: None, .. }
             | RequestBody::ConfigureChange { .. }
             | RequestBody::ConfigureUndo { .. } => in_cib(&self.state.cib),
-            RequestBody::ConfigureLoad { text, format, .. }
+            RequestBody::ConfigureLoad(Load { text, format, .. })
             | RequestBody::ConfigureVerify { text: Some(text), format, .. } => match format {
                 Format::Crm => crm::agents_in(text),
-                Format::Xml => Cib::from_xml(text).map(|(cib, _)| in_cib(&cib)).unwrap_or_default(),
+                Format::Xml => {
+                    Cib::from_xml_lenient(text).map(|(cib, ..)| in_cib(&cib)).unwrap_or_default()
+                }
                 Format::Json => {
                     serde_json::from_str(text).map(|cib| in_cib(&cib)).unwrap_or_default()
                 }
@@ -56,12 +58,11 @@ impl Controller {
 
     /// Refuses on this node what its agents do not take, before another one judges by its own.
     pub(crate) fn judge_before_forwarding(&self, body: &RequestBody) -> Result<(), ApiError> {
-        let RequestBody::ConfigureLoad { text, format, mode, force: false, .. } = body else {
+        let RequestBody::ConfigureLoad(load @ Load { force: false, .. }) = body else {
             return Ok(());
         };
-        let (text, format, mode): (&str, Format, LoadMode) = (text, *format, *mode);
         // What cannot be read is refused by the coordinator, whose configuration counts.
-        let Ok(loaded) = self.read(text, format, mode) else { return Ok(()) };
+        let Ok(loaded) = self.read(&load.text, Manner::of(load)) else { return Ok(()) };
         let mut found = crm::verify_foreign(&loaded.cib, &self.facts());
         if !self.worsens(&found) {
             return Ok(());

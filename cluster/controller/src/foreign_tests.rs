@@ -69,6 +69,7 @@ fn an_agent_that_changes_its_mind_blocks_only_what_is_new() {
         text: None,
         format: haven_api::Format::Crm,
         mode: haven_api::LoadMode::Update,
+        lenient: false,
     };
     let wanted = bench.nodes[&haven_types::NodeId(coordinator)].agents_of(&verify);
     assert_eq!(wanted.iter().map(ToString::to_string).collect::<Vec<_>>(), ["ocf:x:web"]);

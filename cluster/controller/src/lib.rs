@@ -38,6 +38,7 @@ mod attributes;
 mod bench;
 #[cfg(test)]
 mod bench_tests;
+mod blocked;
 mod claims;
 mod command;
 mod commits;

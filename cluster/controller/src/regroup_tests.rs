@@ -1,6 +1,6 @@
 //! An address that would get a second lease group while the first may still be held.
 
-use haven_api::{ApiError, Code, Format, LoadMode, RequestBody};
+use haven_api::{ApiError, Code, Format, Load, LoadMode, RequestBody};
 use haven_types::NodeId;
 
 use crate::bench::{Answer, Bench, VIP};
@@ -17,7 +17,18 @@ fn replaced(bench: &mut Bench, text: String) -> Answer {
     let (format, mode, at) = (Format::Crm, LoadMode::Replace, bench.coordinator());
     let (expected, message) = (None, None);
     let force = true;
-    bench.answer(at, RequestBody::ConfigureLoad { text, format, mode, expected, force, message })
+    bench.answer(
+        at,
+        RequestBody::ConfigureLoad(Load {
+            text,
+            format,
+            mode,
+            expected,
+            force,
+            message,
+            ..Load::default()
+        }),
+    )
 }
 
 fn stopped(bench: &mut Bench, stop: bool) {

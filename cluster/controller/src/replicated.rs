@@ -129,7 +129,7 @@ pub enum Applied {
     Nothing,
 }
 
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 impl Replicated {
     /// The state of a cluster that so far consists of its first node alone.

@@ -231,7 +231,7 @@ impl Controller {
         p: &Primitive,
         overview: &Overview<'_>,
     ) -> ResourceStatus {
-        let active: Vec<Active> = self
+        let mut active: Vec<Active> = self
             .histories
             .iter()
             .filter(|(id, _)| overview.runs(**id, &p.id))
@@ -239,7 +239,8 @@ impl Controller {
             .collect();
         let target = target(&p.meta);
         let trouble = (active.is_empty() && target != Role::Stopped)
-            .then(|| self.why_stopped_among(p, overview));
+            .then(|| self.why_stopped_among(p, overview))
+            .or_else(|| self.blocked(p, &mut active));
         ResourceStatus {
             id: p.id.clone(),
             kind: ResourceKind::Primitive,

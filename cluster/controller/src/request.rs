@@ -10,6 +10,7 @@ use haven_messaging::KeyNotice;
 use haven_types::NodeId;
 
 use crate::command::{Command, JoinRefusal, Member};
+use crate::configure::Manner;
 use crate::controller::{Controller, Internal, Purpose};
 use crate::goals::Goal;
 use crate::leaving::Leaving;
@@ -187,8 +188,9 @@ impl Controller {
         match body {
             RequestBody::Status => Some(Ok(ReplyBody::Status(Box::new(self.status(clock))))),
             RequestBody::ConfigureShow { format } => Some(self.show(*format)),
-            RequestBody::ConfigureVerify { text, format, mode } => {
-                Some(self.verify(text.as_deref(), *format, *mode))
+            RequestBody::ConfigureVerify { text, format, mode, lenient } => {
+                let manner = Manner { format: *format, mode: *mode, lenient: *lenient };
+                Some(self.verify(text.as_deref(), manner))
             }
             RequestBody::NodeAttributes { node, name } => {
                 Some(self.attribute_rows(node.as_deref(), name.as_deref()))
@@ -210,7 +212,7 @@ impl Controller {
                 Some(Err(ApiError::new(Code::Internal, "this request is the shell's to answer")))
             }
             RequestBody::PlanningInput
-            | RequestBody::ConfigureLoad { .. }
+            | RequestBody::ConfigureLoad(_)
             | RequestBody::ConfigureUndo { .. }
             | RequestBody::ConfigureChange { .. }
             | RequestBody::NodeStandby { .. }
@@ -290,9 +292,8 @@ impl Controller {
         body: RequestBody,
     ) -> Result<(), ApiError> {
         match body {
-            RequestBody::ConfigureLoad { text, format, mode, expected, force, message } => {
-                let (cib, mut change) = self.loaded(&text, format, mode, expected, force)?;
-                change.what = message.unwrap_or(change.what);
+            RequestBody::ConfigureLoad(load) => {
+                let (cib, change) = self.loaded(&load)?;
                 self.commit(clock, to, author, cib, change)
             }
             RequestBody::ConfigureUndo { version, message, force } => {

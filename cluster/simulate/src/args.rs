@@ -19,6 +19,10 @@ pub struct Args {
     #[arg(short = 'L', long, overrides_with_all = ["xml_file", "xml_pipe"])]
     pub live_check: bool,
 
+    /// Pass over what no schema of Pacemaker knows, also in a document that names its schema
+    #[arg(long)]
+    pub lenient: bool,
+
     /// Decide what to do and show it
     #[arg(short = 'R', long)]
     pub run: bool,

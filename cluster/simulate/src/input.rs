@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use haven_cib::{Cib, CloneChild, NvPair, NvSet, Primitive, Resource};
+use haven_cib::{Cib, CibError, CloneChild, NvPair, NvSet, Primitive, Resource};
 use haven_types::status::Status;
 
 use crate::Args;
@@ -23,7 +23,8 @@ impl Snapshot {
     /// # Errors
     /// Where the text is no CIB.
     pub fn of_document(text: &str) -> Result<Self, String> {
-        let (cib, mut status) = Cib::from_xml(text).map_err(|e| format!("the daemon: {e}"))?;
+        let read = Cib::from_xml_lenient(text);
+        let (cib, mut status, _) = read.map_err(|e| format!("the daemon: {e}"))?;
         // It is of now, not of then.
         status.recorded_at = None;
         Ok(Self { cib, status })
@@ -79,8 +80,16 @@ pub(crate) fn read(args: &Args, live: Option<Live<'_>>) -> Result<Snapshot, Stri
     let text = String::from_utf8(bytes).map_err(|e| {
         format!("{name}: no UTF-8 text from byte {} on", e.utf8_error().valid_up_to())
     })?;
-    let (cib, status) = Cib::from_xml(&text).map_err(|e| format!("{name}: {e}"))?;
+    let (cib, status) = document(&text, args.lenient).map_err(|e| format!("{name}: {e}"))?;
     Ok(Snapshot { cib, status })
+}
+
+/// Reads a saved document, which may have things in it that no schema knows if it names no schema, or if that is wanted.
+pub(crate) fn document(text: &str, lenient: bool) -> Result<(Cib, Status), CibError> {
+    if lenient {
+        return Cib::from_xml_lenient(text).map(|(cib, status, _)| (cib, status));
+    }
+    Cib::from_xml_as_named(text)
 }
 
 fn from_standard_input() -> std::io::Result<Vec<u8>> {

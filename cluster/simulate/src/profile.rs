@@ -5,10 +5,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use haven_cib::Cib;
 use haven_policy::{Options, schedule};
 
 use crate::Args;
+use crate::input;
 use crate::run::When;
 use crate::text::Text;
 
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Args, folder: &Path, out: &mut dyn Write) -> Result<(),
 fn timed(args: &Args, file: &Path) -> Result<f64, String> {
     let text = fs::read_to_string(file).map_err(|e| e.to_string())?;
     let start = Instant::now();
-    let (cib, status) = Cib::from_xml(&text).map_err(|e| e.to_string())?;
+    let (cib, status) = input::document(&text, args.lenient).map_err(|e| e.to_string())?;
     let now = When::of(args, status.recorded_at)?.now;
     let options = Options {
         scores: args.show_scores,

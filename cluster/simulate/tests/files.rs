@@ -62,6 +62,24 @@ fn a_running_cluster_is_asked_and_what_leaves_it_needs_no_lease() {
 }
 
 #[test]
+fn what_no_schema_knows_is_refused_where_the_document_names_a_schema() {
+    let dir = folder("unknown");
+    let file = dir.join("cib.xml");
+    let path = file.to_str().unwrap();
+    let odd = DOCUMENT.replace("type=\"ip\"", "type=\"ip\" colour=\"red\"");
+    fs::write(&file, &odd).unwrap();
+    let (code, _, said) = simulate(&["-x", path]);
+    assert_ne!(code, 0);
+    assert!(said.contains("line 6: <primitive> has an attribute \"colour\""), "{said}");
+    let (code, report, said) = simulate(&["-x", path, "--lenient"]);
+    assert!(code == 0 && report.contains("vip"), "{said}");
+    // As crm_simulate takes it.
+    fs::write(&file, odd.replace("pacemaker-3.9", "none")).unwrap();
+    let (code, report, said) = simulate(&["-x", path]);
+    assert!(code == 0 && report.contains("vip"), "{said}");
+}
+
+#[test]
 fn an_ended_lease_frees_the_address() {
     let dir = folder("lease");
     let file = dir.join("cib.xml");

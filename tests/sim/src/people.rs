@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use haven_api::{Format, LoadMode, RequestBody, StandbyLifetime};
+use haven_api::{Load, LoadMode, RequestBody, StandbyLifetime};
 use haven_types::NodeId;
 
 use crate::world::World;
@@ -36,14 +36,7 @@ pub(crate) fn vip(number: u16) -> IpAddr {
 }
 
 pub(crate) fn load(text: String, mode: LoadMode) -> RequestBody {
-    RequestBody::ConfigureLoad {
-        text,
-        format: Format::Crm,
-        mode,
-        expected: None,
-        force: true,
-        message: None,
-    }
+    RequestBody::ConfigureLoad(Load { text, mode, force: true, ..Load::default() })
 }
 
 pub(crate) fn standby(node: &str, on: bool) -> RequestBody {

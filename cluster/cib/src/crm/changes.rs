@@ -145,7 +145,12 @@ fn revert_one(document: &mut Document, change: &ObjectChange) -> Result<(), Reve
         return Err(conflict(change.name(), from.as_ref(), current));
     };
     match (place, wanted) {
-        (Some(place), Some(entry)) => document.entries[place] = entry,
+        (Some(place), Some(mut entry)) => {
+            // The log of changes is in lines, which do not say what is kept besides.
+            let known = document.entries[place].unknown.take();
+            entry.unknown = entry.unknown.or(known);
+            document.entries[place] = entry;
+        }
         (Some(place), None) => {
             document.entries.remove(place);
         }
@@ -271,13 +276,13 @@ fn read(text: &str) -> Result<Entry, RevertError> {
     let first = entries.next().map(|entry| Entry { line: None, ..entry });
     let entry = match (first, entries.len()) {
         // Levels of fencing with gaps take a line each.
-        (Some(Entry { comments, line, object: Object::Topology(mut levels) }), _) => {
+        (Some(Entry { comments, line, object: Object::Topology(mut levels), unknown }), _) => {
             for more in entries {
                 if let Object::Topology(more) = more.object {
                     levels.extend(more);
                 }
             }
-            Some(Entry { comments, line, object: Object::Topology(levels) })
+            Some(Entry { comments, line, object: Object::Topology(levels), unknown })
         }
         (first, 0) => first,
         (_, _) => None,

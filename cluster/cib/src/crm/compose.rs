@@ -6,6 +6,7 @@ use super::document::{Document, Entry, Object, TRAILING};
 use super::finding::Finding;
 use super::names::nearest;
 use crate::model::{Bundle, Cib, CloneChild, CloneResource, Group, Primitive, Resource};
+use crate::unknown::OUTSIDE;
 
 /// Builds a configuration from declarations. Version and schema are those of `base`.
 ///
@@ -25,7 +26,12 @@ pub(super) fn compose(document: Document, base: &Cib) -> Result<Cib, Vec<Finding
         crm_feature_set: base.crm_feature_set.clone(),
         ..Cib::default()
     };
-    for Entry { comments, object, .. } in document.entries {
+    let outside = document.unknown.filter(|list| !list.is_empty());
+    cib.unknown.extend(outside.map(|list| (OUTSIDE.to_owned(), list)));
+    for Entry { comments, object, unknown, .. } in document.entries {
+        if let Some(unknown) = unknown.filter(|list| !list.is_empty()) {
+            cib.unknown.entry(object.id().to_owned()).or_default().extend(unknown);
+        }
         if !comments.is_empty() {
             cib.comments.insert(object.id().to_owned(), comments);
         }

@@ -1,9 +1,11 @@
 //! The configuration as a flat list of declarations.
 
+use super::finding::Finding;
 use crate::model::{
     Bundle, Cib, CloneChild, CloneResource, Constraint, FencingLevel, Group, Node, NvSet,
     Operation, Primitive, Resource, Tag,
 };
+use crate::unknown::{Kept, OUTSIDE};
 use crate::xml::Element;
 
 /// One declaration.
@@ -181,6 +183,8 @@ pub struct Entry {
     pub line: Option<u32>,
     /// What it declares.
     pub object: Object,
+    /// What of it no schema knows; none where the notation cannot say, so that what is kept stays.
+    pub unknown: Option<Vec<Kept>>,
 }
 
 /// The configuration as a flat list of declarations.
@@ -192,6 +196,10 @@ pub struct Document {
     pub trailing: Vec<String>,
     /// Recurring monitors that primitives declared elsewhere get besides.
     pub monitors: Vec<Monitor>,
+    /// What no schema knows and stands in no object; none where the notation cannot say.
+    pub unknown: Option<Vec<Kept>>,
+    /// What no schema knows in objects that were written as elements.
+    pub surplus: Vec<Finding>,
 }
 
 /// A recurring monitor declared by itself.
@@ -230,9 +238,14 @@ impl Document {
         let comments_of = |key: &str| cib.comments.get(key).cloned().unwrap_or_default();
         let entries = objects
             .into_iter()
-            .map(|object| Entry { comments: comments_of(object.id()), line: None, object })
+            .map(|object| {
+                let comments = comments_of(object.id());
+                let unknown = Some(unknown_of(cib, &object));
+                Entry { comments, line: None, object, unknown }
+            })
             .collect();
-        Self { entries, trailing: comments_of(TRAILING), monitors: Vec::new() }
+        let unknown = Some(cib.unknown.get(OUTSIDE).cloned().unwrap_or_default());
+        Self { entries, trailing: comments_of(TRAILING), unknown, ..Self::default() }
     }
 
     /// The declaration that names the same thing as `object`.
@@ -240,6 +253,13 @@ impl Document {
     pub fn find(&self, object: &Object) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.object.same_id(object))
     }
+}
+
+/// What is kept of an object. A node and a resource may share their id.
+fn unknown_of(cib: &Cib, object: &Object) -> Vec<Kept> {
+    let list = cib.unknown.get(object.id()).into_iter().flatten();
+    let own = |kept: &&Kept| kept.is_of_a_node() == object.is_node();
+    list.filter(own).cloned().collect()
 }
 
 fn flatten(resource: &Resource, objects: &mut Vec<Object>) {

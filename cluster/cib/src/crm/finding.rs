@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::document::named;
+use crate::unknown::Surplus;
 use serde::{Deserialize, Serialize};
 
 /// How bad a finding is. Only errors keep a configuration from being loaded.
@@ -46,6 +48,18 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Code of what no schema knows.
+    pub(super) const UNKNOWN: &'static str = "HV0401";
+
+    /// What a schema does not know, as an error.
+    #[must_use]
+    pub fn unknown(surplus: &Surplus) -> Self {
+        let mut finding = Self::error(Self::UNKNOWN, surplus.to_string()).near(surplus.nearest);
+        finding.object = surplus.object.as_deref().map(|id| named(id).to_owned());
+        finding.line = Some(surplus.line);
+        finding.fix(surplus.remedy())
+    }
+
     pub(super) fn new(code: &str, severity: Severity, message: impl Into<String>) -> Self {
         Self {
             code: code.to_owned(),

@@ -1,6 +1,6 @@
 //! Loading a text as one transaction, and showing a configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::changes::{index, key};
 use super::compose::compose;
@@ -9,6 +9,10 @@ use super::finding::Finding;
 use super::names::nearest;
 use super::{parse, print, references};
 use crate::model::{Cib, Node, NvSet, Operation};
+use crate::unknown::Kept;
+
+/// What messages call the parts of a document that are in no object.
+const OUTSIDE_NAME: &str = "cib";
 
 /// What loading does with objects that the text does not name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -18,6 +22,16 @@ pub enum Mode {
     Update,
     /// They go. Nodes stay: only leaving the cluster removes a node.
     Replace,
+}
+
+/// What loading does with what no schema knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Unknowns {
+    /// The text is refused, each of them named; only what the configuration holds already may stand there.
+    #[default]
+    Refuse,
+    /// They are kept.
+    Keep,
 }
 
 /// A text that was taken.
@@ -125,10 +139,120 @@ pub fn resources(cib: &Cib) -> Vec<String> {
 /// # Errors
 /// Every error in the text, in the order of lines.
 pub fn load(base: &Cib, text: &str, mode: Mode) -> Result<Loaded, Vec<Finding>> {
-    let mut read = parse::document(text)?;
-    rename_options(&mut read);
+    load_with(base, text, mode, Unknowns::Refuse)
+}
+
+/// [`load`], where the text may have objects in it, written as elements, that no schema knows all of.
+///
+/// # Errors
+/// Every error in the text, in the order of lines.
+pub fn load_with(
+    base: &Cib,
+    text: &str,
+    mode: Mode,
+    unknowns: Unknowns,
+) -> Result<Loaded, Vec<Finding>> {
+    let read = parse::document(text)?;
     let old = Document::from_cib(base);
-    let unresolved = references::resolve(&mut read, &old);
+    if unknowns == Unknowns::Refuse {
+        let new = unknown_anew(&read, &old);
+        let surplus = read
+            .surplus
+            .iter()
+            .filter(|f| f.object.as_ref().is_none_or(|o| new.contains(o.as_str())));
+        let refused: Vec<Finding> = surplus.cloned().collect();
+        if !refused.is_empty() {
+            return Err(refused);
+        }
+    }
+    transact(base, &old, read, mode)
+}
+
+/// Loads a configuration that was read from a document, as [`load`] does with lines.
+///
+/// # Errors
+/// Every error in it; the lines are nobody's.
+pub fn load_document(
+    base: &Cib,
+    cib: &Cib,
+    mode: Mode,
+    unknowns: Unknowns,
+) -> Result<Loaded, Vec<Finding>> {
+    if let Some(object) = unwritable(cib) {
+        let message = "what is kept unknown has a name that no element or attribute can have";
+        let fix = "give what `haven configure show --format json` prints";
+        return Err(vec![Finding::error("HV0400", message).about(object).fix(fix)]);
+    }
+    let given = Document::from_cib(cib);
+    let mut read = parse::document(&print::document(&given))?;
+    let places = index(&given);
+    for entry in &mut read.entries {
+        let place = places.get(&key(&entry.object));
+        entry.unknown = place.and_then(|place| given.entries[*place].unknown.clone());
+    }
+    // An update without such things says nothing of what stands beside its objects.
+    read.unknown = given.unknown.filter(|list| mode == Mode::Replace || !list.is_empty());
+    let old = Document::from_cib(base);
+    if unknowns == Unknowns::Refuse {
+        let refused = kept_anew(&read, &old);
+        if !refused.is_empty() {
+            return Err(refused);
+        }
+    }
+    transact(base, &old, read, mode)
+}
+
+/// The object with which something is kept that no document could hold.
+fn unwritable(cib: &Cib) -> Option<&String> {
+    let mut all = cib.unknown.iter();
+    all.find(|(_, kept)| !kept.iter().all(Kept::can_be_written)).map(|(object, _)| object)
+}
+
+/// Ids of objects with something unknown that are not in `old` just as they are.
+fn unknown_anew<'a>(read: &'a Document, old: &Document) -> BTreeSet<&'a str> {
+    let known = index(old);
+    let as_before = |entry: &Entry| {
+        known.get(&key(&entry.object)).map(|place| &old.entries[*place]).is_some_and(|before| {
+            print::object(&before.object) == print::object(&entry.object)
+                && entry.unknown.as_ref().is_none_or(|kept| before.unknown.as_ref() == Some(kept))
+        })
+    };
+    read.entries.iter().filter(|entry| !as_before(entry)).map(|entry| entry.object.name()).collect()
+}
+
+/// A finding for each object that keeps something unknown which it does not keep in `old`.
+fn kept_anew(read: &Document, old: &Document) -> Vec<Finding> {
+    let known = index(old);
+    let is_new = |kept: Option<&Vec<Kept>>, before: Option<&Vec<Kept>>| {
+        kept.is_some_and(|list| !list.is_empty() && before != Some(list))
+    };
+    let refuse = |object: &str| {
+        let message = format!("\"{object}\" has something with it that no schema knows");
+        Finding::error(Finding::UNKNOWN, message)
+            .about(object)
+            .fix("take it out of \"unknown\", or give --lenient, which keeps it")
+    };
+    let mut findings: Vec<Finding> = Vec::new();
+    for entry in &read.entries {
+        let before = known.get(&key(&entry.object)).map(|place| &old.entries[*place]);
+        if is_new(entry.unknown.as_ref(), before.and_then(|before| before.unknown.as_ref())) {
+            findings.push(refuse(entry.object.name()));
+        }
+    }
+    if is_new(read.unknown.as_ref(), old.unknown.as_ref()) {
+        findings.push(refuse(OUTSIDE_NAME));
+    }
+    findings
+}
+
+fn transact(
+    base: &Cib,
+    old: &Document,
+    mut read: Document,
+    mode: Mode,
+) -> Result<Loaded, Vec<Finding>> {
+    rename_options(&mut read);
+    let unresolved = references::resolve(&mut read, old);
     if !unresolved.is_empty() {
         return Err(unresolved);
     }
@@ -139,13 +263,13 @@ pub fn load(base: &Cib, text: &str, mode: Mode) -> Result<Loaded, Vec<Finding>> 
         .filter_map(|entry| entry.line.map(|line| (entry.object.name().to_owned(), line)))
         .collect();
     let read = join_blocks(read);
-    let mut merged = merge(&old, read, mode);
+    let mut merged = merge(old, read, mode);
     add_monitors(&mut merged, monitors)?;
     let cib = compose(merged, base).map_err(|mut findings| {
         findings.sort_by_key(|finding| finding.line);
         findings
     })?;
-    let changed = differences(&old, &Document::from_cib(&cib));
+    let changed = differences(old, &Document::from_cib(&cib));
     Ok(Loaded { cib, changed, declared })
 }
 
@@ -203,14 +327,18 @@ fn rename_options(document: &mut Document) {
 
 /// Several lines about one block of options are one block, and so are several of fencing levels.
 fn join_blocks(document: Document) -> Document {
-    let mut joined = Document { trailing: document.trailing, ..Document::default() };
+    let mut joined =
+        Document { trailing: document.trailing, unknown: document.unknown, ..Document::default() };
     let mut places: BTreeMap<(bool, String), usize> = BTreeMap::new();
     for entry in document.entries {
         let place = *places.entry(own_key(&entry.object)).or_insert(joined.entries.len());
         match (joined.entries.get_mut(place), entry) {
             (Some(first), entry) if is_block(&first.object, &entry.object) => {
-                let Entry { comments, object, .. } = entry;
+                let Entry { comments, object, unknown, .. } = entry;
                 first.comments.extend(comments);
+                if let Some(more) = unknown {
+                    first.unknown.get_or_insert_default().extend(more);
+                }
                 add_to_block(&mut first.object, object);
             }
             (_, entry) => joined.entries.push(entry),
@@ -266,6 +394,7 @@ fn merge(old: &Document, read: Document, mode: Mode) -> Document {
             }
         }
     };
+    merged.unknown = read.unknown.or_else(|| old.unknown.clone());
     if mode == Mode::Replace || !read.trailing.is_empty() {
         merged.trailing = read.trailing;
     }
@@ -276,11 +405,12 @@ fn merge(old: &Document, read: Document, mode: Mode) -> Document {
     }
     for mut entry in read.entries {
         // Names of ids inside an object may differ though it says the same: then the old one stays.
-        if let Some(place) = known_places.get(&key(&entry.object))
-            && let known = &old.entries[*place]
-            && print::object(&known.object) == print::object(&entry.object)
-        {
-            entry.object = known.object.clone();
+        if let Some(place) = known_places.get(&key(&entry.object)) {
+            let known = &old.entries[*place];
+            if print::object(&known.object) == print::object(&entry.object) {
+                entry.object = known.object.clone();
+            }
+            entry.unknown = entry.unknown.or_else(|| known.unknown.clone());
         }
         let named = places.entry(own_key(&entry.object)).or_default();
         let place = named.iter().copied().find(|place| {
@@ -346,12 +476,16 @@ fn own_key(object: &Object) -> (bool, String) {
 
 fn differences(old: &Document, new: &Document) -> Vec<String> {
     let same = |a: &Entry, b: &Entry| {
-        a.comments == b.comments && print::object(&a.object) == print::object(&b.object)
+        a.comments == b.comments
+            && a.unknown == b.unknown
+            && print::object(&a.object) == print::object(&b.object)
     };
     let (known, present) = (index(old), index(new));
     let before = |entry: &Entry| known.get(&key(&entry.object)).map(|place| &old.entries[*place]);
     let changed =
         new.entries.iter().filter(|entry| !before(entry).is_some_and(|known| same(known, entry)));
     let gone = old.entries.iter().filter(|entry| !present.contains_key(&key(&entry.object)));
-    changed.chain(gone).map(|entry| entry.object.name().to_owned()).collect()
+    let outside = (old.unknown != new.unknown).then(|| OUTSIDE_NAME.to_owned());
+    let names = changed.chain(gone).map(|entry| entry.object.name().to_owned());
+    names.chain(outside).collect()
 }

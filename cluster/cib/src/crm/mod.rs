@@ -35,8 +35,11 @@ pub use amend::{Beside, add_member, delete, remove_member, rename, set_value, wi
 pub use changes::{ObjectChange, RevertError, changes, joined, revert};
 pub use document::{CloneShell, Document, Entry, Object};
 pub use finding::{Finding, Severity};
-pub use load::{Loaded, Mode, agents_in, load, objects, resources, show, show_some};
-pub(crate) use names::RENAMED_PROPERTIES;
+pub use load::{
+    Loaded, Mode, Unknowns, agents_in, load, load_document, load_with, objects, resources, show,
+    show_some,
+};
+pub(crate) use names::{RENAMED_PROPERTIES, nearest};
 pub use verify::{AgentFacts, Facts, Judge, MemberFacts, ParamFacts, verify, verify_foreign};
 
 #[cfg(test)]

@@ -172,7 +172,7 @@ pub(super) fn present_name<'a>(renamed: &[(&'a str, &'a str)], word: &'a str) ->
 }
 
 /// The candidate nearest to `word`, if one is near: at most a third of its letters differ.
-pub(super) fn nearest<'a>(
+pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {

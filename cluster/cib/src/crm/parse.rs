@@ -13,6 +13,7 @@ use super::document::{Document, Entry, Object};
 use super::finding::Finding;
 use super::lex::{self, Line};
 use super::names::{COMMANDS, nearest};
+use crate::unknown::Kept;
 use cursor::Cursor;
 
 pub(super) use attributes::block_id;
@@ -32,24 +33,37 @@ pub(super) fn document(text: &str) -> Result<Document, Vec<Finding>> {
             continue;
         }
         let mut comments = line.comments.clone();
-        for object in declaration(line, &mut findings) {
+        for (object, unknown) in declaration(line, &mut findings) {
             let comments = std::mem::take(&mut comments);
             let line = line.tokens.first().map(|token| token.line);
-            document.entries.push(Entry { comments, line, object });
+            document.entries.push(Entry { comments, line, object, unknown });
         }
     }
+    let (surplus, mut findings): (Vec<_>, Vec<_>) =
+        findings.into_iter().partition(|finding| finding.code == Finding::UNKNOWN);
+    document.surplus = surplus;
     if findings.iter().any(Finding::is_error) {
+        findings.append(&mut document.surplus);
         findings.sort_by_key(|finding| (finding.line, finding.column));
         return Err(findings);
     }
     Ok(document)
 }
 
-fn declaration(line: &Line, findings: &mut Vec<Finding>) -> Vec<Object> {
+/// What a line declares; of objects written as elements also what no schema knows.
+fn declaration(line: &Line, findings: &mut Vec<Finding>) -> Vec<(Object, Option<Vec<Kept>>)> {
     let mut cursor = Cursor::new(line, findings);
     let Some(command) = cursor.next() else { return Vec::new() };
     let one = |object: Option<Object>| object.into_iter().collect();
-    let objects = match command.text.as_str() {
+    if command.text == "xml" {
+        let entries = sections::xml(&mut cursor);
+        if entries.is_empty() {
+            cursor.skip_all();
+        }
+        cursor.expect_end();
+        return entries.into_iter().map(|entry| (entry.object, entry.unknown)).collect();
+    }
+    let objects: Vec<Object> = match command.text.as_str() {
         "node" => one(sections::node(&mut cursor)),
         "primitive" => one(resources::primitive(&mut cursor).map(Object::Primitive)),
         "rsc_template" => one(resources::primitive(&mut cursor).map(Object::Template)),
@@ -75,7 +89,6 @@ fn declaration(line: &Line, findings: &mut Vec<Finding>) -> Vec<Object> {
         "role" => one(access::role(&mut cursor)),
         "acl_target" => one(access::target(&mut cursor)),
         "user" => access::user(&mut cursor),
-        "xml" => sections::xml(&mut cursor),
         _ => {
             let near = nearest(&command.text, COMMANDS.iter().copied());
             let fix = match near {
@@ -92,5 +105,5 @@ fn declaration(line: &Line, findings: &mut Vec<Finding>) -> Vec<Object> {
         cursor.skip_all();
     }
     cursor.expect_end();
-    objects
+    objects.into_iter().map(|object| (object, None)).collect()
 }

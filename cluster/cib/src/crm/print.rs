@@ -9,9 +9,7 @@ use std::collections::BTreeMap;
 use super::document::{Document, Object};
 use super::lex::quote;
 use super::parse::block_id;
-use crate::model::{
-    Bundle, Condition, Constraint, FencingLevel, NvSet, Operation, Primitive, Rule,
-};
+use crate::model::{Bundle, FencingLevel, NvSet, Operation, Primitive};
 use crate::write;
 use crate::xml::Element;
 
@@ -164,7 +162,7 @@ fn names_an_agent(primitive: &Primitive) -> bool {
 }
 
 fn primitive_line(word: &str, element: &str, primitive: &Primitive) -> String {
-    if has_unknown_rules(primitive) || !names_an_agent(primitive) {
+    if !names_an_agent(primitive) {
         return xml(&write::primitive(element, primitive));
     }
     let agent = match &primitive.template {
@@ -284,35 +282,9 @@ fn target_name(level: &FencingLevel) -> String {
     }
 }
 
-fn xml(element: &Element) -> String {
+pub(super) fn xml(element: &Element) -> String {
     let mut text = String::new();
     element.write(&mut text, 0);
     let text: String = text.lines().map(str::trim).collect();
     if text.contains('\'') { format!("xml {}", quote(&text)) } else { format!("xml '{text}'") }
-}
-
-fn has_unknown_rules(primitive: &Primitive) -> bool {
-    let operations = primitive.operations.iter().flat_map(|o| o.meta.iter().chain(&o.params));
-    let own = primitive.meta.iter().chain(&primitive.params).chain(&primitive.utilization);
-    own.chain(operations).filter_map(|set| set.rule.as_ref()).any(is_unknown)
-}
-
-/// The rule holds something that has no notation.
-fn is_unknown(rule: &Rule) -> bool {
-    rule.conditions.iter().any(|condition| match condition {
-        Condition::Unknown(_) => true,
-        Condition::Rule(rule) => is_unknown(rule),
-        Condition::Attribute(_)
-        | Condition::Date(_)
-        | Condition::Resource { .. }
-        | Condition::Operation { .. } => false,
-    })
-}
-
-/// True when every rule of the constraint can be written.
-fn rules_known(constraint: &Constraint) -> bool {
-    match constraint {
-        Constraint::Location(location) => !location.rules.iter().any(is_unknown),
-        Constraint::Colocation(_) | Constraint::Order(_) | Constraint::Ticket(_) => true,
-    }
 }

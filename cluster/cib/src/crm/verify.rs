@@ -4,6 +4,7 @@
 
 mod constraints;
 mod foreign;
+mod kept;
 mod resources;
 pub(super) mod values;
 
@@ -76,6 +77,7 @@ pub fn verify(cib: &Cib, facts: &Facts) -> Vec<Finding> {
     constraints::check(&view, &mut findings);
     leases(&view, &mut findings);
     nodes(&view, &mut findings);
+    kept::check(cib, &mut findings);
     findings.sort_by_key(|finding| finding.severity);
     findings
 }

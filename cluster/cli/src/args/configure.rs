@@ -69,6 +69,9 @@ pub(crate) enum Configure {
         /// Load in spite of findings that are unsafe but not contradictory
         #[arg(long)]
         force: bool,
+        /// Keep elements and attributes that no schema of Pacemaker knows, with a warning for each
+        #[arg(long)]
+        lenient: bool,
         /// What the change is for, for the log; without it the command line
         #[arg(long, short = 'm', value_name = "TEXT")]
         message: Option<String>,
@@ -158,6 +161,9 @@ Examples:
         /// Fail on warnings, too
         #[arg(long)]
         strict: bool,
+        /// Judge what loading with --lenient would keep: warnings instead of errors for what no schema knows
+        #[arg(long)]
+        lenient: bool,
         /// Ask no daemon: judge the lines by themselves, without what is known of nodes and agents
         #[arg(long, requires = "file", conflicts_with = "replace")]
         offline: bool,

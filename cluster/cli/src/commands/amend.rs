@@ -3,7 +3,9 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use haven_api::{ApiError, Code, Format, LoadMode, ObjectEdit, ReplyBody, RequestBody, Version};
+use haven_api::{
+    ApiError, Code, Format, Load, LoadMode, ObjectEdit, ReplyBody, RequestBody, Version,
+};
 use haven_cib::{Cib, crm};
 
 use super::configure::{committed, offline};
@@ -115,14 +117,14 @@ fn filter(
         (replaced(&cib, &ids, &text)?, LoadMode::Replace)
     };
     let words = objects.iter().map(|object| format!(" {object}")).collect::<String>();
-    let load = RequestBody::ConfigureLoad {
+    let load = RequestBody::ConfigureLoad(Load {
         text,
-        format: Format::Crm,
         mode,
         expected: Some(version),
         force,
         message: Some(message.unwrap_or_else(|| format!("filter {program:?}{words}"))),
-    };
+        ..Load::default()
+    });
     let reply = session.ask(load)?;
     committed(&reply, true, session)
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use haven_api::{
-    ApiError, Code, Finding, Format, LoadMode, ReplyBody, RequestBody, Severity, Version,
+    ApiError, Code, Finding, Format, Load, LoadMode, ReplyBody, RequestBody, Severity, Version,
 };
 use haven_cib::{Cib, crm};
 
@@ -35,17 +35,18 @@ pub(super) fn run(command: Configure, session: &mut Session<'_, '_>) -> Result<u
             session.output.result(&reply, |_| text.clone())?;
             Ok(0)
         }
-        Configure::Load { file, format, replace, expect, force, message } => {
+        Configure::Load { file, format, replace, expect, force, lenient, message } => {
             let whole = if replace { "--replace " } else { "" };
             let command = format!("configure load {whole}{}", file.display());
-            let load = RequestBody::ConfigureLoad {
+            let load = RequestBody::ConfigureLoad(Load {
                 text: read(&file)?,
                 format: format.into(),
                 mode: mode(replace),
                 expected: expect,
                 force,
+                lenient,
                 message: message.or(Some(command)),
-            };
+            });
             committed(&session.ask(load)?, false, session)
         }
         Configure::Edit { message } => edit(&editor(), message.as_deref(), session),
@@ -72,16 +73,21 @@ pub(super) fn run(command: Configure, session: &mut Session<'_, '_>) -> Result<u
             format: FormatArg::Crm,
             strict,
             offline: true,
+            lenient,
             ..
-        } => verdict(judge_alone(&read(&file)?), strict, session),
+        } => verdict(judge_alone(&read(&file)?, lenient), strict, session),
         Configure::Verify { offline: true, .. } => {
             let message = "only crm lines can be judged without a daemon";
             Err(ApiError::new(Code::Usage, message).remedy("leave out --offline"))
         }
-        Configure::Verify { file, format, replace, strict, offline: false } => {
+        Configure::Verify { file, format, replace, strict, lenient, offline: false } => {
             let text = file.as_deref().map(read).transpose()?;
-            let verify =
-                RequestBody::ConfigureVerify { text, format: format.into(), mode: mode(replace) };
+            let verify = RequestBody::ConfigureVerify {
+                text,
+                format: format.into(),
+                mode: mode(replace),
+                lenient,
+            };
             let reply = session.ask(verify)?;
             let ReplyBody::Verified { findings } = reply else { return Err(unexpected(&reply)) };
             verdict(findings, strict, session)
@@ -91,14 +97,8 @@ pub(super) fn run(command: Configure, session: &mut Session<'_, '_>) -> Result<u
 
 /// Loads lines as they were typed.
 pub(super) fn declare(text: String, session: &mut Session<'_, '_>) -> Result<u8, ApiError> {
-    let load = RequestBody::ConfigureLoad {
-        message: Some(text.clone()),
-        text,
-        format: Format::Crm,
-        mode: LoadMode::Update,
-        expected: None,
-        force: false,
-    };
+    let load =
+        RequestBody::ConfigureLoad(Load { message: Some(text.clone()), text, ..Load::default() });
     committed(&session.ask(load)?, false, session)
 }
 
@@ -158,8 +158,10 @@ fn difference(made: Version, session: &Session<'_, '_>) -> String {
 }
 
 /// Judges lines by themselves: what is known of neither nodes nor agents is not judged.
-fn judge_alone(text: &str) -> Vec<Finding> {
-    let findings = match crm::load(&Cib::default(), text, crm::Mode::Replace) {
+fn judge_alone(text: &str, lenient: bool) -> Vec<Finding> {
+    let unknowns = if lenient { crm::Unknowns::Keep } else { crm::Unknowns::Refuse };
+    let loaded = crm::load_with(&Cib::default(), text, crm::Mode::Replace, unknowns);
+    let findings = match loaded {
         Ok(loaded) => {
             let mut findings = crm::verify(&loaded.cib, &crm::Facts::default());
             loaded.locate(&mut findings);
@@ -260,14 +262,13 @@ fn load_edited(
     message: Option<&str>,
     session: &mut Session<'_, '_>,
 ) -> Result<u8, ApiError> {
-    let load = RequestBody::ConfigureLoad {
+    let load = RequestBody::ConfigureLoad(Load {
         text,
-        format: Format::Crm,
         mode: LoadMode::Replace,
         expected: Some(version),
-        force: false,
         message: Some(message.unwrap_or("configure edit").to_owned()),
-    };
+        ..Load::default()
+    });
     let reply = session.ask(load)?;
     committed(&reply, false, session)
 }

@@ -89,14 +89,13 @@ fn what_the_editor_leaves_replaces_the_version_that_was_shown() {
     assert_eq!(out, "version 0.8.0 committed: web\n");
     assert_eq!(
         fake.loads.recv().unwrap(),
-        RequestBody::ConfigureLoad {
+        RequestBody::ConfigureLoad(Load {
             text: SHOWN.replace("nginx", "apache2"),
-            format: Format::Crm,
             mode: LoadMode::Replace,
             expected: Some(Version { admin_epoch: 0, epoch: 7, num_updates: 0 }),
-            force: false,
             message: Some("configure edit".into()),
-        }
+            ..Load::default()
+        })
     );
 }
 
@@ -132,9 +131,9 @@ fn an_editor_that_fails_or_is_not_there_changes_nothing() {
 
 #[test]
 fn lines_are_judged_without_a_daemon() {
-    let findings = judge_alone("primitive a lsb:b\nlocation l aa 1: n1\n");
+    let findings = judge_alone("primitive a lsb:b\nlocation l aa 1: n1\n", false);
     let found: Vec<(&str, Option<u32>)> =
         findings.iter().map(|finding| (finding.code.as_str(), finding.line)).collect();
     assert_eq!(found, [("HV0306", Some(2)), ("HV0313", Some(1))]);
-    assert_eq!(judge_alone("primitve a lsb:b")[0].nearest.as_deref(), Some("primitive"));
+    assert_eq!(judge_alone("primitve a lsb:b", false)[0].nearest.as_deref(), Some("primitive"));
 }

@@ -16,8 +16,12 @@ pub(super) fn run(args: ExplainArgs, session: &mut Session<'_, '_>) -> Result<u8
         Some(file) => configure::read(file)?,
         None => live(session)?,
     };
-    let (cib, status) =
-        Cib::from_xml(&text).map_err(|error| ApiError::new(Code::BadData, error.to_string()))?;
+    let read = if saved && !args.lenient {
+        Cib::from_xml_as_named(&text)
+    } else {
+        Cib::from_xml_lenient(&text).map(|(cib, status, _)| (cib, status))
+    };
+    let (cib, status) = read.map_err(|error| ApiError::new(Code::BadData, error.to_string()))?;
     let now = match &args.set_datetime {
         Some(date) => haven_policy::parse_time(date).ok_or_else(|| {
             ApiError::new(Code::Usage, format!("`{date}` is no time"))

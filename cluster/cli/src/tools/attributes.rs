@@ -1,7 +1,7 @@
 //! `crm_attribute`, `crm_master`, `attrd_updater`: options to requests.
 
 use clap::Parser;
-use haven_api::{ApiError, AttributeLifetime, Code, Format, LoadMode, RequestBody};
+use haven_api::{ApiError, AttributeLifetime, Code, Format, Load, RequestBody};
 
 use super::{Environment, Step, answer};
 use crate::{commands, duration};
@@ -282,13 +282,8 @@ fn node_steps(target: Target, wish: Wish) -> Vec<Step> {
 
 /// Options of the cluster, which agents use to tell each other things as well.
 fn option_steps(name: String, wish: Wish) -> Vec<Step> {
-    let load = |line: String| RequestBody::ConfigureLoad {
-        text: line,
-        format: Format::Crm,
-        mode: LoadMode::Update,
-        expected: None,
-        force: true,
-        message: None,
+    let load = |line: String| {
+        RequestBody::ConfigureLoad(Load { text: line, force: true, ..Load::default() })
     };
     match wish {
         Wish::Set(value) => {

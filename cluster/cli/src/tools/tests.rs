@@ -1,4 +1,4 @@
-use haven_api::{AttributeLifetime, AttributeRow, Format, LoadMode};
+use haven_api::{AttributeLifetime, AttributeRow, Format, Load, LoadMode};
 
 use super::*;
 
@@ -78,7 +78,7 @@ fn permanent_attributes_and_options_of_the_cluster_go_to_the_configuration() {
         panic!("another request");
     };
     assert_eq!((node.as_deref(), lifetime), (Some("n2"), AttributeLifetime::Forever));
-    let RequestBody::ConfigureLoad { text, format, mode, .. } =
+    let RequestBody::ConfigureLoad(Load { text, format, mode, .. }) =
         change("crm_attribute --type crm_config --name db_REPL_INFO -s replication -v a|b")
     else {
         panic!("another request");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use haven_api::{Format, LoadMode, Request, RequestBody, encode_line};
+use haven_api::{Load, Request, RequestBody, encode_line};
 use haven_base::{Instant, WallTime};
 use haven_cib::{Cib, crm};
 use haven_controller::{Authorship, Command, Member, PeerMessage, Replicated, Role};
@@ -236,14 +236,11 @@ fn segments() -> Inputs {
 
 fn control() -> Inputs {
     let line = |body| encode_line(&Request::new(7, body));
-    let load = RequestBody::ConfigureLoad {
+    let load = RequestBody::ConfigureLoad(Load {
         text: LINES.to_owned(),
-        format: Format::Crm,
-        mode: LoadMode::Update,
-        expected: None,
-        force: false,
         message: Some("the address".to_owned()),
-    };
+        ..Load::default()
+    });
     let nested = [b"{\"version\":1,\"id\":1,\"body\":".as_slice(), &[b'['; 2_000]].concat();
     named(vec![
         ("status", line(RequestBody::Status)),

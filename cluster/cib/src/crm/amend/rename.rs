@@ -5,6 +5,7 @@ use crate::crm::document::{Document, Entry, Object};
 use crate::crm::finding::Finding;
 use crate::crm::{parse, print};
 use crate::model::Cib;
+use crate::unknown;
 use crate::xml::Element;
 
 /// The configuration in which the object `from` is called `to`, also where groups, clones, constraints, tags, levels
@@ -19,6 +20,7 @@ pub fn rename(cib: &Cib, from: &str, to: &str) -> Result<Cib, Vec<Finding>> {
     let entry = &mut document.entries[place];
     give_id(&mut entry.object, to);
     anew(entry, from, to)?;
+    entry.unknown.iter_mut().for_each(|kept| unknown::rename(kept, from, to));
     for entry in &mut document.entries {
         let mut follow = |name: &mut String| {
             if name == from {

@@ -7,6 +7,8 @@ use crate::crm::finding::Finding;
 use crate::crm::lex::{Token, quote};
 use crate::crm::names::{RENAMED_ROLES, nearest, present_name};
 use crate::model::{AttributeTest, Condition, DateTest, Rule};
+use crate::schema;
+use crate::unknown::{Found, Surplus};
 
 const BINARY: [&str; 6] = ["lt", "gt", "lte", "gte", "eq", "ne"];
 const UNARY: [&str; 2] = ["defined", "not_defined"];
@@ -133,6 +135,7 @@ fn condition(cursor: &mut Cursor<'_>, id: &str, depth: usize) -> Option<Conditio
     const FIX: &str = "for example: #uname eq n1, or defined pingd, or date gt 2026-01-01";
     let token = cursor.expect("a condition", FIX)?;
     match token.text.as_str() {
+        "xml" if !token.quoted && names_an_element(cursor) => unknown(cursor),
         "(" if !token.quoted => nested(cursor, id, token, depth),
         "date" if !token.quoted => date(cursor, id).map(Condition::Date),
         "rsc" if names_parts(cursor) && !token.quoted => {
@@ -160,6 +163,38 @@ fn condition(cursor: &mut Cursor<'_>, id: &str, depth: usize) -> Option<Conditio
         }
         _ => comparison(cursor, id, token).map(Condition::Attribute),
     }
+}
+
+fn names_an_element(cursor: &Cursor<'_>) -> bool {
+    cursor.peek().is_some_and(|token| token.text.starts_with('<'))
+}
+
+/// `xml '<element …/>'`: a condition that no schema knows, kept as it was written; it never holds.
+fn unknown(cursor: &mut Cursor<'_>) -> Option<Condition> {
+    let token = cursor.next()?;
+    let element = match crate::xml::parse(&token.text) {
+        Ok(element) => element.without_lines(),
+        Err(error) => {
+            let fix = "write one element, for example: xml '<expression …/>'";
+            cursor.complain_at(token, Finding::error("HV0109", error.to_string()).fix(fix));
+            return None;
+        }
+    };
+    let known = schema::element("rule").map_or(&[][..], |kind| kind.children);
+    let mut finding = Finding::unknown(&Surplus {
+        line: token.line,
+        inside: "rule".to_owned(),
+        object: None,
+        nearest: nearest(&element.name, known.iter().copied()),
+        found: Found::Element(element.name.clone()),
+        allowed: known,
+    });
+    if known.contains(&element.name.as_str()) {
+        let message = format!("<{}> has words of its own in a rule", element.name);
+        finding = Finding::error("HV0109", message).fix("for example: #uname eq n1");
+    }
+    cursor.complain_at(token, finding);
+    Some(Condition::Unknown(element))
 }
 
 fn nested(cursor: &mut Cursor<'_>, id: &str, open: &Token, depth: usize) -> Option<Condition> {

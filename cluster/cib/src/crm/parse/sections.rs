@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::attributes::{block, block_id};
 use super::cursor::Cursor;
-use crate::crm::document::{Document, Object, named};
+use crate::crm::document::{Document, Entry, Object, named};
 use crate::crm::finding::Finding;
 use crate::crm::names::nearest;
 use crate::model::{Cib, FencingLevel, Node, NvSet, Tag};
+use crate::unknown::Surplus;
 
 pub(super) fn node(cursor: &mut Cursor<'_>) -> Option<Object> {
     const FIX: &str = "node [NUMBER:] NAME [attributes NAME=VALUE …] [utilization NAME=VALUE …]";
@@ -155,7 +156,7 @@ fn level_target(name: &str) -> FencingLevel {
 }
 
 /// Reads `xml '<element …/>'`: an object in the notation of the document.
-pub(super) fn xml(cursor: &mut Cursor<'_>) -> Vec<Object> {
+pub(super) fn xml(cursor: &mut Cursor<'_>) -> Vec<Entry> {
     const FIX: &str = "xml '<alert id=\"a\" path=\"/usr/local/bin/alert\"/>'";
     let Some(token) = cursor.expect("an element", FIX) else { return Vec::new() };
     let complaint = match crate::xml::parse(&token.text) {
@@ -165,7 +166,16 @@ pub(super) fn xml(cursor: &mut Cursor<'_>) -> Vec<Object> {
             match section_of(&element.name) {
                 None => format!("the element <{}> has no place in a configuration", element.name),
                 Some(section) => match within(section, &token.text) {
-                    Ok(cib) => return objects(&cib),
+                    Ok((cib, surplus)) => {
+                        for one in &surplus {
+                            cursor.complain_at(token, Finding::unknown(one));
+                        }
+                        let mut entries = Document::from_cib(&cib).entries;
+                        for entry in &mut entries {
+                            entry.unknown = entry.unknown.take().filter(|kept| !kept.is_empty());
+                        }
+                        return entries;
+                    }
                     Err(error) => error.to_string(),
                 },
             }
@@ -189,12 +199,8 @@ fn section_of(element: &str) -> Option<&'static str> {
     })
 }
 
-fn within(section: &str, element: &str) -> Result<Cib, crate::CibError> {
+fn within(section: &str, element: &str) -> Result<(Cib, Vec<Surplus>), crate::CibError> {
     let document =
         format!("<cib><configuration><{section}>{element}</{section}></configuration></cib>");
-    Cib::from_xml(&document).map(|(cib, _)| cib)
-}
-
-fn objects(cib: &Cib) -> Vec<Object> {
-    Document::from_cib(cib).entries.into_iter().map(|entry| entry.object).collect()
+    Cib::from_xml_lenient(&document).map(|(cib, _, surplus)| (cib, surplus))
 }

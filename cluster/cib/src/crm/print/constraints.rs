@@ -1,15 +1,12 @@
 //! Constraints.
 
-use super::{join, pair, rules, rules_known};
+use super::{join, pair, rules};
 use crate::crm::lex::quote;
 use crate::crm::names::{ORDER_KINDS, RENAMED_ROLES, present_name};
 use crate::model::{Colocation, Constraint, Location, Order, ResourceSet, TicketConstraint};
 
 /// The constraint as a line; none when it holds something that has no notation.
 pub(super) fn line(constraint: &Constraint) -> Option<String> {
-    if !rules_known(constraint) {
-        return None;
-    }
     let segments = match constraint {
         Constraint::Location(location) => self::location(location),
         Constraint::Colocation(colocation) => self::colocation(colocation),

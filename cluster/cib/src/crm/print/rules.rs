@@ -4,7 +4,8 @@ use crate::crm::lex::quote;
 use crate::model::{AttributeTest, Condition, DateTest, Rule};
 
 /// Words that start another kind of condition, so that an attribute of that name is quoted.
-const RESERVED: [&str; 9] = ["date", "defined", "not_defined", "rsc", "op", "(", ")", "and", "or"];
+const RESERVED: [&str; 10] =
+    ["xml", "date", "defined", "not_defined", "rsc", "op", "(", ")", "and", "or"];
 
 fn word(text: &str) -> String {
     if RESERVED.contains(&text) { format!("\"{text}\"") } else { quote(text) }
@@ -53,7 +54,7 @@ fn condition(condition: &Condition) -> String {
         Condition::Operation { name, interval, .. } => {
             format!("op{}", given(&[("name", name), ("interval", interval)]))
         }
-        Condition::Unknown(name) => format!("( {} )", quote(name)),
+        Condition::Unknown(element) => super::xml(element),
     }
 }
 
