@@ -217,7 +217,8 @@ fn operation(o: &Operation) -> Element {
     let mut e = Element::new("op");
     e.push("id", &o.id);
     e.push("name", &o.name);
-    e.push_opt("interval", o.interval.as_ref());
+    // The schemas want one, also where nothing recurs.
+    e.push("interval", o.interval.as_deref().unwrap_or("0"));
     for (n, v) in &o.options {
         e.push(n, v);
     }

@@ -192,8 +192,13 @@ fn primitive_line(word: &str, element: &str, primitive: &Primitive) -> String {
     join(&segments)
 }
 
+/// How often an operation runs; none where it does not recur, which documents write as an interval of 0.
+fn recurs(operation: &Operation) -> Option<&String> {
+    operation.interval.as_ref().filter(|interval| *interval != "0")
+}
+
 fn operation_id(primitive: &str, operation: &Operation) -> String {
-    let interval = operation.interval.as_deref().unwrap_or("0s");
+    let interval = recurs(operation).map_or("0s", String::as_str);
     format!("{primitive}-{}-{interval}", operation.name)
 }
 
@@ -202,7 +207,7 @@ fn operation_segments(segments: &mut Vec<String>, operation: &Operation, default
     if operation.id != default_id {
         words.push(pair("$id", &operation.id));
     }
-    words.extend(operation.interval.as_ref().map(|interval| pair("interval", interval)));
+    words.extend(recurs(operation).map(|interval| pair("interval", interval)));
     words.extend(operation.options.iter().map(|(name, value)| pair(name, value)));
     segments.push(words.join(" "));
     blocks(segments, "op_params", &operation.params, &operation.id, "instance_attributes");

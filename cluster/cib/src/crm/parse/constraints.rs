@@ -155,7 +155,11 @@ pub(super) fn order(cursor: &mut Cursor<'_>) -> Option<Object> {
         } else if let Some(kind) = old_kind(text) {
             new.kind = Some(kind.to_owned());
         } else if let Some(score) = score(text) {
-            new.score = Some(score);
+            match score.as_str() {
+                "0" | "+0" | "-0" => new.kind = Some("Optional".to_owned()),
+                below if below.starts_with('-') => new.score = Some(score),
+                _ => new.kind = Some("Mandatory".to_owned()),
+            }
         } else {
             let found = format!("\"{text}\" is no kind of order");
             let finding = Finding::error("HV0109", found)

@@ -144,7 +144,7 @@ fn operation(cursor: &mut Cursor<'_>, new: &mut Primitive) {
     for pair in values.pairs {
         let value = pair.value.unwrap_or_default();
         if pair.name == "interval" {
-            new_operation.interval = Some(value);
+            new_operation.interval = Some(value).filter(|interval| interval != "0");
         } else if pair.name == "role" {
             new_operation.options.insert(pair.name, role_word(&value));
         } else if OPERATION.contains(&pair.name.as_str()) {

@@ -53,7 +53,7 @@ colocation c3 inf: a b c ( d e ) f:Promoted g:Promoted
 order o1 Mandatory: db-ms:promote site:start
 order o2 Optional: a b symmetrical=false
 order o3 Serialize: ( a b ) [ c d ] e
-order o4 100: a:start b c:stop
+order o4 Mandatory: a:start b c:stop
 rsc_ticket t1 ticketA: db-ms:Promoted loss-policy=demote
 rsc_ticket t2 ticketB: a b c loss-policy=stop
 tag all: vip web
