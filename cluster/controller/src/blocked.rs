@@ -39,7 +39,7 @@ impl Controller {
 }
 
 /// A recurring operation whose last run failed since whatever was done last.
-fn failing(records: &ResourceRecords) -> Option<&OperationRecord> {
+pub(crate) fn failing(records: &ResourceRecords) -> Option<&OperationRecord> {
     let last = records.get(&Slot::Last).map_or(0, |record| record.call);
     let recurring = records.iter().filter(|(slot, _)| matches!(slot, Slot::Recurring(_)));
     recurring.map(|(_, record)| record).find(|record| failed(record) && record.call > last)

@@ -13,6 +13,7 @@ use haven_types::{BootId, NodeId};
 
 use crate::alerts::Happened;
 use crate::attributes::{AttributeChange, Traits, Values};
+use crate::blocked::failing;
 use crate::controller::{Controller, Internal};
 use crate::failures;
 use crate::history::{
@@ -353,12 +354,17 @@ impl Controller {
             })
             .map(|(name, _)| name.clone())
             .collect();
-        // What is known besides the failure stays known; a failed last operation is probed again.
+        // What is known besides the failure stays known; a failed last operation is probed again, and what
+        // fails when it is looked at, unless it runs under a lease, which nobody else could tell.
         let kept = forgotten
             .iter()
             .filter_map(|name| own.resources.get(name))
             // A recurring operation's answer alone does not say what became of the resource.
-            .filter(|slots| slots.get(&Slot::Last).is_some_and(|last| !failed(last)))
+            .filter(|slots| {
+                slots.get(&Slot::Last).is_some_and(|last| {
+                    !failed(last) && (last.lease.is_some() || failing(slots).is_none())
+                })
+            })
             .flat_map(|slots| slots.values())
             .filter(|record| !failed(record))
             .cloned()

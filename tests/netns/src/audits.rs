@@ -4,8 +4,7 @@
 //! Every call of `ocf:lab:Journal` writes a line: where, of which resource, what, and when it began and
 //! ended. Its service is a process, so that what is left behind can be counted.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -45,8 +44,10 @@ exit $code
 
 /// The resources of every scenario: a pair that is ordered and colocated, a group, one by itself.
 const RESOURCES: [&str; 5] = ["a", "b", "x", "y", "lone"];
-/// What must run where its base runs, from after its start to before its stop.
+/// What must run where its base runs, from after its start to before its stop; and every `NAME-upon`
+/// where `NAME` runs.
 const NESTED: [(&str, &str); 2] = [("b", "a"), ("y", "x")];
+const UPON: &str = "-upon";
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
 const SETTLED: Duration = Duration::from_secs(40);
 
@@ -82,12 +83,9 @@ struct Noted {
 pub fn audited(name: &str, property: &str) -> Option<Audited> {
     let lab = lab_with(name, 3, false, Family::V4, install)?;
     let audited = Audited { lab };
-    let op = "op monitor interval=500ms";
-    let journal = audited.lab.cluster.bed.dir().join("journal");
-    let params = format!("params journal={}", journal.display());
     let mut lines = format!("property {property}\n");
     for resource in RESOURCES {
-        let _ = writeln!(lines, "primitive {resource} ocf:lab:Journal {params} {op}");
+        lines += &audited.primitive(resource, "op monitor interval=500ms");
     }
     lines += "group g x y\norder a-b Mandatory: a b\ncolocation b-a inf: b a\n";
     audited.load(&lines);
@@ -105,6 +103,17 @@ fn install(bed: &Bed) {
 }
 
 impl Audited {
+    /// The line of one more resource whose calls are noted; `more` follows its parameters. One called
+    /// `NAME-upon` is audited to run only where, and while, `NAME` does.
+    #[must_use]
+    pub fn primitive(&self, resource: &str, more: &str) -> String {
+        let journal = self.lab.cluster.bed.dir().join("journal");
+        format!(
+            "primitive {resource} ocf:lab:Journal params journal={} {more}\n",
+            journal.display()
+        )
+    }
+
     /// Adds configuration lines.
     pub fn load(&self, lines: &str) {
         let file = self.lab.cluster.bed.dir().join("scenario.crm");
@@ -196,6 +205,13 @@ impl Audited {
         self.journal().iter().filter(|call| call.action != "monitor").count()
     }
 
+    /// Starts and stops of one resource so far.
+    #[must_use]
+    pub fn changes_of(&self, resource: &str) -> usize {
+        let of = |call: &&Noted| call.resource == resource && call.action != "monitor";
+        self.journal().iter().filter(of).count()
+    }
+
     /// Notes that every process of a node was killed, its services among them.
     pub fn note_kill(&self, node: &str) {
         use std::io::Write as _;
@@ -247,7 +263,8 @@ impl Audited {
     fn order_and_colocation_held(&self) {
         let all = self.activities();
         let of = |resource: &str| all.get(resource).map(Vec::as_slice).unwrap_or_default();
-        for (inner, outer) in NESTED {
+        let upon = all.keys().filter_map(|id| Some((id.as_str(), id.strip_suffix(UPON)?)));
+        for (inner, outer) in NESTED.into_iter().chain(upon) {
             for one in of(inner) {
                 let around = of(outer).iter().any(|base| {
                     base.node == one.node
@@ -274,6 +291,7 @@ impl Audited {
     /// No service runs but those of active resources, and no agent.
     fn nothing_left_behind(&self) {
         let bed = &self.lab.cluster.bed;
+        let all: BTreeSet<String> = self.journal().into_iter().map(|call| call.resource).collect();
         self.lab.wait("nothing left behind", Duration::from_secs(10), |_| {
             NODES.iter().all(|node| {
                 let place = haven_lab::Place::Node((*node).to_owned());
@@ -284,7 +302,7 @@ impl Audited {
                     .map(command_line)
                     .collect();
                 let services = lines.iter().filter(|line| line.contains("sleep 1000000")).count();
-                let wanted = RESOURCES.iter().filter(|r| self.runs(node, r)).count();
+                let wanted = all.iter().filter(|r| self.runs(node, r)).count();
                 let agents = lines.iter().any(|line| line.contains("resource.d/"));
                 services == wanted && (!agents || self.monitoring())
             })

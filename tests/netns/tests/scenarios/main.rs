@@ -6,6 +6,7 @@ mod component_kill;
 mod empty_configuration;
 mod maintenance;
 mod near_quorum_point;
+mod on_fail;
 mod recover;
 mod standby;
 mod start_stop;
