@@ -77,3 +77,80 @@ primitive none ocf:nobody:Missing
     assert!(count("operation_d_start_0_p50_us") > 1000, "a shell takes longer: {counters}");
     assert!(count("operation_d_start_0_max_us") >= count("operation_d_start_0_p50_us"));
 }
+
+/// Where the shell of OCF agents writes traces unless told otherwise.
+const TRACES: &str = "/var/lib/heartbeat/trace_ra/Dummy";
+
+/// The traces of a resource's operation, removed at the end.
+struct Traces(&'static str);
+
+impl Traces {
+    fn files(&self, operation: &str) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(TRACES).into_iter().flatten().flatten();
+        let begins = format!("{}.{operation}", self.0);
+        let ours = |entry: &std::fs::DirEntry| {
+            entry.file_name().to_string_lossy().starts_with(begins.as_str())
+        };
+        entries.filter(ours).map(|entry| entry.path()).collect()
+    }
+}
+
+impl Drop for Traces {
+    fn drop(&mut self) {
+        self.files("").iter().for_each(|file| drop(std::fs::remove_file(file)));
+    }
+}
+
+#[test]
+#[ignore = "long: one more whole cluster, run by ./dev test --all"]
+fn a_trace_shows_what_an_agent_does_and_ends_without_a_mark() {
+    let Some(lab) = lab("a-trace", 3, false, Family::V4) else { return };
+    if !debian("traces of an agent") {
+        return;
+    }
+    let traces = Traces("haven-traced");
+    load(
+        &lab,
+        "property stonith-enabled=false
+primitive haven-traced ocf:pacemaker:Dummy op monitor interval=1s
+",
+    );
+    let state = "Dummy-haven-traced.state";
+    lab.wait("the start", PATIENCE, |lab| runs_on(lab, state).len() == 1);
+    let node = runs_on(&lab, state)[0];
+    let (starts, before) =
+        (count(&lab, node, "start_0"), lab.haven("n1", &["configure", "show"]).unwrap());
+    assert_eq!(traces.files(""), [] as [PathBuf; 0], "nothing is traced that nobody asked for");
+
+    let said = lab.haven("n2", &["resource", "trace", "haven-traced"]).unwrap();
+    assert!(said.contains("/var/lib/heartbeat/trace_ra"), "where to look: {said}");
+    lab.wait("traces of the monitor", PATIENCE, |_| traces.files("monitor").len() >= 2);
+    let text = std::fs::read_to_string(&traces.files("monitor")[0]).unwrap();
+    assert!(text.contains("dummy_monitor"), "each command: {text}");
+    let shown = lab.haven("n3", &["configure", "show"]).unwrap();
+    assert!(shown.contains("trace_ra=1"), "{shown}");
+
+    lab.haven("n2", &["resource", "trace", "haven-traced", "start"]).unwrap();
+    assert_eq!(traces.files("start"), [] as [PathBuf; 0]);
+    lab.haven("n2", &["resource", "restart", "haven-traced"]).unwrap();
+    lab.wait("a trace of the start", PATIENCE, |_| traces.files("start").len() == 1);
+
+    lab.haven("n2", &["resource", "untrace", "haven-traced"]).unwrap();
+    assert_eq!(lab.haven("n1", &["configure", "show"]).unwrap(), before, "as it was before");
+    // Two monitors that begin after the last trace ended leave none.
+    let mut seen = (traces.files("monitor").len(), count(&lab, node, "monitor_1000"));
+    lab.wait("monitors without a trace", PATIENCE, |lab| {
+        let now = (traces.files("monitor").len(), count(lab, node, "monitor_1000"));
+        if now.0 != seen.0 {
+            seen = now;
+        }
+        now.1 >= seen.1 + 3
+    });
+    assert_eq!(runs_on(&lab, state), [node], "it was moved");
+    assert_eq!(count(&lab, node, "start_0"), starts + 1, "no restart but the one asked for");
+}
+
+fn count(lab: &Lab, node: &str, operation: &str) -> u64 {
+    let name = format!("operation_haven-traced_{operation}_count");
+    lab.json(node, &["node", "counters"])[name].as_u64().unwrap_or_default()
+}
