@@ -127,7 +127,7 @@ impl Heartbeat {
         if !self.detector.is_quiet() {
             return false;
         }
-        let soon = self.next_beat - now <= self.pace.interval() / 4;
+        let soon = self.next_beat - now <= self.interval() / 3;
         let copy = (from, boot, beat.seq);
         let answered = self.answered_by_beat == Some(copy);
         let may_wait = soon || answered || !beat.is_urgent();
@@ -217,9 +217,8 @@ impl Heartbeat {
         self.counters.answers_unmatched += u64::from(!told.matched);
         self.counters.answers_unknown_configuration += u64::from(told.unknown_configuration);
         if let Some((sent, took)) = told.completed {
-            // An answer kept back is no sign of a slow network: as if the beat had been sent later.
-            let held = held.min(took);
-            self.pace.completed(now, sent + held, took - held);
+            // An answer kept back is no sign of a slow network: as if it had come when it could.
+            self.pace.completed(now, sent, took.saturating_sub(held));
             let announced = self.restart.and_then(|restart| restart.announced);
             if announced.is_some_and(|first| seq >= first) {
                 self.ready_to_restart(now, out);

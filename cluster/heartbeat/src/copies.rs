@@ -1,10 +1,12 @@
-//! By which links a beat travels: by all, or in a quiet cluster by one at a time, in turn.
+//! How much a beat costs: all links each quarter of D, or in a quiet cluster one link in turn each third.
 //!
 //! A beat by every link costs each node as many datagrams as there are links, peers and beats; where nothing
 //! happens, the second copy only repeats the first. So while everything is as it should be, each link carries
-//! every n-th beat. One beat that is not answered in time, one peer or link that is not heard, a delay that
-//! was learned, a lease that is not settled: from then on, and for [`SPARE_AFTER`] longer than it lasts, every
-//! link carries every beat. Nothing that is promised rests on the copies; they make a lease outlast a loss.
+//! every n-th beat, and beats are a third of D apart. One beat that is not answered in time, one peer or link that
+//! is not heard, a delay that was learned, a lease that is not settled: from then on, and for [`SPARE_AFTER`]
+//! longer than it lasts, every link carries every beat, and beats are a quarter of D apart. A holder of leases
+//! does not wait for its next beat to learn that one was lost: what is not answered within a quarter of the way
+//! is repeated at once. Nothing that is promised rests on the copies; they make a lease outlast a loss.
 //!
 //! Members follow the link of the one whose beat they answer, so that an answer measures one link.
 
@@ -30,6 +32,8 @@ pub(crate) struct Copies {
     amiss: Instant,
     /// True while a beat travels by one link only.
     sparing: bool,
+    /// When the last beat left, if it asked for leases.
+    asked: Option<Instant>,
     /// Whose turn it is among the links.
     turn: usize,
     /// The link of the last beat of a member that this one follows, and when it came.
@@ -78,9 +82,34 @@ impl Heartbeat {
         }
         self.copies.sparing = now - self.copies.amiss >= SPARE_AFTER;
         self.copies.turn = self.copies.turn.wrapping_add(1);
-        let interval = self.pace.interval();
+        self.copies.asked = claims.then_some(now);
+        let interval = self.interval();
         self.copies.followed =
             self.copies.followed.filter(|&(_, came)| now - came <= interval * 3 / 2);
+    }
+
+    /// How far apart beats are now.
+    pub(crate) fn interval(&self) -> Duration {
+        if self.copies.sparing { self.pace.spare_interval() } else { self.pace.interval() }
+    }
+
+    /// When the last beat is repeated by all links, since it asked for leases, travelled alone, and somebody has
+    /// not answered it.
+    pub(crate) fn repeat_due(&self) -> Option<Instant> {
+        let asked = self.copies.asked.filter(|_| self.copies.sparing)?;
+        let answered = |sent: Option<Instant>| sent.is_some_and(|sent| sent >= asked);
+        let all = self.detector.peers().values().all(|peer| answered(peer.answered()));
+        (!all).then(|| asked + self.interval() / 4)
+    }
+
+    /// Repeats at once what is due to be repeated.
+    pub(crate) fn repeat_if_due(&mut self, now: Instant) {
+        if self.repeat_due().is_some_and(|due| due <= now) {
+            self.counters.repeated += 1;
+            self.copies.amiss = now;
+            self.copies.sparing = false;
+            self.beat_now = true;
+        }
     }
 
     /// Everybody follows the holder of leases, then the lowest id: an order, so that no two follow each other.
@@ -95,15 +124,17 @@ impl Heartbeat {
     /// True while every link of every peer works without delay, every beat is answered, and nothing was learned
     /// of a network that loses or delays. `claims`: the beat asks for leases, and is therefore answered at once.
     fn is_undisturbed(&self, now: Instant, claims: bool) -> bool {
-        let interval = self.pace.interval();
+        let interval = self.interval();
+        // Others may spare before this node does.
+        let theirs = self.pace.spare_interval();
         // A beat that asks for nothing is answered by the next one of the other, just before ours or after.
-        let answered = if claims { interval * 3 / 2 } else { interval * 5 / 2 };
+        let answered = if claims { interval * 3 / 2 } else { theirs * 5 / 2 };
         self.is_calm()
             // What a busy machine teaches lengthens D a little, what a lossy network teaches a lot.
             && self.pace.duration() < self.config.floor * 2
             && self.down.is_empty()
             && self.detector.peers().values().all(|peer| {
-                peer.last_heard.is_some_and(|last| now - last <= interval * 3 / 2)
+                peer.last_heard.is_some_and(|last| now - last <= theirs * 3 / 2)
                     && peer.answered().is_some_and(|sent| now - sent <= answered)
                     && peer.links.values().all(|link| {
                         link.up && link.rtt_smooth.is_some_and(|rtt| rtt <= interval / 4)

@@ -151,7 +151,8 @@ impl Heartbeat {
         self.advance(now, &mut out);
         self.detector_due = self.detector.deadline(now).unwrap_or(Instant::FAR_FUTURE);
         let others = [self.voter.deadline(), self.holder.deadline()];
-        let first = others.into_iter().flatten().min().unwrap_or(Instant::FAR_FUTURE);
+        let first = others.into_iter().chain([self.repeat_due()]).flatten().min();
+        let first = first.unwrap_or(Instant::FAR_FUTURE);
         self.due = first.min(self.detector_due).min(self.next_beat);
         out
     }
@@ -426,6 +427,7 @@ impl Heartbeat {
         self.pace.poll(now);
         self.judge(now, out);
         self.recommend_tick(now, out);
+        self.repeat_if_due(now);
         self.hasten(now);
         if now >= self.next_beat {
             self.beat_now = false;

@@ -15,8 +15,8 @@ pub const MAX_MESSAGE_BYTES: usize = 1_100;
 /// A heartbeat message.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Message {
-    /// Sent to every peer each min(D/4, 25 ms), and at once when something changed; on every link, but while
-    /// nothing is amiss on one link in turn.
+    /// Sent to every peer each min(D/4, 25 ms), and at once when something changed; on every link. While nothing
+    /// is amiss, each min(D/3, 25 ms) on one link in turn.
     Beat(Beat),
     /// Sent on the link a beat came by, in the step that received it (L1: *every* beat is answered), unless
     /// [`Beat::answers`] does it.

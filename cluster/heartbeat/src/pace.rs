@@ -43,6 +43,8 @@ pub(crate) struct Pace {
     surge: Option<(Duration, Instant)>,
     /// The send of the newest beat that a majority answered.
     newest: Option<Instant>,
+    /// True while beats ask for leases, and are therefore answered at once.
+    asks: bool,
     /// Beats sent before this say nothing: the thread stood still since, or nobody answered.
     trusted: Instant,
 }
@@ -59,8 +61,18 @@ impl Pace {
             eased: now,
             surge: None,
             newest: None,
+            asks: false,
             trusted: now,
         }
+    }
+
+    /// A beat leaves, which `asks` for leases or does not.
+    pub(crate) fn beat(&mut self, now: Instant, asks: bool) {
+        if asks && !self.asks {
+            // What was answered before was answered at leisure.
+            self.newest = self.newest.map(|_| now);
+        }
+        self.asks = asks;
     }
 
     /// D.
@@ -74,6 +86,11 @@ impl Pace {
         self.floor.max(self.learned)
     }
 
+    /// How far apart beats are sent while nothing is amiss: D/3, at most 25 ms.
+    pub(crate) fn spare_interval(&self) -> Duration {
+        (self.duration() / 3).min(INTERVAL_MAX)
+    }
+
     /// How far apart beats are sent.
     pub(crate) fn interval(&self) -> Duration {
         interval_of(self.duration())
@@ -84,24 +101,26 @@ impl Pace {
         self.delays.second(now)
     }
 
-    /// A majority answered the beat sent at `sent`, after `took`.
+    /// A majority answered the beat sent at `sent`; the network took `took` for it, the rest until `now` the last
+    /// answer was kept back.
     pub(crate) fn completed(&mut self, now: Instant, sent: Instant, took: Duration) {
         if sent < self.trusted {
             return;
         }
-        if self.newest.is_some_and(|newest| now - newest > OUTAGE) {
+        let came = sent + took;
+        if self.newest.is_some_and(|newest| came.since(newest) > OUTAGE) {
             // The end of an outage: what was sent during it waited for an address to be resolved, or for a
             // port to open, and is no measure of the network.
             self.trusted = now;
             self.newest = None;
             return;
         }
-        self.hold_up(now);
         if took <= OUTAGE {
             self.delays.note(now, took);
         }
         if let Some(newest) = self.newest.filter(|&newest| newest < sent) {
-            let age = now - newest;
+            let age = came - newest;
+            self.hold_up(now, age);
             if age <= OUTAGE {
                 self.ages.note(now, age);
             }
@@ -113,7 +132,7 @@ impl Pace {
     /// The thread stood still for `late` until now: what is measured across that says nothing of
     /// the network; but a lease should outlast such a time if it recurs.
     pub(crate) fn stalled(&mut self, now: Instant, late: Duration) {
-        let age = late + self.interval();
+        let age = late + self.spare_interval();
         if age <= OUTAGE {
             self.ages.note(now, age);
             self.learn(now);
@@ -124,7 +143,9 @@ impl Pace {
 
     /// Looks at the clock: raises D when the newest answered beat has become old.
     pub(crate) fn poll(&mut self, now: Instant) {
-        self.hold_up(now);
+        if let Some(newest) = self.newest.filter(|_| self.asks) {
+            self.hold_up(now, now - newest);
+        }
         if self.surge.is_some_and(|(_, until)| now >= until) {
             self.surge = None;
         }
@@ -135,9 +156,8 @@ impl Pace {
         }
     }
 
-    fn hold_up(&mut self, now: Instant) {
-        let Some(newest) = self.newest else { return };
-        let age = now - newest;
+    /// The newest answered beat is, or was, of this `age`.
+    fn hold_up(&mut self, now: Instant, age: Duration) {
         // Above the age that the longest interval leads to by itself.
         if age > self.terms.lease(self.steady()) * 3 / 4 {
             let asked = (age * 4).min(SURGE_MAX);

@@ -38,8 +38,9 @@ impl Heartbeat {
         };
         self.counters.beats_sent += 1;
         self.last_beat = Some(now);
-        self.next_beat = now + self.next_interval(&beat);
+        self.pace.beat(now, !beat.claims.is_empty());
         self.plan_copies(now, !beat.claims.is_empty());
+        self.next_beat = now + self.next_interval(&beat);
         let configuration = self.named();
         let mut deferred = std::mem::take(&mut self.deferred);
         for to in self.config.members.keys().copied() {
@@ -55,7 +56,7 @@ impl Heartbeat {
     /// When to beat next: spread a little, and a holder of leases before the others, so that their beats
     /// answer its beat.
     fn next_interval(&mut self, beat: &Beat) -> Duration {
-        let interval = self.pace.interval();
+        let interval = self.interval();
         let (shortest, longest) = if beat.claims.is_empty() { (31, 32) } else { (29, 31) };
         self.rng.between(interval * shortest / 32, interval * longest / 32)
     }

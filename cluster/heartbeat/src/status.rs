@@ -104,6 +104,8 @@ pub struct LeaseStatus {
 pub struct Counters {
     /// Beats sent, copies not counted.
     pub beats_sent: u64,
+    /// Beats that asked for leases by one link, were not answered promptly, and were repeated by all.
+    pub repeated: u64,
     /// Copies of beats received.
     pub beats_received: u64,
     /// Answers received.
@@ -144,7 +146,7 @@ impl Heartbeat {
             node: self.config.node,
             boot: self.config.boot,
             duration: self.pace.duration(),
-            interval: self.pace.interval(),
+            interval: self.interval(),
             view: self.detector.view().clone(),
             peers: self.detector.peers().iter().map(|(&n, p)| (n, self.peer(now, n, p))).collect(),
             leases: self.holder.leases().map(lease).collect(),
