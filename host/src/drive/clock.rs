@@ -1,6 +1,6 @@
 //! The process clock. Everything else is told the time.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use haven_base::{Instant, WallTime};
 use rustix::time::{ClockId, clock_getres, clock_gettime};
@@ -14,11 +14,12 @@ pub fn boot_time() -> Instant {
     Instant::from_nanos(seconds.saturating_mul(1_000_000_000) + nanos)
 }
 
-/// Now on the civil clock.
+/// Now on the civil clock; 1970 where it is set before that. It is asked through the C library, so that a
+/// rehearsal can put another in its place.
 #[must_use]
 pub fn wall_time() -> WallTime {
-    let now = clock_gettime(ClockId::Realtime);
-    WallTime { seconds: now.tv_sec, nanos: u32::try_from(now.tv_nsec).unwrap_or(0) }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    WallTime { seconds: i64::try_from(now.as_secs()).unwrap_or(0), nanos: now.subsec_nanos() }
 }
 
 /// The kernel's timer tick (1/HZ), 1 to 10 ms on Linux: the granularity of its coarse clocks.

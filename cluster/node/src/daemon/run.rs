@@ -227,6 +227,7 @@ impl Daemon {
             }
             Happening::Store(store::Done::Failed { error }) => {
                 let reason = chain(&error);
+                tracing::error!("the store failed: this node no longer votes: {reason}");
                 self.step(Input::PersistFailed { reason });
             }
             Happening::Described(asked, told) => self.on_described(asked, told),

@@ -1,0 +1,309 @@
+//! A civil clock that jumps and a disk that turns read-only, under daemons that run.
+
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use haven_lab::haven::config_file;
+use haven_lab::{Family, Fault, MeasureOptions, Measuring, Place, Report};
+use haven_netns_tests::{Lab, lab, skip};
+
+const LIMIT: Duration = Duration::from_secs(30);
+const NODES: [&str; 3] = ["n1", "n2", "n3"];
+
+/// Stands between a daemon and the civil clock of the C library, which all of it reads: adds the seconds in a
+/// file. All other clocks are the kernel's.
+const SHIFT: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <time.h>
+static volatile long long *shift;
+static int (*real)(clockid_t, struct timespec *);
+__attribute__((constructor)) static void begin(void) {
+    real = dlsym(RTLD_NEXT, "clock_gettime");
+    int fd = open(getenv("CLOCK_SHIFT"), O_RDONLY | O_CLOEXEC);
+    void *map = fd < 0 ? MAP_FAILED : mmap(0, sizeof *shift, PROT_READ, MAP_SHARED, fd, 0);
+    shift = map == MAP_FAILED ? 0 : map;
+}
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    int failed = real(clock, now);
+    if (!failed && shift && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) now->tv_sec += *shift;
+    return failed;
+}
+int gettimeofday(struct timeval *restrict now, void *restrict zone) {
+    struct timespec at;
+    int failed = clock_gettime(CLOCK_REALTIME, &at);
+    now->tv_sec = at.tv_sec;
+    now->tv_usec = at.tv_nsec / 1000;
+    return failed;
+}
+time_t time(time_t *to) {
+    struct timespec at;
+    clock_gettime(CLOCK_REALTIME, &at);
+    if (to) *to = at.tv_sec;
+    return at.tv_sec;
+}
+"#;
+
+fn measure(lab: &Lab) -> Measuring {
+    let vip = lab.cluster.bed.topology().vips()[0];
+    Measuring::start(&lab.cluster.bed, vip, MeasureOptions::default()).unwrap()
+}
+
+/// Nobody moved, nobody spoke beside the owner.
+fn unmoved(report: &Report) {
+    let table = report.table();
+    assert_eq!(report.ownership.overlaps, [], "{table}");
+    assert_eq!(report.probes.moves, 0, "{table}");
+    assert!(report.probes.outage <= Duration::from_millis(500), "{table}");
+}
+
+fn kill(lab: &mut Lab, node: &str) {
+    lab.cluster.inject(&Fault::Kill(node.to_owned())).unwrap();
+    lab.wait("the end of its processes", LIMIT, |lab| {
+        !lab.cluster.system.runs(&lab.cluster.bed, node)
+    });
+}
+
+/// Minutes since midnight (UTC) by the newest line of a daemon's log.
+fn minute_of_log(lab: &Lab, node: &str) -> Option<u64> {
+    let log = lab.log(node);
+    let time = log.lines().rev().find_map(|line| line.split_once('T')?.1.get(..5))?;
+    let (hours, minutes) = time.split_once(':')?;
+    Some(hours.parse::<u64>().ok()? * 60 + minutes.parse::<u64>().ok()?)
+}
+
+/// Whether the log's clock is ahead by so many minutes; one more or less is the turn of a minute.
+fn ahead(lab: &Lab, node: &str, minutes: i64) -> bool {
+    const DAY: i64 = 24 * 60;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 60 % 1440;
+    let Some(said) = minute_of_log(lab, node) else { return false };
+    let apart = i64::try_from(said).unwrap() - i64::try_from(now).unwrap() - minutes;
+    let apart = (apart % DAY + DAY) % DAY;
+    apart <= 1 || apart >= DAY - 1
+}
+
+/// Daemons whose civil clock is the test's.
+struct Clocks {
+    library: PathBuf,
+    shift: std::fs::File,
+    path: PathBuf,
+}
+
+impl Clocks {
+    /// None where there is no compiler.
+    fn build(dir: &Path) -> Option<Self> {
+        let (source, library, path) =
+            (dir.join("shift.c"), dir.join("shift.so"), dir.join("clock-shift"));
+        std::fs::write(&source, SHIFT).unwrap();
+        let mut cc = Command::new("cc");
+        cc.args(["-shared", "-fPIC", "-O", "-o"]).arg(&library).arg(&source).arg("-ldl");
+        if !cc.status().is_ok_and(|status| status.success()) {
+            return None;
+        }
+        std::fs::write(&path, [0; 8]).unwrap();
+        let shift = std::fs::File::options().write(true).open(&path).unwrap();
+        Some(Self { library, shift, path })
+    }
+
+    fn set(&self, seconds: i64) {
+        self.shift.write_all_at(&seconds.to_ne_bytes(), 0).unwrap();
+    }
+
+    fn start(&self, lab: &Lab, node: &str) {
+        let bed = &lab.cluster.bed;
+        let mut daemon = Command::new(bed.haven());
+        daemon.args(["node", "run", "--config"]).arg(config_file(bed, node));
+        daemon.env("LD_PRELOAD", &self.library).env("CLOCK_SHIFT", &self.path);
+        let log = lab.cluster.system.log(bed, node);
+        bed.spawn(&Place::Node(node.to_owned()), &mut daemon, &log).unwrap();
+    }
+}
+
+fn load(lab: &Lab, text: &str) {
+    let file = lab.cluster.bed.dir().join("clock.crm");
+    std::fs::write(&file, text).unwrap();
+    lab.haven("n1", &["configure", "load", &file.display().to_string()]).unwrap();
+}
+
+#[test]
+#[ignore = "long: one more whole cluster, run by ./dev test --all"]
+fn a_jump_of_the_civil_clock_is_noticed_by_nobody_who_is_served() {
+    let Some(mut lab) = lab("c-jump", 3, false, Family::V4) else { return };
+    let Some(clocks) = Clocks::build(lab.cluster.bed.dir()) else {
+        skip("there is no C compiler", "a jump of the civil clock");
+        return;
+    };
+    let vip = lab.cluster.bed.topology().vips()[0];
+    for node in NODES {
+        kill(&mut lab, node);
+    }
+    NODES.iter().for_each(|node| clocks.start(&lab, node));
+    lab.wait("the return of every node", 2 * LIMIT, |lab| {
+        lab.cluster.system.settled(&lab.cluster.bed)
+    });
+    lab.cluster.restore().unwrap();
+    lab.cluster.place(vip, "n1").unwrap();
+    load(
+        &lab,
+        "primitive d ocf:haven:Dummy op monitor interval=200ms\nproperty stonith-enabled=false\n",
+    );
+    let watched = |lab: &Lab| {
+        let count = |node: &&str| {
+            lab.json(node, &["node", "counters"])["operation_d_monitor_200_count"].as_u64()
+        };
+        NODES.iter().filter_map(count).sum::<u64>()
+    };
+    lab.wait("the watching", LIMIT, |lab| watched(lab) > 0);
+    let measuring = measure(&lab);
+    for (number, minutes) in [60, -60, 0].into_iter().enumerate() {
+        clocks.set(minutes * 60);
+        let (before, limit) = (watched(&lab), number + 10);
+        load(&lab, &format!("property batch-limit={limit}\n"));
+        for node in NODES {
+            lab.wait("a clock that has jumped", LIMIT, |lab| ahead(lab, node, minutes));
+        }
+        lab.wait("the watching, at its pace", Duration::from_secs(10), |lab| {
+            watched(lab) >= before + 10
+        });
+        let failures = lab.haven("n2", &["resource", "failures"]).unwrap();
+        assert!(failures.contains("no failures"), "{failures}");
+    }
+    unmoved(&measuring.finish().unwrap());
+    // Who comes back while all clocks are early is known and believed: keys, certificates, lives.
+    clocks.set(-3600);
+    kill(&mut lab, "n3");
+    clocks.start(&lab, "n3");
+    lab.wait("the return of n3", 2 * LIMIT, |lab| lab.cluster.system.settled(&lab.cluster.bed));
+    load(&lab, "property batch-limit=9\n");
+    lab.wait("the configuration on n3", LIMIT, |lab| {
+        lab.haven("n3", &["configure", "show"]).is_ok_and(|text| text.contains("batch-limit=9"))
+    });
+}
+
+/// A file system of its own in a file, over a directory; gone at the end.
+struct Disk {
+    image: PathBuf,
+    at: PathBuf,
+}
+
+impl Disk {
+    /// None where no loop device is to be had.
+    fn new(image: &Path, at: &Path) -> Option<Self> {
+        let file = std::fs::File::create(image).unwrap();
+        file.set_len(32 << 20).unwrap();
+        let made = Command::new("mkfs.ext4").args(["-q", "-F"]).arg(image).status();
+        if !made.is_ok_and(|status| status.success()) {
+            return None;
+        }
+        let disk = Self { image: image.to_owned(), at: at.to_owned() };
+        disk.mount().then_some(disk)
+    }
+
+    fn mount(&self) -> bool {
+        let mut mount = Command::new("mount");
+        mount.args(["-o", "loop,errors=remount-ro"]).arg(&self.image).arg(&self.at);
+        mount.status().is_ok_and(|status| status.success())
+    }
+
+    /// What the kernel does once it finds the file system damaged: nothing is written any more.
+    fn turn_read_only(&self) -> bool {
+        let mut losetup = Command::new("losetup");
+        let listed = losetup.args(["-n", "-O", "NAME", "-j"]).arg(&self.image).output().unwrap();
+        let device = String::from_utf8(listed.stdout).unwrap();
+        let name = device.trim().rsplit('/').next().unwrap_or_default().to_owned();
+        let trigger = Path::new("/sys/fs/ext4").join(name).join("trigger_fs_error");
+        std::fs::write(trigger, "1").is_ok()
+    }
+
+    /// What an operator does about it.
+    fn repair(&self) {
+        assert!(Command::new("umount").arg(&self.at).status().unwrap().success(), "umount");
+        let check = Command::new("e2fsck").args(["-f", "-y"]).arg(&self.image).output().unwrap();
+        // 1: errors were corrected (e2fsck(8)).
+        assert!(check.status.code().is_some_and(|code| code <= 1), "{check:?}");
+        assert!(self.mount(), "mount");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("-l").arg(&self.at).status());
+    }
+}
+
+#[test]
+#[ignore = "long: one more whole cluster, run by ./dev test --all"]
+fn an_owner_whose_disk_turns_read_only_keeps_its_address_and_says_what_to_do() {
+    let Some(mut lab) = lab("c-ro", 3, false, Family::V4) else { return };
+    let state = lab.cluster.bed.node_state("n1");
+    let vip = lab.cluster.bed.topology().vips()[0];
+    kill(&mut lab, "n1");
+    let aside = state.with_extension("aside");
+    let copy = |from: &Path, to: &Path| {
+        assert!(
+            Command::new("cp").args(["-a", "--"]).arg(from).arg(to).status().unwrap().success()
+        );
+    };
+    copy(&state, &aside);
+    let Some(disk) = Disk::new(&state.with_extension("image"), &state) else {
+        skip("there is no loop device or no mkfs.ext4", "a disk that turns read-only");
+        return;
+    };
+    copy(&aside.join("."), &state);
+    assert!(Command::new("sync").arg("-f").arg(&state).status().unwrap().success(), "sync");
+    let back = |lab: &mut Lab| {
+        lab.cluster.start_missing().unwrap();
+        lab.wait("the return of every node", 2 * LIMIT, |lab| {
+            lab.cluster.system.settled(&lab.cluster.bed)
+        });
+        lab.cluster.restore().unwrap();
+    };
+    back(&mut lab);
+    lab.cluster.place(vip, "n1").unwrap();
+    lab.haven("n2", &["cluster", "handover", "n1"]).unwrap();
+    lab.wait("n1 to coordinate", LIMIT, |lab| {
+        lab.json("n2", &["status"])["coordinator"]["node"] == "n1"
+    });
+    let measuring = measure(&lab);
+    if !disk.turn_read_only() {
+        drop(measuring.finish());
+        skip("this kernel's ext4 has no trigger_fs_error", "a disk that turns read-only");
+        return;
+    }
+    // The next change of the configuration is the first thing that n1 cannot write.
+    drop(lab.haven("n2", &["node", "standby", "n3"]));
+    lab.wait("the alarm", LIMIT, |lab| {
+        let alarms = lab.json("n1", &["status"])["alarms"].to_string();
+        alarms.contains("the store failed")
+            && alarms.contains("the file system is read-only; see the kernel's log for why")
+            && alarms.contains("no longer votes")
+            && alarms.contains("make the disk sound, then restart the daemon")
+    });
+    lab.wait("another coordinator", LIMIT, |lab| {
+        let coordinator = lab.json("n2", &["status"])["coordinator"]["node"].clone();
+        coordinator.is_string() && coordinator != "n1"
+    });
+    assert!(lab.log("n1").contains("the store failed: this node no longer votes"));
+    // The others decide without it; it answers beats still, and its lease lives on their promises.
+    for online in ["online", "standby", "online"] {
+        lab.haven("n2", &["node", online, "n3"]).unwrap();
+    }
+    assert!(lab.cluster.system.settled(&lab.cluster.bed), "n1 answers beats, so it is a member");
+    unmoved(&measuring.finish().unwrap());
+    kill(&mut lab, "n1");
+    disk.repair();
+    back(&mut lab);
+    let status = lab.json("n1", &["status"]);
+    assert!(!status["alarms"].to_string().contains("store"), "{status}");
+    assert_eq!(status["configuration"], lab.json("n2", &["status"])["configuration"]);
+    // The lab removes the directory, so nothing may be mounted there.
+    drop(disk);
+}
