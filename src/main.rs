@@ -66,9 +66,15 @@ fn simulate_alone(typed: &[OsString]) -> Option<ExitCode> {
     let (_, words) = typed.split_first().filter(|(_, w)| w.first().is_some_and(|w| w == NAME))?;
     haven_host::memory::ends_soon();
     let args = haven_simulate::Args::try_parse_from(words).ok().filter(|a| !a.live_check)?;
+    let text = args.xml_file.as_ref().and_then(|file| std::fs::metadata(file).ok());
+    let length = text.map_or(0, |text| usize::try_from(text.len()).unwrap_or(0));
+    haven_host::memory::expect(length.saturating_mul(MEMORY_PER_BYTE));
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     Some(ExitCode::from(haven_simulate::run(&args, &mut out, &mut err)))
 }
+
+/// What planning takes at least in small blocks, in bytes for each byte of configuration and status.
+const MEMORY_PER_BYTE: usize = 6;
 
 /// The command that asks the policy engine.
 const NAME: &str = "simulate";

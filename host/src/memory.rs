@@ -39,6 +39,13 @@ pub fn ends_soon() {
     }
 }
 
+/// Says after [`ends_soon`] how many bytes are coming, at least, so that the system backs them with huge pages. Without
+/// effect where it has none.
+pub fn expect(bytes: usize) {
+    arena::expect(bytes);
+}
+
+#[inline]
 fn source() -> u8 {
     SOURCE.load(Ordering::Acquire)
 }
@@ -57,6 +64,7 @@ pub fn is_arena_memory(memory: *const u8) -> bool {
 }
 
 /// A small block, where they come from the arena.
+#[inline]
 fn small(layout: Layout) -> Option<NonNull<u8>> {
     if arena::suits(layout) { arena::take(layout.size()) } else { None }
 }
@@ -64,6 +72,7 @@ fn small(layout: Layout) -> Option<NonNull<u8>> {
 // SAFETY: every block is given by one of three sound allocators, resized and taken back by the same one, since
 // mimalloc and the arena know their own addresses; sizes and alignments are passed on as they come.
 unsafe impl GlobalAlloc for Allocator {
+    #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let source = source();
         if source == LOCK_FREE {
@@ -96,6 +105,7 @@ unsafe impl GlobalAlloc for Allocator {
         }
     }
 
+    #[inline]
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         if is_arena_memory(memory) {
             // SAFETY: the block is the arena's, and nobody uses it any more.

@@ -158,9 +158,14 @@ pub(crate) fn take_out(root: &mut Markup<'_>) -> Unknown {
 
 /// Whether a schema knows all of an element. This is all that is done for nearly every document.
 fn is_known(e: &Markup<'_>, kind: &ElementKind) -> bool {
+    // Most are of the kind of the one before.
+    let mut last: Option<&ElementKind> = None;
     let child = |c: &Markup<'_>| {
-        kind.children.contains(&c.name)
-            && (c.name == "status" || schema::element(c.name).is_some_and(|kind| is_known(c, kind)))
+        let found = last
+            .filter(|kind| kind.name == c.name)
+            .or_else(|| schema::element(c.name).filter(|_| kind.children.contains(&c.name)));
+        last = found;
+        found.is_some_and(|kind| c.name == "status" || is_known(c, kind))
     };
     e.attributes.iter().all(|(name, _)| kind.attributes.contains(name))
         && e.text.trim().is_empty()

@@ -374,24 +374,61 @@ fn open<'a>(
 
 /// Splits attributes as nearly all documents have them: a blank before each name, no blanks around `=`, double quotes,
 /// nothing escaped, no name twice. False for everything else, right or wrong, which is left to the XML reader.
-fn plain_attributes<'a>(mut text: &'a str, list: &mut Vec<(&'a str, Cow<'a, str>)>) -> bool {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
-    while !text.is_empty() {
-        let Some(rest) = text.strip_prefix(' ') else { return false };
-        let Some(end) = rest.bytes().position(|b| !plain(b)) else { return false };
-        let (name, rest) = rest.split_at(end);
-        let Some(rest) = rest.strip_prefix("=\"") else { return false };
-        let odd = |b: u8| matches!(b, b'"' | b'&' | b'<' | b'\t' | b'\n' | b'\r');
-        let Some(end) = rest.bytes().position(odd) else { return false };
-        let (value, rest) = rest.split_at(end);
-        let Some(rest) = rest.strip_prefix('"') else { return false };
+fn plain_attributes<'a>(text: &'a str, list: &mut Vec<(&'a str, Cow<'a, str>)>) -> bool {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let name_at = at + 1;
+        let name_end = end_of(bytes, name_at, IN_NAMES);
+        let value_at = name_end + 2;
+        if bytes[at] != b' ' || bytes.get(name_end..value_at) != Some(b"=\"") {
+            return false;
+        }
+        let value_end = end_of(bytes, value_at, IN_VALUES);
+        if bytes.get(value_end) != Some(&b'"') {
+            return false;
+        }
+        let (name, value) = (&text[name_at..name_end], &text[value_at..value_end]);
         if name.is_empty() || list.iter().any(|(n, _)| *n == name) {
             return false;
         }
         list.push((name, Cow::Borrowed(value)));
-        text = rest;
+        at = value_end + 1;
     }
     true
+}
+
+/// Bytes of plain names.
+const IN_NAMES: u8 = 1;
+/// Bytes of plain values.
+const IN_VALUES: u8 = 2;
+
+/// What each byte may be part of.
+static PARTS: [u8; 256] = {
+    let mut parts = [IN_VALUES; 256];
+    let mut byte = 0_usize;
+    while byte < 256 {
+        // The index is a byte.
+        let b = byte.to_le_bytes()[0];
+        if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':') {
+            parts[byte] |= IN_NAMES;
+        }
+        if matches!(b, b'"' | b'&' | b'<' | b'\t' | b'\n' | b'\r') {
+            parts[byte] = 0;
+        }
+        byte += 1;
+    }
+    parts
+};
+
+/// Where the run of bytes that may be part of this ends.
+fn end_of(bytes: &[u8], mut at: usize, part: u8) -> usize {
+    while let Some(b) = bytes.get(at)
+        && PARTS[usize::from(*b)] & part != 0
+    {
+        at += 1;
+    }
+    at
 }
 
 fn close<'a>(

@@ -22,6 +22,12 @@ const LARGEST: usize = 1024;
 /// What a thread takes at a time, and the system backs at once, in bytes.
 const SPAN: usize = 64 << 10;
 
+/// What the system backs at once where it was told how much is coming, in bytes.
+const HUGE_PAGE: usize = 2 << 20;
+
+/// What there is before the first huge page can begin, in bytes.
+const START: usize = 4 * SPAN;
+
 /// Addresses set aside, in bytes; only what spans have been taken of is memory.
 const RESERVED: usize = 16 << 30;
 
@@ -64,7 +70,7 @@ pub(super) fn reserve() -> bool {
     let range = unsafe {
         libc::mmap(
             null_mut(),
-            RESERVED,
+            RESERVED + HUGE_PAGE,
             libc::PROT_READ | libc::PROT_WRITE,
             libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
             -1,
@@ -76,21 +82,38 @@ pub(super) fn reserve() -> bool {
     }
     // Huge pages would back 2 MiB where 64 KiB are wanted. Where the kernel knows none there is nothing to turn off.
     // SAFETY: the range is this function's own.
-    let _ = unsafe { libc::madvise(range, RESERVED, libc::MADV_NOHUGEPAGE) };
-    let begin = range as usize;
+    let _ = unsafe { libc::madvise(range, RESERVED + HUGE_PAGE, libc::MADV_NOHUGEPAGE) };
+    // A little for the start, the rest from where a huge page can begin.
+    let begin = (range as usize + START).next_multiple_of(HUGE_PAGE) - START;
     RANGE.next.store(begin, Ordering::Relaxed);
     let first = RANGE.begin.compare_exchange(0, begin, Ordering::AcqRel, Ordering::Acquire);
     assert!(first.is_ok(), "two threads turned to memory for programs that end soon");
     true
 }
 
+/// Lets huge pages back the next so many bytes, as far as they fill them: a fault for each small page costs more than
+/// its zeros.
+pub(super) fn expect(bytes: usize) {
+    let begin = RANGE.begin.load(Ordering::Acquire);
+    let from = RANGE.next.load(Ordering::Relaxed).next_multiple_of(HUGE_PAGE);
+    let length = bytes.min(RESERVED / 2) / HUGE_PAGE * HUGE_PAGE;
+    if begin == 0 || length == 0 || from - begin > RESERVED / 2 {
+        return;
+    }
+    // Where there are none, small ones serve.
+    // SAFETY: advice about a part of the range, whose content stays what it is.
+    let _ = unsafe { libc::madvise(from as *mut libc::c_void, length, libc::MADV_HUGEPAGE) };
+}
+
 /// Whether the block at this address came from here.
+#[inline]
 pub(super) fn has(memory: *const u8) -> bool {
     let begin = RANGE.begin.load(Ordering::Relaxed);
     begin != 0 && (memory as usize).wrapping_sub(begin) < RESERVED
 }
 
 /// Whether requests like this are for here.
+#[inline]
 pub(super) fn suits(layout: Layout) -> bool {
     layout.size() <= LARGEST && layout.align() <= GRAIN && layout.size() > 0
 }

@@ -5,21 +5,30 @@ use std::borrow::Cow;
 use super::{each, element, section};
 use crate::xml::Markup;
 
-/// Sets of named values.
-const SETS: [&str; 4] =
-    ["cluster_property_set", "instance_attributes", "meta_attributes", "utilization"];
+/// What something is to be done about wherever it stands; all but three are sets of named values.
+const CHANGED: [&str; 7] = [
+    "op",
+    "op_defaults",
+    "date_spec",
+    "cluster_property_set",
+    "instance_attributes",
+    "meta_attributes",
+    "utilization",
+];
 
 /// Meta attributes of operations that nothing heeds any more.
 const UNHEEDED: [&str; 2] = ["can_fail", "role_after_failure"];
 
 pub(super) fn upgrade(configuration: &mut Markup<'_>) {
-    each(configuration, &["op", "op_defaults"], &mut |e| {
-        for set in e.children.iter_mut().filter(|c| c.name == "meta_attributes") {
-            set.children.retain(|p| !p.attr("name").is_some_and(|n| UNHEEDED.contains(&n)));
+    each(configuration, &CHANGED, &mut |e| match e.name {
+        "op" | "op_defaults" => {
+            for set in e.children.iter_mut().filter(|c| c.name == "meta_attributes") {
+                set.children.retain(|p| !p.attr("name").is_some_and(|n| UNHEEDED.contains(&n)));
+            }
         }
+        "date_spec" => e.attributes.retain(|(n, _)| *n != "moon"),
+        _ => one_of_each_name(e),
     });
-    each(configuration, &SETS, &mut |set| one_of_each_name(set));
-    each(configuration, &["date_spec"], &mut |e| e.attributes.retain(|(n, _)| *n != "moon"));
     if let Some(constraints) = configuration.children.iter_mut().find(|c| c.name == "constraints") {
         one_rule_each(constraints);
         for c in &mut constraints.children {

@@ -8,8 +8,9 @@ use crate::xml::Markup;
 /// Takes out resources of the classes `nagios` and `upstart` and bundles of rkt containers.
 pub(super) fn drop_unsupported(configuration: &mut Markup<'_>) {
     let mut found = false;
-    each(configuration, &["primitive", "template"], &mut |p| found |= has_dropped_class(p));
-    each(configuration, &["bundle"], &mut |b| found |= b.child("rkt").is_some());
+    each(configuration, &["primitive", "template", "bundle"], &mut |e| {
+        found |= if e.name == "bundle" { e.child("rkt").is_some() } else { has_dropped_class(e) };
+    });
     if !found {
         return;
     }

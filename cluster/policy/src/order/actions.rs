@@ -118,7 +118,7 @@ impl World<'_> {
     pub(crate) fn first_action(&self, r: R, task: &str, n: Option<N>) -> Option<A> {
         self[r].actions.iter().rev().copied().find(|a| {
             let action = &self[*a];
-            action.task == task && (n.is_none() || action.node == n)
+            (n.is_none() || action.node == n) && is_same(&action.task, task)
         })
     }
 
@@ -301,4 +301,9 @@ impl World<'_> {
             None => action.key.to_string(),
         }
     }
+}
+
+/// Whether two names are the same, which nearly all are that stand at the same place.
+fn is_same(one: &str, other: &str) -> bool {
+    one.len() == other.len() && (one.as_ptr() == other.as_ptr() || one == other)
 }

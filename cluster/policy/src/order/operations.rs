@@ -34,7 +34,12 @@ impl World<'_> {
     ) -> Rc<BTreeMap<String, String>> {
         let config = Rc::clone(&self[r].config);
         let is_fencing = config.class.as_deref().is_some_and(|c| c.eq_ignore_ascii_case("stonith"));
-        let key = (Rc::as_ptr(&config) as usize, task.to_owned(), interval);
+        // Operations that nothing is said about are alike for all resources, but for those that look at others.
+        let alike = entry.is_none()
+            && !matches!(task, "monitor" | "demote")
+            && !nvpair::any_rule(&self.op_defaults);
+        let owner = if alike { 0 } else { Rc::as_ptr(&config) as usize };
+        let key = (owner, task.to_owned(), interval);
         if !is_fencing && let Some(m) = self.op_meta.get(&key).filter(|m| m.entry == entry) {
             return Rc::clone(&m.meta);
         }

@@ -97,23 +97,30 @@ fn round(state: &mut [u32; 4], block: &[u8]) {
     for (word, bytes) in m.iter_mut().zip(block.chunks_exact(4)) {
         *word = bytes.iter().rev().fold(0, |w, b| (w << 8) | u32::from(*b));
     }
-    let [mut a, mut b, mut c, mut d] = *state;
-    for i in 0..64 {
-        let (f, g) = match i / 16 {
-            0 => ((b & c) | (!b & d), i),
-            1 => ((d & b) | (!d & c), (5 * i + 1) % 16),
-            2 => (b ^ c ^ d, (3 * i + 5) % 16),
-            _ => (c ^ (b | !d), (7 * i) % 16),
-        };
-        let sum = a.wrapping_add(f).wrapping_add(SINES[i]).wrapping_add(m[g]);
-        a = d;
-        d = c;
-        c = b;
-        b = b.wrapping_add(sum.rotate_left(SHIFTS[i / 16][i % 4]));
+    let mut s = *state;
+    for (i, word) in m.iter().enumerate() {
+        step(&mut s, |b, c, d| (b & c) | (!b & d), i, *word);
     }
-    for (s, v) in state.iter_mut().zip([a, b, c, d]) {
+    for i in 16..32 {
+        step(&mut s, |b, c, d| (d & b) | (!d & c), i, m[(5 * i + 1) % 16]);
+    }
+    for i in 32..48 {
+        step(&mut s, |b, c, d| b ^ c ^ d, i, m[(3 * i + 5) % 16]);
+    }
+    for i in 48..64 {
+        step(&mut s, |b, c, d| c ^ (b | !d), i, m[(7 * i) % 16]);
+    }
+    for (s, v) in state.iter_mut().zip(s) {
         *s = s.wrapping_add(v);
     }
+}
+
+/// RFC 1321 §3.4: step `i` of the 64.
+#[inline]
+fn step([a, b, c, d]: &mut [u32; 4], mix: impl Fn(u32, u32, u32) -> u32, i: usize, word: u32) {
+    let sum = a.wrapping_add(mix(*b, *c, *d)).wrapping_add(SINES[i]).wrapping_add(word);
+    let turned = sum.rotate_left(SHIFTS[i / 16][i % 4]);
+    (*a, *d, *c, *b) = (*d, *c, *b, b.wrapping_add(turned));
 }
 
 #[cfg(test)]

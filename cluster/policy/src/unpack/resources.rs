@@ -30,7 +30,9 @@ impl World<'_> {
             self.template_names.entry(t.id.clone()).or_insert(i);
         }
         let guests: Vec<_> = guests.iter().cloned().map(CibResource::Primitive).collect();
-        for r in cib.resources.iter().chain(&guests) {
+        let all = cib.resources.iter().chain(&guests);
+        self.rscs.reserve(all.clone().map(|r| self.most_parts(r)).sum());
+        for r in all {
             let made = match r {
                 CibResource::Primitive(p) => self
                     .primitive_config(p, &cib.templates)
@@ -74,6 +76,19 @@ impl World<'_> {
         let mut top = std::mem::take(&mut self.top);
         top.sort_by_key(|r| -i64::from(self[*r].priority));
         self.top = top;
+    }
+
+    /// About how many resources one of the configuration is at most: itself and all in it.
+    fn most_parts(&self, r: &CibResource) -> usize {
+        match r {
+            CibResource::Primitive(_) => 1,
+            CibResource::Group(g) => 1 + g.members.len(),
+            CibResource::Clone(c) => match &*c.child {
+                CibChild::Primitive(_) => 1 + self.nodes.len(),
+                CibChild::Group(g) => 1 + self.nodes.len() * (1 + g.members.len()),
+            },
+            CibResource::Bundle(_) => 4 * self.nodes.len(),
+        }
     }
 
     fn link_launchers(&mut self) {

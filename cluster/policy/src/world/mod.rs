@@ -211,7 +211,8 @@ pub(crate) struct World<'a> {
     pub(crate) actions: Vec<Action>,
     /// Actions without a resource, by key.
     pub(crate) singletons: BTreeMap<String, A>,
-    /// Meta attributes of operations that depend on nothing but the configuration.
+    /// Meta attributes of operations that depend on nothing but the configuration, by the address of that; by 0 where
+    /// it says nothing.
     pub(crate) op_meta: BTreeMap<(usize, String, u64), action::OpMeta>,
     /// All different ones of them, each once.
     pub(crate) op_metas: BTreeSet<Rc<BTreeMap<String, String>>>,
