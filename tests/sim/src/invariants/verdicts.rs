@@ -33,10 +33,11 @@ pub(crate) struct Verdicts {
 impl Verdicts {
     pub(crate) fn on_start(&mut self, at: u64, node: NodeId, configurations: &[Configuration]) {
         let ended = self.acted.get(&node).copied().unwrap_or(at);
-        let its: Vec<_> = self.heard.keys().copied().filter(|(by, _)| *by == node).collect();
-        for (by, of) in its {
-            if self.was_silent(ended, by, of) {
-                self.silences.insert((by, of), ended);
+        // Of those, too, whom it never heard.
+        let others: Vec<_> = self.since.keys().copied().filter(|of| *of != node).collect();
+        for of in others {
+            if self.was_silent(ended, node, of) {
+                self.silences.insert((node, of), ended);
             }
         }
         self.since.insert(node, at);
@@ -92,10 +93,10 @@ impl Verdicts {
         if self.silences.get(&(voter, of)).is_some_and(|ended| ended + NEWS >= at) {
             return true;
         }
-        let Some(heard) = self.heard.get(&(voter, of)) else { return true };
+        let heard = || self.heard.get(&(voter, of)).into_iter().flatten().copied();
         let since = self.since.get(&voter).copied();
-        let begins = since.into_iter().chain(heard.iter().copied());
-        let ends = heard.iter().copied().chain([at]);
+        let begins = since.into_iter().chain(heard());
+        let ends = heard().chain([at]);
         begins.zip(ends).any(|(from, to)| to + NEWS >= at && to.saturating_sub(from) >= SILENCE)
     }
 }
