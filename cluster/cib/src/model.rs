@@ -62,6 +62,14 @@ pub struct Version {
     pub num_updates: u64,
 }
 
+impl Version {
+    /// That of the configuration after the next change.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self { epoch: self.epoch + 1, num_updates: 0, ..self }
+    }
+}
+
 /// A named value.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NvPair {

@@ -8,7 +8,7 @@ use crate::attributes::{AttributeChange, Values, checked_name, expanded};
 use crate::controller::Controller;
 use crate::message::PeerMessage;
 use crate::port::Clock;
-use crate::request::{Change, ReplyTo};
+use crate::request::{Change, Forwarded, ReplyTo};
 
 impl Controller {
     /// Serves a change of a transient attribute; hands every other request back. No coordinator is
@@ -65,7 +65,8 @@ impl Controller {
         };
         let number = self.next_forward;
         self.next_forward += 1;
-        self.forwarded.insert(number, (request, id));
+        let findings = Vec::new();
+        self.forwarded.insert(number, Forwarded { request, node: id, findings });
         self.send(id, &PeerMessage::ChangeAttribute { id: Some(number), change });
         Ok(())
     }

@@ -254,7 +254,10 @@ fn a_change_made_from_what_is_no_longer_current_is_refused() {
     let mut bench = Bench::new("");
     let coordinator = bench.coordinator();
     let text = |n: u16| format!("property cluster-name=c{n}");
-    let body = |n| RequestBody::ConfigureLoad(Load { text: text(n), ..Load::default() });
+    let made = bench.load(coordinator, "property batch-limit=3", false).unwrap();
+    let ReplyBody::Committed { version, .. } = made else { panic!("{made:?}") };
+    let expected = Some(version);
+    let body = |n| RequestBody::ConfigureLoad(Load { text: text(n), expected, ..Load::default() });
     let (first, second) = (bench.ask(coordinator, body(1)), bench.ask(coordinator, body(2)));
     bench.run(1_000);
     assert!(bench.answers[&first][0].is_ok(), "{:?}", bench.answers[&first]);

@@ -61,7 +61,7 @@ pub(crate) fn bound(commits: &mut Vec<Commit>) {
     }
 }
 
-const fn api_version(version: haven_cib::Version) -> Version {
+pub(crate) const fn api_version(version: haven_cib::Version) -> Version {
     let haven_cib::Version { admin_epoch, epoch, num_updates } = version;
     Version { admin_epoch, epoch, num_updates }
 }
@@ -86,9 +86,9 @@ impl Controller {
             ReplyTo::Peer(node, _) => self.name_of(node),
         };
         let message = one_line(&message);
-        let changes = crm::changes(&self.state.cib, &cib);
+        let changes = crm::changes(self.made_from(&cib), &cib);
         Command::Configure {
-            base: self.state.cib.version,
+            base: cib.version,
             cib: Box::new(cib),
             changes,
             by: Authorship { author, node, message, at: clock.wall },

@@ -151,8 +151,9 @@ fn who_edits_at_the_same_time_loses_nothing_and_learns_who_was_faster() {
     }
     // Both before either is committed.
     let coordinator = bench.coordinator();
-    let first = bench.ask(coordinator, load("property batch-limit=1", None, Some("one")));
-    let second = bench.ask(coordinator, load("property batch-limit=2", None, Some("two")));
+    let now = Some(shown(&mut bench, coordinator).0);
+    let first = bench.ask(coordinator, load("property batch-limit=1", now, Some("one")));
+    let second = bench.ask(coordinator, load("property batch-limit=2", now, Some("two")));
     bench.run(2_000);
     assert!(bench.answers[&first][0].is_ok());
     let error = bench.answers[&second][0].clone().unwrap_err();

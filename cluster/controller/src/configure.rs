@@ -60,16 +60,25 @@ impl Controller {
         if let Some(expected) = load.expected.filter(|expected| *expected != self.api_version()) {
             return Err(self.unexpected_version(expected));
         }
-        let loaded = self.read(&load.text, Manner::of(load)).map_err(|findings| {
-            ApiError::new(Code::BadData, "the text cannot be loaded; nothing was changed")
-                .findings(findings)
-        })?;
+        let in_force = &self.state.cib;
+        let base = if load.expected.is_some() { in_force } else { self.newest() };
+        let mut loaded = self.loaded_from(base, load)?;
+        if base.version != in_force.version && self.differs_in_leases(base, &loaded.cib) {
+            loaded = self.loaded_from(in_force, load)?;
+        }
         let findings = self.accepted(&loaded.cib, load.force, |judged| loaded.locate(judged))?;
         let changed = loaded.changed;
         let objects = if changed.len() == 1 { "object" } else { "objects" };
         let what = load.message.clone();
         let what = what.unwrap_or_else(|| format!("load {} {objects}", changed.len()));
         Ok((loaded.cib, Change::configuration(what, changed, findings)))
+    }
+
+    fn loaded_from(&self, base: &Cib, load: &Load) -> Result<Loaded, ApiError> {
+        self.read_from(base, &load.text, Manner::of(load)).map_err(|findings| {
+            ApiError::new(Code::BadData, "the text cannot be loaded; nothing was changed")
+                .findings(findings)
+        })
     }
 
     /// The findings about a configuration that may be committed, which `locate` gives their places.
@@ -95,13 +104,17 @@ impl Controller {
         Ok(findings)
     }
 
+    /// The configuration that a text would make of the one in force.
     pub(crate) fn read(&self, text: &str, manner: Manner) -> Result<Loaded, Vec<Finding>> {
+        self.read_from(&self.state.cib, text, manner)
+    }
+
+    fn read_from(&self, base: &Cib, text: &str, manner: Manner) -> Result<Loaded, Vec<Finding>> {
         let mode = match manner.mode {
             LoadMode::Update => Mode::Update,
             LoadMode::Replace => Mode::Replace,
         };
         let unknowns = if manner.lenient { Unknowns::Keep } else { Unknowns::Refuse };
-        let base = &self.state.cib;
         let bad_xml = |error| documents::bad_xml(&error);
         let cib = match manner.format {
             Format::Crm => {

@@ -11,6 +11,7 @@ use haven_policy::AgentFacts;
 use haven_types::operation::{Lease, Operation, OperationRecord, Order};
 use haven_types::{BootId, Epoch, LogIndex, LogPosition, NodeId, Term};
 
+use crate::ahead::Ahead;
 use crate::attributes::Dampener;
 use crate::claims::Claims;
 use crate::command::Member;
@@ -22,7 +23,7 @@ use crate::orders::Taken;
 use crate::port::{AgentSaid, Clock, Input, Output};
 use crate::quorum::Quorum;
 use crate::replicated::Replicated;
-use crate::request::Waiter;
+use crate::request::{Forwarded, Waiter};
 
 /// What stays fixed for the life of the controller.
 #[derive(Clone, Debug)]
@@ -104,8 +105,10 @@ pub struct Controller {
     pub(crate) purposes: BTreeMap<ProposalId, Purpose>,
     pub(crate) next_proposal: u64,
     pub(crate) waiters: BTreeMap<u64, Waiter>,
+    /// What is proposed and not applied yet, on the coordinator.
+    pub(crate) ahead: Option<Ahead>,
     /// Requests forwarded to the coordinator, by the number they travel under.
-    pub(crate) forwarded: BTreeMap<u64, (u64, NodeId)>,
+    pub(crate) forwarded: BTreeMap<u64, Forwarded>,
     /// Agents of others, as they described themselves on this node.
     pub(crate) foreign: BTreeMap<String, haven_types::agent::AgentReport>,
     pub(crate) next_forward: u64,
@@ -189,6 +192,7 @@ impl Controller {
             purposes: BTreeMap::new(),
             next_proposal: 1,
             waiters: BTreeMap::new(),
+            ahead: None,
             forwarded: BTreeMap::new(),
             foreign: BTreeMap::new(),
             next_forward: 1,

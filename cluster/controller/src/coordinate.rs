@@ -557,6 +557,7 @@ impl Controller {
 
     pub(crate) fn step_down(&mut self, clock: Clock) {
         self.coordinator = None;
+        self.ahead = None;
         let subject = format!("node/{}", self.config.name);
         let text = format!("{} no longer coordinates the cluster", self.config.name);
         self.event(clock, "HV1202", EventSeverity::Info, subject, text);

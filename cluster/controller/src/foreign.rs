@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use haven_api::{ApiError, Code, Format, Load, RequestBody};
+use haven_api::{ApiError, Code, Finding, Format, Load, RequestBody};
 use haven_cib::{Cib, Resource, crm};
 use haven_types::agent::AgentReport;
 use haven_types::operation::AgentName;
@@ -56,19 +56,22 @@ impl Controller {
         self.foreign.extend(told);
     }
 
-    /// Refuses on this node what its agents do not take, before another one judges by its own.
-    pub(crate) fn judge_before_forwarding(&self, body: &RequestBody) -> Result<(), ApiError> {
-        let RequestBody::ConfigureLoad(load @ Load { force: false, .. }) = body else {
-            return Ok(());
-        };
+    /// Refuses on this node what its agents do not take, before another one judges by its own. What they merely say
+    /// against it is for whoever asked.
+    pub(crate) fn judge_before_forwarding(
+        &self,
+        body: &RequestBody,
+    ) -> Result<Vec<Finding>, ApiError> {
+        let RequestBody::ConfigureLoad(load) = body else { return Ok(Vec::new()) };
         // What cannot be read is refused by the coordinator, whose configuration counts.
-        let Ok(loaded) = self.read(&load.text, Manner::of(load)) else { return Ok(()) };
+        let Ok(loaded) = self.read(&load.text, Manner::of(load)) else { return Ok(Vec::new()) };
         let mut found = crm::verify_foreign(&loaded.cib, &self.facts());
-        if !self.worsens(&found) {
-            return Ok(());
-        }
+        let accepted = load.force || !self.worsens(&found);
         loaded.locate(&mut found);
         let findings = found.into_iter().map(finding).collect();
+        if accepted {
+            return Ok(findings);
+        }
         let message = "the configuration is refused; nothing was changed";
         Err(ApiError::new(Code::Configuration, message).findings(findings))
     }

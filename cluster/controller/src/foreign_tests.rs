@@ -34,6 +34,21 @@ fn a_node_refuses_by_its_own_agents_before_the_coordinator_is_asked() {
 }
 
 #[test]
+fn what_agents_say_on_the_node_that_is_asked_comes_with_the_coordinators_answer() {
+    let mut bench = Bench::new("");
+    let coordinator = bench.coordinator();
+    let other = if coordinator == 1 { 2 } else { 1 };
+    let told = BTreeMap::from([("ocf:x:web".to_owned(), AgentReport::Absent)]);
+    bench.step(other, Input::Agents(told));
+    let warned = |answer: Result<ReplyBody, haven_api::ApiError>| {
+        let Ok(ReplyBody::Committed { findings, .. }) = answer else { panic!("{answer:?}") };
+        findings.into_iter().filter(|it| it.code == "HV0322").map(|it| it.line).collect::<Vec<_>>()
+    };
+    assert_eq!(warned(bench.load(other, WEB, false)), [Some(1)]);
+    assert_eq!(warned(bench.load(coordinator, "property batch-limit=5", false)), []);
+}
+
+#[test]
 fn who_asked_through_a_node_that_dies_is_told_at_once_that_nobody_will_answer() {
     let mut bench = Bench::new("primitive d ocf:haven:Dummy op monitor interval=10s");
     bench.run(1_000);

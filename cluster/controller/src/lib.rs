@@ -28,6 +28,7 @@
     )
 )]
 
+mod ahead;
 mod alerts;
 mod amend;
 #[cfg(test)]

@@ -147,6 +147,7 @@ impl Controller {
 
     fn take_over(&mut self, clock: Clock, term: Term) {
         self.coordinator = Some(Coordinator::new(term));
+        self.falls_back();
         let text = format!("{} coordinates the cluster, term {term}", self.config.name);
         let subject = format!("node/{}", self.config.name);
         self.event(clock, "HV1201", EventSeverity::Info, subject, text);
@@ -274,7 +275,7 @@ impl Controller {
             Applied::Stale { .. } | Applied::Nothing => {}
         }
         match purpose {
-            Some(Purpose::Request(id)) => self.on_request_applied(clock, id, &applied),
+            Some(Purpose::Request(id)) => self.on_request_applied(id, &applied),
             Some(Purpose::Grant(group)) => self.on_grant_settled(clock, &group),
             Some(Purpose::Other) | None => {}
         }
@@ -319,6 +320,7 @@ impl Controller {
         match Replicated::decode(bytes) {
             Ok(state) => {
                 self.state = state;
+                self.falls_back();
                 self.applied = index;
                 self.halted = false;
                 self.grants_ahead = self.grants_ahead.split_off(&LogIndex(index.0 + 1));

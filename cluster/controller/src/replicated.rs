@@ -177,7 +177,7 @@ impl Replicated {
         if base != self.cib.version {
             return Applied::Stale { current: self.cib.version };
         }
-        let version = haven_cib::Version { epoch: base.epoch + 1, num_updates: 0, ..base };
+        let version = base.next();
         self.cib = cib;
         self.cib.version = version;
         commit.version = version;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use haven_api::{ApiError, Code, Notice, PendingAction, ReplyBody, RequestBody};
+use haven_api::{ApiError, Code, Finding, Notice, PendingAction, ReplyBody, RequestBody};
 use haven_base::{Instant, WallTime};
 use haven_cib::{Cib, CibError};
 use haven_consensus::DropReason;
@@ -10,6 +10,7 @@ use haven_messaging::KeyNotice;
 use haven_types::NodeId;
 
 use crate::command::{Command, JoinRefusal, Member};
+use crate::commits::api_version;
 use crate::configure::Manner;
 use crate::controller::{Controller, Internal, Purpose};
 use crate::goals::Goal;
@@ -38,7 +39,7 @@ pub(crate) enum ReplyTo {
 /// A request that is committed or about to be, and not answered yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Waiter {
-    reply_to: ReplyTo,
+    pub(crate) reply_to: ReplyTo,
     /// What was done, for the answer.
     what: String,
     /// Answer only once the cluster has settled.
@@ -48,10 +49,12 @@ pub(crate) struct Waiter {
     pub(crate) deadline: Instant,
     /// Ids of configuration objects that the change touches.
     changed: Vec<String>,
-    findings: Vec<haven_api::Finding>,
+    findings: Vec<Finding>,
     kind: Kind,
     /// The version that the change was made from.
     base: haven_cib::Version,
+    /// The version that the change made.
+    version: Option<haven_cib::Version>,
     goal: Goal,
     /// When whoever waits is told next what is under way.
     pub(crate) told: Instant,
@@ -63,13 +66,24 @@ enum Kind {
     Action,
 }
 
+/// A request that another node carries out.
+#[derive(Clone, Debug)]
+pub(crate) struct Forwarded {
+    /// The client's request.
+    pub(crate) request: u64,
+    /// Who carries it out.
+    pub(crate) node: NodeId,
+    /// What this node's agents say about it, for the answer.
+    pub(crate) findings: Vec<Finding>,
+}
+
 /// How a change of the configuration is to be answered.
 pub(crate) struct Change {
     pub(crate) what: String,
     pub(crate) wait: bool,
     pub(crate) timeout: Duration,
     pub(crate) changed: Vec<String>,
-    pub(crate) findings: Vec<haven_api::Finding>,
+    pub(crate) findings: Vec<Finding>,
     pub(crate) configuration: bool,
     pub(crate) goal: Goal,
 }
@@ -78,7 +92,7 @@ impl Change {
     pub(crate) fn configuration(
         what: String,
         changed: Vec<String>,
-        findings: Vec<haven_api::Finding>,
+        findings: Vec<Finding>,
     ) -> Self {
         let (wait, timeout) = (false, DEFAULT_WAIT);
         Self { what, wait, timeout, changed, findings, configuration: true, goal: Goal::Settled }
@@ -130,14 +144,20 @@ impl Controller {
     }
 
     pub(crate) fn on_forwarded(&mut self, id: u64, more: bool, body: &[u8]) {
-        let Some((request, _)) = self.forwarded.get(&id).copied() else { return };
-        if !more {
-            self.forwarded.remove(&id);
-        }
-        let body = serde_json::from_slice(body).unwrap_or_else(|error| {
+        let Some(forwarded) = self.forwarded.get(&id) else { return };
+        let request = forwarded.request;
+        let mut body = serde_json::from_slice(body).unwrap_or_else(|error| {
             let message = format!("the coordinator's answer cannot be read: {error}");
             Err(ApiError::new(Code::Internal, message))
         });
+        if let Ok(ReplyBody::Committed { findings, .. }) = &mut body {
+            let new = |found: &&Finding| !findings.contains(found);
+            let here: Vec<Finding> = forwarded.findings.iter().filter(new).cloned().collect();
+            findings.extend(here);
+        }
+        if !more {
+            self.forwarded.remove(&id);
+        }
         self.out.push(Output::Reply { id: request, more, body: Box::new(body) });
     }
 
@@ -147,8 +167,8 @@ impl Controller {
         let lost: Vec<(u64, u64, NodeId)> = self
             .forwarded
             .iter()
-            .filter(|(_, (_, node))| gone(node))
-            .map(|(id, (request, node))| (*id, *request, *node))
+            .filter(|(_, forwarded)| gone(&forwarded.node))
+            .map(|(id, forwarded)| (*id, forwarded.request, forwarded.node))
             .collect();
         for (id, request, node) in lost {
             self.forwarded.remove(&id);
@@ -166,11 +186,10 @@ impl Controller {
             return;
         }
         if self.coordinator.is_none() {
-            if let Err(error) = self.judge_before_forwarding(&body) {
-                self.reply(to, false, Err(error));
-                return;
+            match self.judge_before_forwarding(&body) {
+                Ok(findings) => self.forward(to, &author, &body, findings),
+                Err(error) => self.reply(to, false, Err(error)),
             }
-            self.forward(to, &author, &body);
             return;
         }
         if body == RequestBody::PlanningInput {
@@ -234,7 +253,7 @@ impl Controller {
     }
 
     #[allow(clippy::wildcard_enum_match_arm, reason = "the rest is for the coordinator")]
-    fn forward(&mut self, to: ReplyTo, author: &str, body: &RequestBody) {
+    fn forward(&mut self, to: ReplyTo, author: &str, body: &RequestBody, findings: Vec<Finding>) {
         let ReplyTo::Local(request) = to else { return };
         let Some(leader) = self.leader else {
             let error = ApiError::new(
@@ -249,7 +268,7 @@ impl Controller {
         };
         let id = self.next_forward;
         self.next_forward += 1;
-        self.forwarded.insert(id, (request, leader));
+        self.forwarded.insert(id, Forwarded { request, node: leader, findings });
         let body = self.naming_this_node(body);
         self.send(leader, &PeerMessage::forward(id, &body, author));
     }
@@ -424,7 +443,7 @@ impl Controller {
         change: Change,
         edit: impl FnOnce(&mut Cib) -> Result<(), CibError>,
     ) -> Result<(), ApiError> {
-        let mut cib = self.state.cib.clone();
+        let mut cib = self.newest().clone();
         edit(&mut cib).map_err(|error| ApiError::new(Code::NoSuchObject, error.to_string()))?;
         self.commit(clock, to, author, cib, change)
     }
@@ -443,7 +462,7 @@ impl Controller {
         }
         let id = self.next_forward;
         self.next_forward += 1;
-        let same = cib == self.state.cib;
+        let same = self.is_in_force(&cib);
         self.waiters.insert(
             id,
             Waiter {
@@ -456,19 +475,24 @@ impl Controller {
                 changed: change.changed,
                 findings: change.findings,
                 kind: if change.configuration { Kind::Configuration } else { Kind::Action },
-                base: self.state.cib.version,
+                base: cib.version,
+                version: None,
                 goal: change.goal,
                 told: clock.now + TOLD_EVERY,
             },
         );
-        if !same {
-            let command = self.configure_command(clock, to, author, change.what, cib);
+        if !same && !self.joins_proposed(id, &cib) {
+            let command = self.configure_command(clock, to, author, change.what, cib.clone());
+            self.goes_ahead(id, cib);
             self.propose(&command, Purpose::Request(id));
         }
         Ok(())
     }
 
-    pub(crate) fn on_request_applied(&mut self, clock: Clock, id: u64, applied: &Applied) {
+    pub(crate) fn on_request_applied(&mut self, id: u64, applied: &Applied) {
+        for same in self.comes_true(id, applied) {
+            self.on_request_applied(same, applied);
+        }
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
         if let Applied::Stale { current } = applied {
             let (to, base) = (waiter.reply_to, waiter.base);
@@ -478,10 +502,13 @@ impl Controller {
             return;
         }
         waiter.committed = true;
-        let _ = clock;
+        if let Applied::Configured(version) = applied {
+            waiter.version = Some(*version);
+        }
     }
 
     pub(crate) fn on_request_dropped(&mut self, id: u64, why: &DropReason) {
+        self.is_lost(id);
         let Some(waiter) = self.waiters.remove(&id) else { return };
         let error = match why {
             DropReason::NotLeader { .. } | DropReason::Transferring | DropReason::Superseded => {
@@ -571,7 +598,7 @@ impl Controller {
     fn success(&self, clock: Clock, waiter: &Waiter) -> ReplyBody {
         match waiter.kind {
             Kind::Configuration => ReplyBody::Committed {
-                version: self.api_version(),
+                version: waiter.version.map_or_else(|| self.api_version(), api_version),
                 changed: waiter.changed.clone(),
                 findings: waiter.findings.clone(),
             },
@@ -651,6 +678,7 @@ impl Controller {
             goal: Goal::Settled,
             told: clock.now + change.timeout,
             base: self.state.cib.version,
+            version: None,
         };
         self.waiters.insert(id, waiter);
         // It votes no more before it is told to end: a daemon that ended as a voter would be missing
