@@ -1,4 +1,5 @@
-//! Names, defaults and values of options beside what Pacemaker says of its own: `tests/golden/options/pacemaker.txt`.
+//! Names, defaults and values of options beside what Pacemaker says of its own: `tests/golden/options/pacemaker.txt`,
+//! and `operations.txt` beside it for operations.
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::collections::BTreeSet;
@@ -154,4 +155,43 @@ fn old_names_are_read_as_the_present_ones() {
         old += 1;
     }
     assert!(old > 5);
+}
+
+/// Where attributes of operations differ on purpose: name, what differs, why.
+const DIFFERENT_FOR_OPERATIONS: &[(&str, &str, &str)] = &[
+    ("interval", "values", "a duration, which verify holds together with the operation's name"),
+    ("on-fail", "default", "restart, which is that of nearly all; a failed stop fences or blocks"),
+    ("on-fail", "values", "restart-container, which Pacemaker's scheduler reads, too"),
+    ("requires", "values", "of schemas before 3.0; it is read, and nothing heeds it"),
+    ("start-delay", "default", "0; Pacemaker does not say"),
+    ("timeout", "default", "20s, Pacemaker's built-in; the documentation does not say"),
+];
+
+#[test]
+fn attributes_of_operations_are_pacemakers_but_for_those_named_here() {
+    let text = include_str!("../../../tests/golden/options/operations.txt");
+    let mut found: Vec<(String, &str)> = Vec::new();
+    let mut names = BTreeSet::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [name, kind, default, values, source] = words[..] else { panic!("{line}") };
+        assert!(matches!(source, "doc" | "schema"), "{line}");
+        let fact = Fact {
+            place: Place::Operation,
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            default: Some(default.to_owned()).filter(|word| word != "-"),
+            values: values.split('|').filter(|word| *word != "-").map(str::to_owned).collect(),
+            present: None,
+        };
+        found.extend(differences(&fact).into_iter().map(|what| (name.to_owned(), what)));
+        names.insert(name);
+    }
+    found.sort();
+    let named: Vec<_> = DIFFERENT_FOR_OPERATIONS
+        .iter()
+        .map(|(name, what, _)| ((*name).to_owned(), *what))
+        .collect();
+    assert_eq!(found, named);
+    assert_eq!(names, known(Place::Operation).iter().copied().collect());
 }
