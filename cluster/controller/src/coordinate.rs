@@ -338,6 +338,12 @@ impl Controller {
         }
     }
 
+    /// Starts that wait for a grant: the flight, the group, and the node.
+    pub(crate) fn awaited_starts(&self) -> impl Iterator<Item = (FlightId, &str, NodeId)> {
+        let awaiting = self.coordinator.iter().flat_map(|it| &it.awaiting);
+        awaiting.map(|(flight, (group, node))| (*flight, group.as_str(), *node))
+    }
+
     fn regranting(&self, group: &str) -> bool {
         self.coordinator.as_ref().is_some_and(|c| c.proposed.contains_key(group))
     }
@@ -589,7 +595,7 @@ fn pause(resources: usize, nodes: usize) -> Duration {
 }
 
 /// The agent's operation that an action stands for.
-fn operation(action: &Action) -> Operation {
+pub(crate) fn operation(action: &Action) -> Operation {
     let resource = action.resource.as_ref();
     let agent = AgentName {
         standard: resource.map(|r| r.class.clone()).unwrap_or_default(),

@@ -8,10 +8,12 @@ use std::net::IpAddr;
 
 use haven_api::{ApiError, Code};
 use haven_cib::Cib;
+use haven_transition::FlightId;
 use haven_types::operation::{Lease, OcfCode};
 use haven_types::{Epoch, GroupId, NodeId};
 
 use crate::controller::Controller;
+use crate::coordinate::operation;
 use crate::guarded::parameters;
 use crate::history::active;
 use crate::leases::leased_primitives;
@@ -22,7 +24,24 @@ struct Held {
     resource: String,
     addresses: BTreeSet<IpAddr>,
     node: NodeId,
-    lease: Lease,
+    by: By,
+}
+
+/// By what right it is, or will be, active.
+#[derive(Debug)]
+enum By {
+    Lease(Lease),
+    /// The lease of this group, which its start waits for.
+    Awaited(String),
+}
+
+impl By {
+    const fn lease(&self) -> Option<Lease> {
+        match self {
+            Self::Lease(lease) => Some(*lease),
+            Self::Awaited(_) => None,
+        }
+    }
 }
 
 /// A primitive whose address somebody may own by the lease of another group.
@@ -30,7 +49,7 @@ struct Held {
 struct Conflict {
     primitive: String,
     group: String,
-    before: GroupId,
+    before: String,
     resource: String,
     node: NodeId,
 }
@@ -51,9 +70,7 @@ impl Controller {
             "{} would run under the lease of {}, and {resource} may still be active on {node} under \
              the lease of {}: one address would have two leases, and so perhaps two owners; nothing \
              was changed",
-            found.primitive,
-            found.group,
-            self.group_name(found.before),
+            found.primitive, found.group, found.before,
         );
         let remedy = format!(
             "first: haven resource stop {resource}; change the configuration once it is stopped. \
@@ -76,20 +93,35 @@ impl Controller {
                 let started = records.values().find(|it| it.operation.action == "start");
                 let params = &started.unwrap_or(record).operation.params;
                 let (resource, addresses) = (resource.clone(), addresses(params));
-                held.push(Held { resource, addresses, node: *node, lease });
+                held.push(Held { resource, addresses, node: *node, by: By::Lease(lease) });
             }
         }
         let awaited = self.coordinator.iter().flat_map(|it| it.orders.awaited());
         held.extend(awaited.filter_map(|(node, order)| {
             let (operation, lease) = (&order.operation, order.lease?);
             let (resource, addresses) = (operation.resource.clone(), addresses(&operation.params));
-            Some(Held { resource, addresses, node, lease })
+            Some(Held { resource, addresses, node, by: By::Lease(lease) })
         }));
         held.extend(self.granted_unheard());
+        held.extend(self.awaited_starts().filter_map(|(flight, group, node)| {
+            self.starting(flight, By::Awaited(group.to_owned()), node)
+        }));
         // Whoever gained a later lease of the group waited for the end of the earlier ones.
         let latest = self.latest_gained();
-        held.retain(|it| latest.get(&it.lease.group).is_none_or(|epoch| *epoch <= it.lease.epoch));
+        held.retain(|it| {
+            it.by.lease().is_none_or(|lease| {
+                latest.get(&lease.group).is_none_or(|epoch| *epoch <= lease.epoch)
+            })
+        });
         held
+    }
+
+    /// What a flight is about to start on a node.
+    fn starting(&self, flight: FlightId, by: By, node: NodeId) -> Option<Held> {
+        let action = &self.coordinator.as_ref()?.engine.flights().get(&flight)?.action;
+        let operation = operation(action);
+        let addresses = addresses(&operation.params);
+        Some(Held { resource: operation.resource, addresses, node, by })
     }
 
     /// What was granted to members whose status is not known: they may have it.
@@ -103,7 +135,8 @@ impl Controller {
                 let grant = state.grants.get(&group)?;
                 let node = grant.holder.filter(unheard)?;
                 let addresses = addresses(&parameters(cib, primitive));
-                Some(Held { resource: primitive.id.clone(), addresses, node, lease: grant.lease() })
+                let by = By::Lease(grant.lease());
+                Some(Held { resource: primitive.id.clone(), addresses, node, by })
             })
             .collect()
     }
@@ -137,11 +170,18 @@ impl Controller {
             let granted = self.state.grants.get(&group).map(|grant| grant.group);
             let named = by_name.get(primitive.id.as_str()).into_iter().flatten();
             let same = its.iter().filter_map(|address| by_address.get(address)).flatten();
-            for it in named.chain(same).filter(|it| granted != Some(it.lease.group)) {
+            let other = |it: &&&Held| match &it.by {
+                By::Lease(lease) => granted != Some(lease.group),
+                By::Awaited(name) => *name != group,
+            };
+            for it in named.chain(same).filter(other) {
                 found.insert(Conflict {
                     primitive: primitive.id.clone(),
                     group: group.clone(),
-                    before: it.lease.group,
+                    before: match &it.by {
+                        By::Lease(lease) => self.group_name(lease.group),
+                        By::Awaited(name) => name.clone(),
+                    },
                     resource: it.resource.clone(),
                     node: it.node,
                 });

@@ -75,6 +75,27 @@ fn an_address_changes_its_lease_group_only_while_it_has_no_owner() {
 
 // spec: L2
 #[test]
+fn an_address_whose_start_waits_for_its_lease_keeps_its_lease_group() {
+    let mut bench = Bench::new("property stop-all-resources=false");
+    let at = bench.coordinator();
+    let (text, format, mode) = (VIP.to_owned(), Format::Crm, LoadMode::Update);
+    bench.ask(at, RequestBody::ConfigureLoad(Load { text, format, mode, ..Load::default() }));
+    let waits = |bench: &Bench| bench.nodes[&NodeId(at)].awaited_starts().count();
+    for _ in 0..2_000 {
+        if waits(&bench) > 0 {
+            break;
+        }
+        bench.run(1);
+    }
+    assert_eq!((waits(&bench), bench.called("vip_start_0").len()), (1, 0));
+    let error = refused(bench.load(at, GROUPED, true));
+    assert!(error.message.contains("under the lease of vip"), "{error:?}");
+    bench.run(2_000);
+    assert_eq!(bench.called("vip_start_0").len(), 1);
+}
+
+// spec: L2
+#[test]
 fn an_address_of_a_node_that_is_away_keeps_its_lease_group() {
     let mut bench = Bench::new(VIP);
     let owner = bench.owner();
