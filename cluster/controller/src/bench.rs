@@ -8,6 +8,7 @@ use haven_api::{ApiError, Format, Load, LoadMode, ReplyBody, RequestBody};
 use haven_base::{Instant, WallTime};
 use haven_cib::crm;
 use haven_consensus::Recovered;
+use haven_executor::RunId;
 use haven_heartbeat::{Input as ToBeat, Output as Beat, View};
 use haven_types::operation::{OcfCode, Outcome};
 use haven_types::{BootId, Epoch, GroupId, NodeId};
@@ -46,8 +47,9 @@ pub(crate) struct Bench {
     pub(crate) calls: Vec<(u64, u16, String)>,
     /// Parameters of which a change asks for a restart, where the agents can reload.
     pub(crate) restarting: Option<Vec<String>>,
-    /// Operations that are never answered.
+    /// Operations that are never answered, and where and by which number they were called.
     pub(crate) hanging: BTreeSet<String>,
+    pub(crate) hung: Vec<(u16, RunId)>,
     /// Answers other than success, by node and operation.
     pub(crate) codes: BTreeMap<(u16, String), i32>,
     pub(crate) answers: BTreeMap<u64, Vec<Answer>>,
@@ -77,6 +79,7 @@ impl Bench {
             calls: Vec::new(),
             restarting: None,
             hanging: BTreeSet::new(),
+            hung: Vec::new(),
             codes: BTreeMap::new(),
             answers: BTreeMap::new(),
             joins: Vec::new(),
@@ -160,6 +163,7 @@ impl Bench {
                 let code = OcfCode(code.unwrap_or(if probe { 7 } else { 0 }));
                 self.calls.push((self.now, id, key.clone()));
                 if self.hanging.contains(&key) {
+                    self.hung.push((id, run));
                     return;
                 }
                 let starts = matches!(operation.action.as_str(), "start" | "reload-agent");

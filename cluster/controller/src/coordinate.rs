@@ -327,7 +327,7 @@ impl Controller {
         match self.state.grants.get(group) {
             Some(grant) if grant.holder == Some(node) && !self.regranting(group) => {
                 let lease = grant.lease();
-                self.order(clock, flight, node, Some(lease));
+                self.order_start(clock, flight, node, lease);
             }
             _ => {
                 if let Some(coordinator) = &mut self.coordinator {
@@ -397,8 +397,24 @@ impl Controller {
             if let Some(coordinator) = &mut self.coordinator {
                 coordinator.awaiting.remove(&flight);
             }
-            self.order(clock, flight, node, Some(grant.lease()));
+            self.order_start(clock, flight, node, grant.lease());
         }
+    }
+
+    /// A start goes where its lease is, unless a change gives the address another group meanwhile.
+    fn order_start(&mut self, clock: Clock, flight: FlightId, node: NodeId, lease: Lease) {
+        if self.is_regrouped(flight, node, lease) {
+            self.plan_soon(clock);
+            self.finish_flight(flight, false);
+        } else {
+            self.order(clock, flight, node, Some(lease));
+        }
+    }
+
+    fn plan_soon(&mut self, clock: Clock) {
+        let Some(coordinator) = &mut self.coordinator else { return };
+        let again = clock.now + GRANT_AGAIN;
+        coordinator.recheck = Some(coordinator.recheck.map_or(again, |at| at.min(again)));
     }
 
     /// A proposal of ours met its end: whoever still waits for another holder asks again.
@@ -432,8 +448,7 @@ impl Controller {
             .map(|(flight, _)| *flight)
             .collect();
         coordinator.awaiting.retain(|_, (wanted, _)| wanted != group);
-        let again = clock.now + GRANT_AGAIN;
-        coordinator.recheck = Some(coordinator.recheck.map_or(again, |at| at.min(again)));
+        self.plan_soon(clock);
         for flight in waiting {
             self.finish_flight(flight, false);
         }

@@ -16,7 +16,7 @@ use crate::controller::Controller;
 use crate::coordinate::operation;
 use crate::guarded::parameters;
 use crate::history::active;
-use crate::leases::leased_primitives;
+use crate::leases::{lease_group, leased_primitives};
 
 /// A resource that may be active under a lease.
 #[derive(Debug)]
@@ -77,6 +77,24 @@ impl Controller {
              Where {node} is away, start it again or remove it (haven cluster remove {node})"
         );
         Err(ApiError::new(Code::Unsafe, message).remedy(remedy))
+    }
+
+    /// Whether what is about to start belongs to another lease group by now, or would by a configuration that
+    /// is proposed.
+    // spec: L2
+    pub(crate) fn is_regrouped(&self, flight: FlightId, node: NodeId, lease: Lease) -> bool {
+        let (newest, in_force) = (self.newest(), &self.state.cib);
+        let Some(start) = self.starting(flight, By::Lease(lease), node) else { return false };
+        let group = lease_group(in_force, &self.config.facts, &start.resource);
+        let granted = group.and_then(|group| self.state.grants.get(&group));
+        if granted.is_none_or(|grant| grant.group != lease.group) {
+            return true;
+        }
+        if newest.version == in_force.version {
+            return false;
+        }
+        let held = [start];
+        !self.conflicts(newest, &held).is_subset(&self.conflicts(in_force, &held))
     }
 
     /// What is, or may become without a further decision, active under a lease on any member.

@@ -2,8 +2,10 @@
 
 use haven_api::{ApiError, Code, Format, Load, LoadMode, RequestBody};
 use haven_types::NodeId;
+use haven_types::operation::{OcfCode, Outcome};
 
 use crate::bench::{Answer, Bench, VIP};
+use crate::port::Input;
 
 const GROUPED: &str = "group web vip";
 
@@ -92,6 +94,45 @@ fn an_address_whose_start_waits_for_its_lease_keeps_its_lease_group() {
     assert!(error.message.contains("under the lease of vip"), "{error:?}");
     bench.run(2_000);
     assert_eq!(bench.called("vip_start_0").len(), 1);
+}
+
+// spec: L2
+#[test]
+fn nothing_starts_under_the_lease_of_a_group_that_it_is_leaving() {
+    for applied in [false, true] {
+        let lines = "property stonith-enabled=false\nprimitive db ocf:haven:Dummy meta target-role=Stopped\norder db_first Mandatory: db vip\n";
+        let stopped = VIP.replace(" op ", " meta target-role=Stopped op ");
+        let mut bench = Bench::new(&format!("{stopped}\n{lines}"));
+        let at = bench.coordinator();
+        bench.hanging.insert("db_start_0".to_owned());
+        let here = format!(
+            "location here db inf: n{at}\nprimitive db ocf:haven:Dummy meta target-role=Started"
+        );
+        let vip = VIP.replace(" op ", " meta target-role=Started op ");
+        assert!(bench.load(at, &format!("{here}\n{vip}"), true).is_ok());
+        let &[(node, run)] = bench.hung.as_slice() else { panic!("{:?}", bench.hung) };
+        assert_eq!((node, bench.called("vip_start_0").len()), (at, 0));
+        // The change is under way, or in force, when the way to the start becomes free.
+        let (text, format, mode) = (GROUPED.to_owned(), Format::Crm, LoadMode::Update);
+        let body = Load { text, format, mode, force: true, ..Load::default() };
+        let request = bench.ask(at, RequestBody::ConfigureLoad(body));
+        if applied {
+            bench.run(100);
+        }
+        let outcome = Outcome::done(OcfCode(0), "");
+        bench.step(at, Input::AgentFinished { run, outcome });
+        bench.run(5_000);
+        assert!(bench.answers[&request][0].is_ok(), "{:?}", bench.answers[&request]);
+        let grants = &bench.nodes[&NodeId(at)].state().grants;
+        assert!(grants.contains_key("web"), "{grants:?}");
+        for node in bench.nodes.values() {
+            let records = node.histories.values().flat_map(|it| it.resources.get("vip"));
+            for record in records.flat_map(|it| it.values()).filter_map(|it| it.lease) {
+                assert_eq!(record.group, grants["web"].group);
+            }
+        }
+        assert_eq!(bench.called("vip_start_0").len(), 1);
+    }
 }
 
 // spec: L2
