@@ -57,6 +57,7 @@ mod foreign;
 #[cfg(test)]
 mod foreign_tests;
 mod goals;
+mod grants;
 mod guarded;
 mod history;
 mod leases;
