@@ -167,9 +167,7 @@ impl Heartbeat {
             let held = Duration::from_micros(u64::from(echo.held_micros));
             // Out by one link and back by another measures neither, but shows that the peer is prompt.
             let by = (echo.link == link).then_some(link);
-            if by.is_some() || self.copies.sparing() {
-                self.note_round_trip(now, from, by, &answer, held);
-            }
+            self.note_round_trip(now, from, by, &answer, held);
             self.count_answer(now, from, &answer, held, out);
         }
     }

@@ -8,7 +8,8 @@
 //! does not wait for its next beat to learn that one was lost: what is not answered within a quarter of the way
 //! is repeated at once. Nothing that is promised rests on the copies; they make a lease outlast a loss.
 //!
-//! Members follow the link of the one whose beat they answer, so that an answer measures one link.
+//! Members follow the link of the one whose beat they answer, so that an answer measures one link; where its beat
+//! travels by all, they go on in turn, so that no link falls silent.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -56,11 +57,6 @@ impl Copies {
     /// Forgets peers that are no members any more.
     pub(crate) fn keep(&mut self, is_member: impl Fn(NodeId) -> bool) {
         self.sent.retain(|&(peer, _), _| is_member(peer));
-    }
-
-    /// True while a beat travels by one link only.
-    pub(crate) const fn sparing(&self) -> bool {
-        self.sparing
     }
 
     /// Of `links`, those the beat of this turn takes.
@@ -117,7 +113,7 @@ impl Heartbeat {
         let own = self.holder.leases().next().is_some();
         let theirs = (!beat.claims.is_empty(), Reverse(from));
         if theirs > (own, Reverse(self.config.node)) {
-            self.copies.followed = Some((link, now));
+            self.copies.followed = beat.alone.then_some((link, now));
         }
     }
 

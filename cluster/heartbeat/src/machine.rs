@@ -58,6 +58,8 @@ pub struct Heartbeat {
 /// A planned restart under way (L9).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Restart {
+    /// Beats from then on ask for long leases.
+    pub(crate) planned: Instant,
     /// Until then answers to the beats before it may still gain a lease, a short one.
     pub(crate) short: Instant,
     /// The first beat that announced the absence.
@@ -201,7 +203,8 @@ impl Heartbeat {
             }
             Input::PlanRestart => {
                 let short = now + self.pace.duration();
-                self.restart.get_or_insert_with(|| Restart { short, ..Restart::default() });
+                let fresh = || Restart { planned: now, short, ..Restart::default() };
+                self.restart.get_or_insert_with(fresh);
                 self.beat_now = true;
             }
             Input::Resume => {

@@ -8,7 +8,7 @@ use haven_types::{BootId, LinkId, LogPosition, NodeId, Seq};
 use serde::{Deserialize, Serialize};
 
 /// Version of [`Message::encode`]'s layout.
-pub const MESSAGE_VERSION: u8 = 1;
+pub const MESSAGE_VERSION: u8 = 2;
 /// Longest encoded message accepted: what fits a frame on a 1,280-byte path with room to spare.
 pub const MAX_MESSAGE_BYTES: usize = 1_100;
 
@@ -49,6 +49,8 @@ pub struct Beat {
     pub answers: Option<Echoes>,
     /// Counts the beats of the sender's boot to this receiver by this link, from 1: what is missing was lost.
     pub copy: u64,
+    /// True when no other link carries this beat to the receiver: whoever follows the sender takes this link, too.
+    pub alone: bool,
 }
 
 /// Answers sent with the answering node's own beat, on the links it takes (L1): what they answer was not refused.

@@ -35,6 +35,7 @@ impl Heartbeat {
             away_millis: self.away_millis(now, seq),
             answers: None,
             copy: 0,
+            alone: false,
         };
         self.counters.beats_sent += 1;
         self.last_beat = Some(now);
@@ -45,8 +46,11 @@ impl Heartbeat {
         let mut deferred = std::mem::take(&mut self.deferred);
         for to in self.config.members.keys().copied() {
             let beat = Beat { answers: deferred.take(now, to, configuration), ..beat.clone() };
-            for link in self.copies.choose(self.links_to(to)) {
-                let beat = Beat { copy: self.copies.number(to, link), ..beat.clone() };
+            let links = self.copies.choose(self.links_to(to));
+            let alone = links.len() == 1;
+            for link in links {
+                let copy = self.copies.number(to, link);
+                let beat = Beat { copy, alone, ..beat.clone() };
                 out.push(Output::Send { to, link, message: Message::Beat(beat) });
             }
         }
@@ -113,9 +117,10 @@ impl Heartbeat {
     pub(crate) fn ready_to_restart(&mut self, now: Instant, out: &mut Vec<Output>) {
         let until = self.holder.leases().filter(|l| l.gained).filter_map(|l| l.open_until).min();
         // spec: L9 "first obtains a long lease": one gained since the absence was announced may still be
-        // that of an earlier, short beat.
+        // that of an earlier, shorter beat.
         let long = self.config.terms.lease(self.config.terms.d_max);
-        if until.is_some_and(|until| until.since(now) < long / 2) {
+        let planned = self.restart.map_or(now, |restart| restart.planned);
+        if until.is_some_and(|until| until < planned + long || until.since(now) < long / 2) {
             return;
         }
         let claims = self.holder.leases().any(|lease| !lease.gained && !lease.releasing);

@@ -121,6 +121,28 @@ fn a_link_that_fails_costs_no_lease_and_is_told() {
 }
 
 #[test]
+fn who_follows_one_that_uses_every_link_lets_none_fall_silent() {
+    let mut world = World::new(7, 4, 2, Terms::default());
+    // Node 2 has a reason to send every copy for good, node 3 has none.
+    world.paths.get_mut(&(NodeId(4), NodeId(2), LinkId(1))).unwrap().cut = true;
+    world.start_all(&Start::First);
+    world.give(NodeId(1), Input::Claim { group: G, epoch: Epoch(1) });
+    world.run_for(5 * SECOND);
+    world.sent.clear();
+    world.run_for(SECOND);
+    assert!(beats(&world, 2, 3).iter().all(|sent| *sent >= 45), "{:?}", beats(&world, 2, 3));
+    for to in [1, 2, 4] {
+        let [first, second] = beats(&world, 3, to);
+        assert!((46..=90).contains(&(first + second)), "3→{to}: {first} + {second}");
+        assert!(first.min(second) >= 10, "3→{to}: {first} and {second}");
+    }
+    let down =
+        |said: &Output| matches!(said, Output::Link { up: false, link, .. } if *link == LinkId(1));
+    let fell: Vec<_> = world.said.iter().filter(|(_, _, said)| down(said)).collect();
+    assert!(fell.iter().all(|(_, by, _)| *by == NodeId(2)), "{fell:?}");
+}
+
+#[test]
 fn a_slow_link_is_not_relied_on_alone() {
     let mut world = World::new(7, 3, 2, Terms::default());
     let slow = (Duration::from_millis(20), Duration::from_millis(21));

@@ -404,6 +404,7 @@ fn samples() -> Vec<Message> {
         relayed: vec![(NodeId(4), vec![NodeId(3)])],
         away_millis: 4_500,
         copy: 3,
+        alone: true,
         answers: Some(Echoes {
             boot: BootId(7),
             configuration: position,

@@ -293,7 +293,7 @@ pub(crate) fn to_store(batch: &Batch) -> store::Batch {
 }
 
 /// Beats tell that the coordinator lives, so its log's own heartbeats may be few: an idle node stays idle.
-const CONSENSUS_HEARTBEAT_TICKS: u8 = 5;
+const CONSENSUS_HEARTBEAT_TICKS: u8 = 10;
 /// A death verdict forces an election; silence of a coordinator that beats is a main task at work.
 const CONSENSUS_ELECTION_TICKS: u8 = 20;
 
