@@ -287,6 +287,21 @@ fn what_is_refused_is_refused_whatever_force_says_unless_it_may_be_overridden() 
 }
 
 #[test]
+fn a_node_that_is_away_with_what_no_lease_ends_is_removed_by_force_only() {
+    let mut bench = Bench::new(&VIP.replace(" op ", " meta lease=off op "));
+    let owner = bench.owner();
+    bench.kill(owner);
+    bench.notice(owner);
+    bench.run(2_000);
+    let remove = |force| RequestBody::ClusterRemoveNode { node: format!("n{owner}"), force };
+    let at = bench.coordinator();
+    let error = bench.answer(at, remove(false)).unwrap_err();
+    assert_eq!(error.code, Code::Unsafe, "{error:?}");
+    assert!(error.message.contains("vip may still run there without a lease"), "{error:?}");
+    assert!(bench.answer(at, remove(true)).is_ok());
+}
+
+#[test]
 fn members_are_removed_only_where_it_hurts_nobody_unless_forced() {
     let mut bench = Bench::new(VIP);
     let (coordinator, owner) = (bench.coordinator(), bench.owner());

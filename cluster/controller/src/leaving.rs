@@ -6,6 +6,8 @@ use haven_types::NodeId;
 
 use crate::command::Command;
 use crate::controller::{Controller, Purpose};
+use crate::history::active;
+use crate::leases::unprotected_primitives;
 
 /// A member about to be removed.
 #[derive(Clone, Copy, Debug)]
@@ -61,11 +63,21 @@ impl Controller {
         }
     }
 
-    /// Whether nothing runs on a node or is about to, or the node is not heard.
+    /// What was last known to run on a node by nobody's leave: no lease ends it.
+    pub(crate) fn left_unprotected(&self, node: NodeId) -> Vec<String> {
+        let Some(history) = self.histories.get(&node) else { return Vec::new() };
+        let unprotected = unprotected_primitives(&self.state.cib, &self.config.facts).into_iter();
+        unprotected.filter(|it| history.resources.get(it).is_some_and(active)).collect()
+    }
+
+    /// Whether nothing runs on a node or is about to, or the node is not heard and its leases end by themselves.
     fn is_empty(&self, node: NodeId) -> bool {
         let Some(coordinator) = &self.coordinator else { return false };
         let ordered = coordinator.orders.awaited().any(|(to, _)| to == node);
         let quiet = coordinator.ready && !coordinator.replan && !ordered;
-        !self.alive.contains_key(&node) || (quiet && self.resources_on(node).is_empty())
+        if !self.alive.contains_key(&node) {
+            return self.left_unprotected(node).is_empty();
+        }
+        quiet && self.resources_on(node).is_empty()
     }
 }
