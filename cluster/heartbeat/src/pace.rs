@@ -68,9 +68,10 @@ impl Pace {
 
     /// A beat leaves, which `asks` for leases or does not.
     pub(crate) fn beat(&mut self, now: Instant, asks: bool) {
-        if asks && !self.asks {
-            // What was answered before was answered at leisure.
-            self.newest = self.newest.map(|_| now);
+        // What was answered before was answered at leisure; what is older than that is an outage.
+        let leisure = INTERVAL_MAX * 2;
+        if asks && !self.asks && self.newest.is_some_and(|newest| now - newest <= leisure) {
+            self.newest = Some(now);
         }
         self.asks = asks;
     }
@@ -107,8 +108,7 @@ impl Pace {
         if sent < self.trusted {
             return;
         }
-        let came = sent + took;
-        if self.newest.is_some_and(|newest| came.since(newest) > OUTAGE) {
+        if self.newest.is_some_and(|newest| now - newest > OUTAGE) {
             // The end of an outage: what was sent during it waited for an address to be resolved, or for a
             // port to open, and is no measure of the network.
             self.trusted = now;
@@ -119,7 +119,8 @@ impl Pace {
             self.delays.note(now, took);
         }
         if let Some(newest) = self.newest.filter(|&newest| newest < sent) {
-            let age = came - newest;
+            // As if the answer had come when it could.
+            let age = sent + took - newest;
             self.hold_up(now, age);
             if age <= OUTAGE {
                 self.ages.note(now, age);
@@ -212,6 +213,29 @@ mod tests {
         let mut now = end;
         for _ in 0..200 {
             now += BEAT;
+            pace.completed(now, now.before(Duration::from_micros(500)), Duration::from_micros(500));
+            pace.poll(now);
+        }
+        assert_eq!(pace.duration(), Duration::from_millis(60));
+    }
+
+    #[test]
+    fn who_asks_anew_during_an_outage_learns_nothing_from_it_either() {
+        let (mut pace, start) = steady();
+        for beat in 0..100 {
+            let now = start + BEAT * beat;
+            pace.beat(now, beat > 80);
+            pace.poll(now);
+        }
+        let end = start + BEAT * 100;
+        for back in (1..20).rev() {
+            let sent = end.before(BEAT * back);
+            pace.completed(end, sent, end - sent);
+        }
+        let mut now = end;
+        for _ in 0..200 {
+            now += BEAT;
+            pace.beat(now, true);
             pace.completed(now, now.before(Duration::from_micros(500)), Duration::from_micros(500));
             pace.poll(now);
         }
