@@ -7,7 +7,7 @@ use haven_base::{Instant, WallTime};
 use haven_cib::{Cib, crm};
 use haven_controller::{Authorship, Command, Member, PeerMessage, Replicated, Role};
 use haven_fuzz_tests::{first_segment, frames};
-use haven_heartbeat::{Config, Heartbeat, Input, Message, Output};
+use haven_heartbeat::{Config, Heartbeat, Input, MESSAGE_VERSION, Message, Output};
 use haven_host::store::{Batch, Store};
 use haven_messaging::{ClusterKey, Keyring, Kind};
 use haven_node::trust::{JoinToken, KeyMessage};
@@ -79,8 +79,8 @@ fn beats() -> Inputs {
         .map(|(n, message)| (format!("said-{n}"), message.encode()))
         .collect();
     inputs.extend(named(vec![
-        ("endless-counts", [&[1], [0xff; 40].as_slice()].concat()),
-        ("other-version", vec![2; 30]),
+        ("endless-counts", [&[MESSAGE_VERSION], [0xff; 40].as_slice()].concat()),
+        ("other-version", vec![MESSAGE_VERSION + 1; 30]),
     ]));
     inputs
 }
