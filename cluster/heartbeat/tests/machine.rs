@@ -179,6 +179,52 @@ fn an_answer_kept_back_is_no_sign_of_a_slow_network() {
     assert!(rtt.is_some_and(|rtt| rtt < Duration::from_millis(2)), "{rtt:?}");
 }
 
+/// Which links carry how many beats to node 3 in a second, while node 2 holds a lease, beats before this node's beat
+/// is due, by every link, and so draws it out.
+fn links_beside_a_holder_that_sends_every_copy() -> [u32; 2] {
+    let mut machine = quiet();
+    let claim = Claim { group: G, epoch: Epoch(1), gated: None };
+    let mut own: Vec<(NodeId, LinkId, Seq, Instant)> = Vec::new();
+    let mut carried = [0; 2];
+    for round in 1..=200_u64 {
+        let now = at(round * 15);
+        let echoes = |to: NodeId| {
+            let mine = own.iter().filter(|(peer, ..)| *peer == to);
+            let echo = |&(_, link, seq, sent): &(NodeId, LinkId, Seq, Instant)| {
+                let held = (now - sent).saturating_sub(Duration::from_micros(200));
+                Echo { seq, link, held_micros: held.as_micros() as u32 }
+            };
+            Some(Echoes { boot: BootId(7), echoes: mine.map(echo).collect(), ..Echoes::default() })
+        };
+        let holder = Beat { claims: vec![claim], answers: echoes(NodeId(2)), ..beat(round) };
+        let other = Beat { alone: true, answers: echoes(NodeId(3)), ..beat(round) };
+        let ways: Vec<u8> =
+            own.iter().filter(|(to, ..)| *to == NodeId(3)).map(|(_, link, ..)| link.0).collect();
+        let back = ways.get(round as usize % ways.len().max(1)).copied().unwrap_or(0);
+        let copies = [(2, 0, &holder), (2, 1, &holder), (3, back, &other)];
+        let mut sent = Vec::new();
+        for (n, (from, link, said)) in (0..).zip(copies) {
+            let when = now + Duration::from_micros(20 * n);
+            let out = machine.step(when, received(from, 4, link, Message::Beat(said.clone())));
+            sent.extend(beats(&out).into_iter().map(|(to, link, it)| (to, link, it.seq, when)));
+        }
+        if round > 130 {
+            for (_, link, ..) in sent.iter().filter(|(to, ..)| *to == NodeId(3)) {
+                carried[usize::from(link.0)] += 1;
+            }
+        }
+        own = sent;
+    }
+    carried
+}
+
+#[test]
+fn beside_a_holder_that_sends_every_copy_no_link_falls_silent() {
+    let [first, second] = links_beside_a_holder_that_sends_every_copy();
+    assert_eq!(first + second, 70, "one link in turn: {first} + {second}");
+    assert!(first.min(second) >= 30, "{first} and {second}");
+}
+
 #[test]
 fn one_beat_goes_to_every_peer_on_every_link_with_one_seq() {
     let mut machine = Heartbeat::new(config(3), at(0));
@@ -341,6 +387,47 @@ fn nobody_leaves_under_a_lease_gained_by_a_short_beat() {
             assert!(left >= long / 2, "step {step}: {left:?} of {long:?}");
         }
     }
+}
+
+// spec: L9
+#[test]
+fn nobody_leaves_on_a_lease_that_was_asked_for_before_the_restart_was_planned() {
+    // Long enough by itself, in a network that made leases long.
+    let mut machine = Heartbeat::new(Config { floor: Duration::from_secs(4), ..config(3) }, at(0));
+    machine.step(at(0), Input::Tick);
+    for peer in [2, 3] {
+        machine.step(at(0), Input::Heard { from: NodeId(peer), boot: BootId(4), link: LinkId(0) });
+    }
+    let out = machine.step(at(2), Input::Claim { group: G, epoch: Epoch(1) });
+    let (_, _, before) = beats(&out).pop().unwrap();
+    let out = machine.step(at(4), Input::PlanRestart);
+    let (_, _, after) = beats(&out).pop().unwrap();
+    assert!(after.duration_micros > before.duration_micros);
+    let ready = |out: &[Output]| out.iter().any(|o| matches!(o, Output::RestartReady { .. }));
+    let granted = |seq| Message::Answer(Answer { boot: BootId(7), seq, ..Answer::default() });
+    let ticket = |out: &[Output]| {
+        out.iter().find_map(|said| match said {
+            Output::Gate(GateOrder::Renew { ticket, .. }) => Some(*ticket),
+            _ => None,
+        })
+    };
+    let out = machine.step(at(5), received(2, 4, 0, granted(before.seq)));
+    let ticket_before = ticket(&out).unwrap();
+    machine.step(at(6), Input::GateOpened { group: G, ticket: ticket_before });
+    let refusal = Refusal { group: G, cause: RefusalCause::TooNew, retry_micros: 1_000 };
+    let refused =
+        Answer { boot: BootId(7), seq: after.seq, refusals: vec![refusal], ..Answer::default() };
+    for peer in [2, 3] {
+        let out = machine.step(at(7), received(peer, 4, 0, Message::Answer(refused.clone())));
+        assert!(!ready(&out), "{out:?}");
+    }
+    let (_, _, later) = beats(&machine.step(at(40), Input::Tick)).pop().unwrap();
+    let out = machine.step(at(41), received(2, 4, 0, granted(later.seq)));
+    let mut all = out.clone();
+    all.extend(machine.step(at(42), Input::GateOpened { group: G, ticket: ticket(&out).unwrap() }));
+    let (_, _, last) = beats(&machine.step(at(80), Input::Tick)).pop().unwrap();
+    all.extend(machine.step(at(81), received(2, 4, 0, granted(last.seq))));
+    assert!(ready(&all), "{all:?}");
 }
 
 // spec: L9
