@@ -20,7 +20,10 @@ use std::time::Duration;
 
 use haven_lab::scenario::{self, Outcome, Scenario, Times};
 use haven_lab::system::SystemKind;
-use haven_lab::{Bed, BedOptions, Cluster, Family, LabError, Place, Topology, namespace, wait};
+use haven_lab::{
+    Bed, BedOptions, Cluster, Family, LabError, MeasureOptions, Measuring, Place, Report, Topology,
+    namespace, wait,
+};
 use serde_json::Value;
 
 /// A cluster of haven nodes that removes itself.
@@ -102,6 +105,14 @@ pub fn lab_with(
     Some(lab)
 }
 
+/// Fails unless nobody moved and nobody spoke beside the owner.
+pub fn assert_unmoved(report: &Report) {
+    let table = report.table();
+    assert_eq!(report.ownership.overlaps, [], "{table}");
+    assert_eq!(report.probes.moves, 0, "{table}");
+    assert!(report.probes.outage <= Duration::from_millis(500), "{table}");
+}
+
 impl Lab {
     /// Does one experiment with the lab's first VIP, watched for `after_heal` after its end.
     pub fn experiment(&mut self, scenario: Scenario, after_heal: Duration) -> Outcome {
@@ -109,6 +120,13 @@ impl Lab {
         let times = Times { after_heal, noise: Duration::from_secs(8), ..Times::default() };
         let mut rng = haven_base::Rng::new(1);
         scenario::run(&mut self.cluster, vip, scenario, times, &mut rng).unwrap()
+    }
+
+    /// Begins to measure the lab's first VIP.
+    #[must_use]
+    pub fn measure(&self) -> Measuring {
+        let vip = self.cluster.bed.topology().vips()[0];
+        Measuring::start(&self.cluster.bed, vip, MeasureOptions::default()).unwrap()
     }
 
     /// Runs `haven ARGS` on `node` as an operator would; what it printed.

@@ -8,8 +8,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use haven_lab::haven::config_file;
-use haven_lab::{Family, Fault, MeasureOptions, Measuring, Place, Report};
-use haven_netns_tests::{Lab, lab};
+use haven_lab::{Family, Fault, Place};
+use haven_netns_tests::{Lab, assert_unmoved, lab};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -26,19 +26,6 @@ fn sees(lab: &Lab, node: &str, peer: &str, link: &str) -> bool {
     nodes
         .iter()
         .any(|it| it["name"] == peer && it["state"] == "online" && it["links"][0]["state"] == link)
-}
-
-fn measure(lab: &Lab) -> Measuring {
-    let vip = lab.cluster.bed.topology().vips()[0];
-    Measuring::start(&lab.cluster.bed, vip, MeasureOptions::default()).unwrap()
-}
-
-/// Nobody moved, nobody spoke beside the owner.
-fn unmoved(report: &Report) {
-    let table = report.table();
-    assert_eq!(report.ownership.overlaps, [], "{table}");
-    assert_eq!(report.probes.moves, 0, "{table}");
-    assert!(report.probes.outage <= Duration::from_millis(500), "{table}");
 }
 
 /// Starts what does not run and waits until all is well.
@@ -90,7 +77,7 @@ impl Drop for Mounted {
 #[ignore = "long: one more whole cluster, run by ./dev test --all"]
 fn a_missing_address_of_a_link_is_waited_for_on_the_other_link() {
     let Some(lab) = lab("b-addr", 3, false, Family::V4) else { return };
-    let measuring = measure(&lab);
+    let measuring = lab.measure();
     ip(&lab, "n2", "addr del 10.77.0.2/24 dev hb");
     lab.wait("the report of the link", LIMIT, |lab| {
         lab.log("n2").contains("link 0: no interface has the address 10.77.0.2: waiting for it")
@@ -100,7 +87,7 @@ fn a_missing_address_of_a_link_is_waited_for_on_the_other_link() {
     lab.wait("the link's return", LIMIT, |lab| {
         lab.log("n2").contains("link 0: works again") && sees(lab, "n1", "n2", "up")
     });
-    unmoved(&measuring.finish().unwrap());
+    assert_unmoved(&measuring.finish().unwrap());
 }
 
 #[test]
@@ -145,7 +132,7 @@ fn an_owner_whose_disk_is_full_keeps_its_address_and_says_what_to_do() {
     // Whatever is left of the disk goes to somebody else; what was reserved is used up by and by.
     let filler = state.join("filler");
     drop(std::fs::write(&filler, vec![1; 16 << 20]));
-    let measuring = measure(&lab);
+    let measuring = lab.measure();
     let text = lab.haven("n2", &["configure", "show"]).unwrap();
     let mut failed = false;
     for round in 0..60 {
@@ -174,7 +161,7 @@ fn an_owner_whose_disk_is_full_keeps_its_address_and_says_what_to_do() {
     });
     lab.haven("n2", &["node", "standby", "n3"]).unwrap();
     lab.haven("n2", &["node", "online", "n3"]).unwrap();
-    unmoved(&measuring.finish().unwrap());
+    assert_unmoved(&measuring.finish().unwrap());
     // Mended and started anew it is as before.
     std::fs::remove_file(&filler).unwrap();
     stop(&mut lab, "n1");
@@ -218,7 +205,7 @@ fn two_daemons_with_one_id_are_reported_and_disturb_nobody() {
     let own = lab.cluster.bed.node_state("n3").display().to_string();
     let text = text.replace(&own, &twin.display().to_string());
     std::fs::write(&file, text.replace("name = \"n3\"", "name = \"n2\"")).unwrap();
-    let measuring = measure(&lab);
+    let measuring = lab.measure();
     lab.cluster.system.start(&lab.cluster.bed, "n3").unwrap();
     lab.wait("a report of the twin", LIMIT, |lab| {
         ["n1", "n2", "n3"].iter().any(|node| {
@@ -227,7 +214,7 @@ fn two_daemons_with_one_id_are_reported_and_disturb_nobody() {
             alarms.contains("two daemons run as n2") || log.contains("two processes run as node 2")
         })
     });
-    unmoved(&measuring.finish().unwrap());
+    assert_unmoved(&measuring.finish().unwrap());
     drop(std::fs::remove_dir_all(&twin));
 }
 

@@ -8,8 +8,8 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use haven_lab::haven::config_file;
-use haven_lab::{Family, Fault, MeasureOptions, Measuring, Place, Report};
-use haven_netns_tests::{Lab, lab, skip};
+use haven_lab::{Family, Fault, Place};
+use haven_netns_tests::{Lab, assert_unmoved, lab, skip};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
@@ -51,19 +51,6 @@ time_t time(time_t *to) {
     return at.tv_sec;
 }
 "#;
-
-fn measure(lab: &Lab) -> Measuring {
-    let vip = lab.cluster.bed.topology().vips()[0];
-    Measuring::start(&lab.cluster.bed, vip, MeasureOptions::default()).unwrap()
-}
-
-/// Nobody moved, nobody spoke beside the owner.
-fn unmoved(report: &Report) {
-    let table = report.table();
-    assert_eq!(report.ownership.overlaps, [], "{table}");
-    assert_eq!(report.probes.moves, 0, "{table}");
-    assert!(report.probes.outage <= Duration::from_millis(500), "{table}");
-}
 
 fn kill(lab: &mut Lab, node: &str) {
     lab.cluster.inject(&Fault::Kill(node.to_owned())).unwrap();
@@ -162,7 +149,7 @@ fn a_jump_of_the_civil_clock_is_noticed_by_nobody_who_is_served() {
         NODES.iter().filter_map(count).sum::<u64>()
     };
     lab.wait("the watching", LIMIT, |lab| watched(lab) > 0);
-    let measuring = measure(&lab);
+    let measuring = lab.measure();
     for (number, minutes) in [60, -60, 0].into_iter().enumerate() {
         clocks.set(minutes * 60);
         let (before, limit) = (watched(&lab), number + 10);
@@ -176,7 +163,7 @@ fn a_jump_of_the_civil_clock_is_noticed_by_nobody_who_is_served() {
         let failures = lab.haven("n2", &["resource", "failures"]).unwrap();
         assert!(failures.contains("no failures"), "{failures}");
     }
-    unmoved(&measuring.finish().unwrap());
+    assert_unmoved(&measuring.finish().unwrap());
     // Who comes back while all clocks are early is known and believed: keys, certificates, lives.
     clocks.set(-3600);
     kill(&mut lab, "n3");
@@ -272,7 +259,7 @@ fn an_owner_whose_disk_turns_read_only_keeps_its_address_and_says_what_to_do() {
     lab.wait("n1 to coordinate", LIMIT, |lab| {
         lab.json("n2", &["status"])["coordinator"]["node"] == "n1"
     });
-    let measuring = measure(&lab);
+    let measuring = lab.measure();
     if !disk.turn_read_only() {
         drop(measuring.finish());
         skip("this kernel's ext4 has no trigger_fs_error", "a disk that turns read-only");
@@ -297,7 +284,7 @@ fn an_owner_whose_disk_turns_read_only_keeps_its_address_and_says_what_to_do() {
         lab.haven("n2", &["node", online, "n3"]).unwrap();
     }
     assert!(lab.cluster.system.settled(&lab.cluster.bed), "n1 answers beats, so it is a member");
-    unmoved(&measuring.finish().unwrap());
+    assert_unmoved(&measuring.finish().unwrap());
     kill(&mut lab, "n1");
     disk.repair();
     back(&mut lab);
