@@ -6,7 +6,7 @@ use haven_cib::{Cib, CloneChild, Resource};
 
 use crate::configure::finding;
 use crate::controller::Controller;
-use crate::request::Change;
+use crate::waiting::Change;
 
 impl Controller {
     /// The configuration after a change of single objects; nothing is changed by this.

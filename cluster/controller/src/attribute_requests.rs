@@ -6,9 +6,11 @@ use haven_types::NodeId;
 
 use crate::attributes::{AttributeChange, Values, checked_name, expanded};
 use crate::controller::Controller;
+use crate::forwarding::Forwarded;
 use crate::message::PeerMessage;
 use crate::port::Clock;
-use crate::request::{Change, Forwarded, ReplyTo};
+use crate::request::ReplyTo;
+use crate::waiting::Change;
 
 impl Controller {
     /// Serves a change of a transient attribute; hands every other request back. No coordinator is

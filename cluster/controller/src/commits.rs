@@ -9,7 +9,8 @@ use crate::configure::finding;
 use crate::controller::Controller;
 use crate::port::Clock;
 use crate::replicated::{Commit, MAX_COMMIT_BYTES, MAX_COMMITS, MAX_MESSAGE};
-use crate::request::{Change, ReplyTo};
+use crate::request::ReplyTo;
+use crate::waiting::Change;
 
 /// Changes by others that an error names, newest first; more are counted.
 const NAMED: usize = 5;

@@ -9,7 +9,7 @@ use crate::controller::Controller;
 use crate::documents;
 use crate::foreign::is_foreign;
 use crate::quorum;
-use crate::request::Change;
+use crate::waiting::Change;
 
 /// How a text is to be read.
 #[derive(Clone, Copy)]

@@ -28,6 +28,8 @@
     )
 )]
 
+mod address_report;
+mod admission;
 mod ahead;
 mod alerts;
 mod amend;
@@ -56,9 +58,11 @@ mod failures;
 mod foreign;
 #[cfg(test)]
 mod foreign_tests;
+mod forwarding;
 mod goals;
 mod grants;
 mod guarded;
+mod heard;
 mod history;
 mod leases;
 mod leaving;
@@ -98,13 +102,15 @@ mod replicated_tests;
 mod report;
 mod request;
 mod resource_requests;
+mod starting;
 #[cfg(test)]
 mod upheaval_tests;
+mod waiting;
 
 pub use alerts::Alert;
 pub use attributes::{AttributeChange, Traits};
 pub use command::{Authorship, Command, DecodeCommandError, JoinRefusal, Member, Role};
-pub use controller::{Config, Controller, HandOver, StartControllerError};
+pub use controller::{Config, Controller};
 pub use guarded::{Guarded, NEVER_GRANTED};
 pub use history::{NodeHistory, ResourceRecords, Slot, StatusDelta};
 pub use leases::{lease_group, leased_primitives, unprotected};
@@ -113,3 +119,4 @@ pub use port::{AgentSaid, Clock, Hook, Input, Output};
 pub use replicated::{
     Applied, Commit, Grant, MAX_COMMIT_BYTES, MAX_COMMITS, MAX_MESSAGE, MAX_TOKENS, Replicated,
 };
+pub use starting::{HandOver, StartControllerError};

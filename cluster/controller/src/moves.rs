@@ -8,7 +8,8 @@ use haven_cib::{Condition, Constraint, DateTest, Location, Rule};
 use crate::controller::Controller;
 use crate::goals::Goal;
 use crate::port::Clock;
-use crate::request::{Change, ReplyTo};
+use crate::request::ReplyTo;
+use crate::waiting::Change;
 
 /// Beginning of the ids of such constraints.
 const PREFER: &str = "cli-prefer-";

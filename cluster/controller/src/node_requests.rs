@@ -7,7 +7,8 @@ use haven_api::{ApiError, Code, StandbyLifetime};
 use crate::controller::Controller;
 use crate::goals::Goal;
 use crate::port::Clock;
-use crate::request::{Change, ReplyTo};
+use crate::request::ReplyTo;
+use crate::waiting::Change;
 
 impl Controller {
     /// Puts a node into standby, or takes it back from whichever kind of standby it is in.

@@ -11,11 +11,12 @@ use haven_heartbeat::{Output as Beat, View};
 use haven_types::{BootId, NodeId};
 
 use crate::command::{Command, Member, Role};
-use crate::controller::{Config, Controller, HandOver};
+use crate::controller::{Config, Controller};
 use crate::message::PeerMessage;
 use crate::port::{Clock, Input, Output};
 use crate::quorum;
 use crate::replicated::Replicated;
+use crate::starting::HandOver;
 
 fn clock(millis: u64) -> Clock {
     let now = Instant::from_nanos(millis * 1_000_000);

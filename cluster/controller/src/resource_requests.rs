@@ -15,7 +15,8 @@ use crate::failures;
 use crate::goals::Goal;
 use crate::history::{Slot, active};
 use crate::port::Clock;
-use crate::request::{Change, ReplyTo};
+use crate::request::ReplyTo;
+use crate::waiting::Change;
 
 /// Stands for the parameters of what is to be started anew.
 const TO_BE_RESTARTED: &str = "to be restarted";

@@ -1,0 +1,131 @@
+//! Requests that another node carries out: sent there, answered from there, or lost with it.
+
+use haven_api::{ApiError, Code, Finding, ReplyBody, RequestBody};
+use haven_types::NodeId;
+
+use crate::controller::Controller;
+use crate::message::PeerMessage;
+use crate::port::{Clock, Output};
+use crate::request::ReplyTo;
+
+/// A request that another node carries out.
+#[derive(Clone, Debug)]
+pub(crate) struct Forwarded {
+    /// The client's request.
+    pub(crate) request: u64,
+    /// Who carries it out.
+    pub(crate) node: NodeId,
+    /// What this node's agents say about it, for the answer.
+    pub(crate) findings: Vec<Finding>,
+}
+
+impl Controller {
+    pub(crate) fn on_forward(
+        &mut self,
+        clock: Clock,
+        from: NodeId,
+        id: u64,
+        body: &[u8],
+        author: String,
+    ) {
+        let reply_to = ReplyTo::Peer(from, id);
+        match serde_json::from_slice(body) {
+            Ok(_) if self.coordinator.is_none() => {
+                let error = ApiError::new(Code::NoCoordinator, "the coordinator has just changed")
+                    .remedy("try again");
+                self.reply(reply_to, false, Err(error));
+            }
+            Ok(body) => self.serve(clock, reply_to, author, body),
+            Err(error) => {
+                let error = ApiError::new(
+                    Code::BadData,
+                    format!("the coordinator does not understand the request: {error}"),
+                )
+                .remedy("run the same version of haven on all nodes");
+                self.reply(reply_to, false, Err(error));
+            }
+        }
+    }
+
+    pub(crate) fn on_forwarded(&mut self, id: u64, more: bool, body: &[u8]) {
+        let Some(forwarded) = self.forwarded.get(&id) else { return };
+        let request = forwarded.request;
+        let mut body = serde_json::from_slice(body).unwrap_or_else(|error| {
+            let message = format!("the coordinator's answer cannot be read: {error}");
+            Err(ApiError::new(Code::Internal, message))
+        });
+        if let Ok(ReplyBody::Committed { findings, .. }) = &mut body {
+            let new = |found: &&Finding| !findings.contains(found);
+            let here: Vec<Finding> = forwarded.findings.iter().filter(new).cloned().collect();
+            findings.extend(here);
+        }
+        if !more {
+            self.forwarded.remove(&id);
+        }
+        self.out.push(Output::Reply { id: request, more, body: Box::new(body) });
+    }
+
+    /// Tells those whose requests went to a node that is gone that it will not answer.
+    pub(crate) fn fail_forwarded(&mut self) {
+        let gone = |node: &NodeId| !self.view.members.contains(node);
+        let lost: Vec<(u64, u64, NodeId)> = self
+            .forwarded
+            .iter()
+            .filter(|(_, forwarded)| gone(&forwarded.node))
+            .map(|(id, forwarded)| (*id, forwarded.request, forwarded.node))
+            .collect();
+        for (id, request, node) in lost {
+            self.forwarded.remove(&id);
+            let message = format!("{} is gone, which was to carry this out", self.name_of(node));
+            let error = ApiError::new(Code::Indeterminate, message)
+                .remedy("see `haven status` and `haven configure show` for what is in force");
+            self.out.push(Output::Reply { id: request, more: false, body: Box::new(Err(error)) });
+        }
+    }
+
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the rest is for the coordinator")]
+    pub(crate) fn forward(
+        &mut self,
+        to: ReplyTo,
+        author: &str,
+        body: &RequestBody,
+        findings: Vec<Finding>,
+    ) {
+        let ReplyTo::Local(request) = to else { return };
+        let Some(leader) = self.leader else {
+            let error = ApiError::new(
+                Code::NoCoordinator,
+                "no coordinator is known here: this node has no majority, or one is being elected",
+            )
+            .remedy(
+                "see `haven status`; if this partition has no majority, restore links or nodes",
+            );
+            self.reply(to, false, Err(error));
+            return;
+        };
+        let id = self.next_forward;
+        self.next_forward += 1;
+        self.forwarded.insert(id, Forwarded { request, node: leader, findings });
+        let body = self.naming_this_node(body);
+        self.send(leader, &PeerMessage::forward(id, &body, author));
+    }
+
+    /// The same request for another node to carry out: what means this node says so.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the rest names its nodes")]
+    fn naming_this_node(&self, body: &RequestBody) -> RequestBody {
+        let mut body = body.clone();
+        match &mut body {
+            RequestBody::ClusterLeave { force } => {
+                let (node, force) = (self.config.name.clone(), *force);
+                return RequestBody::ClusterRemoveNode { node, force };
+            }
+            RequestBody::NodeStandby { node, .. }
+            | RequestBody::NodeMaintenance { node, .. }
+            | RequestBody::NodeAttributeSet { node, .. } => {
+                node.get_or_insert_with(|| self.config.name.clone());
+            }
+            _ => {}
+        }
+        body
+    }
+}

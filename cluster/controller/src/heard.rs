@@ -1,0 +1,182 @@
+//! What the heartbeat thread tells: views, verdicts about nodes, links, and what became of leases.
+
+use std::time::Duration;
+
+use haven_api::EventSeverity;
+use haven_executor::Input as ToExecutor;
+use haven_heartbeat::{LossCause, Output as Beat};
+use haven_types::operation::Lease;
+use haven_types::{BootId, NodeId};
+
+use crate::alerts::Happened;
+use crate::controller::{Controller, Internal};
+use crate::message::PeerMessage;
+use crate::port::{Clock, Hook, Output};
+
+/// A dead coordinator is replaced by the detector's verdict, not by a timeout: the consensus core
+/// may tick as leisurely as this, and an idle node stays idle.
+const LEAST_TICK: Duration = Duration::from_millis(50);
+
+impl Controller {
+    pub(crate) fn on_heartbeat(&mut self, clock: Clock, report: Beat) {
+        match report {
+            Beat::View(view) => {
+                self.view = view;
+                self.fail_forwarded();
+                self.replan_now();
+            }
+            Beat::Suspect { node, silent, .. } => self.on_suspect(clock, node, silent),
+            Beat::Alive { node, boot } => self.on_alive(clock, node, boot),
+            Beat::Dead { node, successor, .. } => self.on_dead(clock, node, successor),
+            Beat::Link { peer, link, up } => {
+                let (peer, word) = (self.name_of(peer), if up { "up" } else { "down" });
+                let severity = if up { EventSeverity::Info } else { EventSeverity::Warning };
+                let text = format!("link {link} to {peer} is {word}");
+                self.event(clock, "HV1102", severity, format!("link/{link}"), text);
+            }
+            Beat::LeaseGained { group, epoch, .. } => {
+                let lease = Lease { group, epoch };
+                self.claims.ended(group);
+                self.inbox.push_back(Internal::Executor(ToExecutor::LeaseGained(lease)));
+            }
+            Beat::LeaseLost { group, epoch, cause } => {
+                let lease = Lease { group, epoch };
+                self.on_lease_lost(clock, lease, cause);
+            }
+            Beat::Released { group, .. } => {
+                self.inbox.push_back(Internal::Executor(ToExecutor::LeaseReleased(group)));
+            }
+            Beat::ConsensusTick(tick) => {
+                let input = haven_consensus::Input::SetTick(tick.max(LEAST_TICK));
+                self.inbox.push_back(Internal::Consensus(input));
+            }
+            Beat::DuplicateNode { node, newest, dropped } => {
+                let name = self.name_of(node);
+                self.alarm(format!(
+                    "two daemons run as {name} (boots {newest} and {dropped}): stop the one whose \
+                     state directory was copied"
+                ));
+            }
+            Beat::TooManyClaims { group } => {
+                self.alarm(format!("lease group {group} is one more than a node can hold"));
+            }
+            Beat::Send { .. } | Beat::Gate(_) | Beat::RestartReady { .. } => {}
+        }
+    }
+
+    fn on_suspect(&mut self, clock: Clock, node: NodeId, silent: Duration) {
+        let input = haven_consensus::Input::PeerAlive { node, alive: false };
+        self.inbox.push_back(Internal::Consensus(input));
+        self.suspected.insert(node);
+        let name = self.name_of(node);
+        let text = format!("{name} has been silent on all links for {} ms", silent.as_millis());
+        self.event(clock, "HV1103", EventSeverity::Info, format!("node/{name}"), text);
+    }
+
+    fn on_alive(&mut self, clock: Clock, node: NodeId, boot: BootId) {
+        if self.alive.get(&node).is_some_and(|(known, _)| *known != boot) {
+            // The life that may have led is over, and nobody need bear its silence (docs/adr/0024).
+            let input = haven_consensus::Input::PeerAlive { node, alive: false };
+            self.inbox.push_back(Internal::Consensus(input));
+        }
+        let input = haven_consensus::Input::PeerAlive { node, alive: true };
+        self.inbox.push_back(Internal::Consensus(input));
+        self.suspected.remove(&node);
+        let returned = self.dead.remove(&node).is_some();
+        let known = self.alive.get(&node).is_some_and(|(known, _)| *known == boot);
+        if !known {
+            self.inbox.push_back(Internal::Consensus(haven_consensus::Input::PeerStarted(node)));
+            self.alive.insert(node, (boot, clock.now));
+            self.quorum.forget(node);
+            let stale = self.histories.get(&node).is_some_and(|history| history.boot != boot);
+            if stale {
+                self.dampener.forget(node);
+                self.histories.remove(&node);
+            }
+        }
+        if known && !returned {
+            return;
+        }
+        let name = self.name_of(node);
+        if !known {
+            // Orders to its earlier life will not be answered, whether a verdict fell in between or the
+            // daemon was back before anybody missed it.
+            self.on_node_lost(&name);
+        }
+        self.alert_node(clock, node, true, None);
+        let text = format!("{name} is heard");
+        self.event(clock, "HV1104", EventSeverity::Info, format!("node/{name}"), text);
+        self.send_whole_status(node);
+        self.tell_quorum(node);
+        if let Some(coordinator) = &self.coordinator {
+            let term = coordinator.term;
+            self.send(node, &PeerMessage::StatusRequest { term });
+        }
+        let started: Vec<_> = self.executor.started().map(|(op, _)| op.clone()).collect();
+        for operation in started {
+            self.out.push(Output::Notify { operation, hook: Hook::PeerReturned });
+        }
+        self.replan();
+    }
+
+    fn on_dead(&mut self, clock: Clock, node: NodeId, successor: Option<NodeId>) {
+        let input = haven_consensus::Input::PeerAlive { node, alive: false };
+        self.inbox.push_back(Internal::Consensus(input));
+        self.dead.insert(node, clock.now);
+        self.dampener.forget(node);
+        self.alive.remove(&node);
+        self.suspected.remove(&node);
+        self.quorum.forget(node);
+        let name = self.name_of(node);
+        self.alert_node(clock, node, false, successor);
+        let text = format!("{name} is dead: a majority has not heard it on any link");
+        self.event(clock, "HV1105", EventSeverity::Error, format!("node/{name}"), text);
+        if self.led == Some(node) && successor == Some(self.config.node) {
+            let text =
+                format!("{} takes the coordinator's duties over from {name}", self.config.name);
+            let subject = format!("node/{}", self.config.name);
+            self.event(clock, "HV1205", EventSeverity::Info, subject, text);
+            self.inbox.push_back(Internal::Consensus(haven_consensus::Input::ForceCampaign));
+        }
+        self.on_node_lost(&name);
+    }
+
+    /// One node tells of another: the coordinator, or who takes its duties over.
+    fn alert_node(&mut self, clock: Clock, id: NodeId, member: bool, successor: Option<NodeId>) {
+        let succeeds = self.led == Some(id) && successor == Some(self.config.node);
+        if self.coordinator.is_some() || succeeds {
+            let name = self.name_of(id);
+            self.alert(clock, &Happened::Node { name, id, member });
+        }
+    }
+
+    fn on_lease_lost(&mut self, clock: Clock, lease: Lease, cause: LossCause) {
+        let superseded = match cause {
+            // The executor asked for it and waits for the release itself.
+            LossCause::Released => return,
+            LossCause::Superseded => true,
+            LossCause::Lapsed | LossCause::GateFailed => false,
+        };
+        self.inbox.push_back(Internal::Executor(ToExecutor::LeaseLost { lease, superseded }));
+        let group = lease.group;
+        let name = self.group_name(group);
+        self.claims.ended(group);
+        let why = match cause {
+            LossCause::Lapsed => {
+                "no majority renewed it in time; this host is silent for it until one does"
+            }
+            LossCause::GateFailed => {
+                "the kernel did not keep its gate open; this host is silent for it until it does"
+            }
+            LossCause::Superseded => "it was granted to another node meanwhile",
+            LossCause::Released => "it was released",
+        };
+        let text = format!("the lease of {name} (epoch {}) ended here: {why}", lease.epoch);
+        self.event(clock, "HV1501", EventSeverity::Warning, format!("resource/{name}"), text);
+    }
+
+    pub(crate) fn group_name(&self, group: haven_types::GroupId) -> String {
+        let found = self.state.grants.iter().find(|(_, grant)| grant.group == group);
+        found.map_or_else(|| format!("group {group}"), |(name, _)| name.clone())
+    }
+}
