@@ -1,12 +1,13 @@
 //! The executor's machine.
 
+mod leases;
+mod state;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use haven_base::{Instant, WallTime};
-use haven_types::operation::{
-    ExecutionStatus, Lease, OcfCode, Operation, OperationRecord, Order, Outcome,
-};
+use haven_types::operation::{ExecutionStatus, Lease, OcfCode, OperationRecord, Order, Outcome};
 use haven_types::{GroupId, NodeId, Term};
 use serde::{Deserialize, Serialize};
 
@@ -90,97 +91,6 @@ impl Executor {
             touched: 0,
             measured: Measured::default(),
         }
-    }
-
-    /// Takes over after a planned restart: what ran goes on, what was under way at the moment of
-    /// the restart is forgotten and recurring operations fall due at once.
-    #[must_use]
-    pub fn resumed(mut self, now: Instant) -> Self {
-        self.due.clear();
-        self.releasing.clear();
-        self.runs.clear();
-        self.started.clear();
-        self.busy.clear();
-        self.paced.clear();
-        let names: Vec<String> = self.resources.keys().cloned().collect();
-        for name in names {
-            if let Some(resource) = self.resources.get_mut(&name) {
-                resource.queue.clear();
-                let under_way = resource.running.take();
-                // Its stop is forgotten before the agent was asked: it runs still, and by this lease.
-                if let Some(Stage::AwaitRelease(group)) = under_way.map(|running| running.stage)
-                    && let Some(held) = self.leases.get_mut(&group)
-                {
-                    held.users.insert(name.clone());
-                }
-                (resource.paced, resource.due) = (false, None);
-                if resource.started.is_some() {
-                    self.started.insert(name.clone());
-                }
-                for recurring in resource.recurring.values_mut() {
-                    recurring.due = now;
-                }
-            }
-            self.note_due(&name);
-        }
-        self
-    }
-
-    /// Whether an operation other than a recurring one is waiting or running.
-    #[must_use]
-    pub fn busy(&self) -> bool {
-        self.resources.values().any(|r| {
-            !r.queue.is_empty()
-                || r.running.as_ref().is_some_and(|j| j.job.operation.interval.is_zero())
-        })
-    }
-
-    /// How long agents took, by operation.
-    #[must_use]
-    pub const fn measured(&self) -> &Measured {
-        &self.measured
-    }
-
-    /// Leases that started resources run under.
-    #[must_use]
-    pub fn leases(&self) -> Vec<Lease> {
-        self.leases
-            .iter()
-            .map(|(group, lease)| Lease { group: *group, epoch: lease.epoch })
-            .collect()
-    }
-
-    /// The starts that resources run by now, for hooks.
-    pub fn started(&self) -> impl Iterator<Item = (&Operation, Option<Lease>)> {
-        let resources = self.started.iter().filter_map(|name| self.resources.get(name));
-        resources.filter_map(|r| r.started.as_ref().map(|op| (op, r.lease)))
-    }
-
-    /// The starts that may have left something on this host, or will as soon as their lease is there,
-    /// each with the lease it was made under: of what runs, of what is being started, and of what was
-    /// tried and not stopped since. A resource may be named twice.
-    pub fn touched(&self) -> impl Iterator<Item = (&Operation, Option<Lease>)> {
-        self.resources.values().flat_map(|resource| {
-            let waiting = resource.running.as_ref().and_then(|running| match running.stage {
-                Stage::AwaitLease(lease) => Some((&running.job.operation, Some(lease))),
-                Stage::AwaitRelease(_) | Stage::Agent(_) => None,
-            });
-            let tried = resource.tried.as_ref().map(|tried| (tried, resource.tried_under));
-            let started = resource.started.as_ref().map(|op| (op, resource.tried_under));
-            [started, tried, waiting].into_iter().flatten()
-        })
-    }
-
-    /// Changes whenever what [`Executor::touched`] tells of starts under a lease does.
-    #[must_use]
-    pub const fn touched_version(&self) -> u64 {
-        self.touched
-    }
-
-    /// How many resources are started.
-    #[must_use]
-    pub fn started_count(&self) -> usize {
-        self.started.len()
     }
 
     /// When [`Input::Tick`] is due.
@@ -374,36 +284,6 @@ impl Executor {
         }
     }
 
-    fn await_lease(&mut self, clock: Clock, name: &str, lease: Lease, out: &mut Vec<Output>) {
-        let held = self.leases.entry(lease.group).or_default();
-        held.users.insert(name.to_owned());
-        if held.epoch < lease.epoch {
-            held.epoch = lease.epoch;
-            held.held = false;
-        }
-        if held.held {
-            self.call_agent(clock, name, out);
-        } else {
-            out.push(Output::Claim(lease));
-        }
-    }
-
-    /// Gives a lease up, unless other started resources of the group still need it.
-    fn await_release(&mut self, clock: Clock, name: &str, group: GroupId, out: &mut Vec<Output>) {
-        let last_user = match self.leases.get_mut(&group) {
-            Some(held) => {
-                held.users.remove(name);
-                held.users.is_empty()
-            }
-            None => false,
-        };
-        if last_user {
-            out.push(Output::Release(group));
-        } else {
-            self.call_agent(clock, name, out);
-        }
-    }
-
     fn call_agent(&mut self, clock: Clock, name: &str, out: &mut Vec<Output>) {
         let run = RunId(self.next_run);
         let Some(running) = self.resources.get_mut(name).and_then(|r| r.running.as_mut()) else {
@@ -560,100 +440,6 @@ impl Executor {
         })));
     }
 
-    fn on_gained(&mut self, clock: Clock, lease: Lease, out: &mut Vec<Output>) {
-        let Some(held) = self.leases.get_mut(&lease.group) else {
-            // Nobody here needs it any more: give it back rather than keep it from others.
-            out.push(Output::Release(lease.group));
-            return;
-        };
-        if held.epoch != lease.epoch {
-            return;
-        }
-        held.held = true;
-        let users: Vec<String> = held.users.iter().cloned().collect();
-        for name in users {
-            let Some(resource) = self.resources.get_mut(&name) else { continue };
-            let running = resource.running.as_ref();
-            if running.is_some_and(|r| r.stage == Stage::AwaitLease(lease)) {
-                self.call_agent(clock, &name, out);
-                continue;
-            }
-            // It had lapsed: what expires behind the lease may be gone, and others were told
-            // otherwise. Starting it anew mends both.
-            if let Some(operation) = resource.started.clone() {
-                let job = Job { operation, order: None, lease: Some(lease), arrived: clock.now };
-                resource.queue.push_front(job);
-                self.advance(clock, &name, out);
-            }
-        }
-    }
-
-    fn on_lost(&mut self, clock: Clock, lease: Lease, superseded: bool, out: &mut Vec<Output>) {
-        let Some(held) = self.leases.get_mut(&lease.group) else {
-            return;
-        };
-        if held.epoch != lease.epoch {
-            return;
-        }
-        held.held = false;
-        if !superseded {
-            return;
-        }
-        let users = self.leases.remove(&lease.group).map(|held| held.users).unwrap_or_default();
-        for name in users {
-            self.give_up(clock, &name, lease, out);
-        }
-    }
-
-    /// The resource's lease went to another node for good: whatever is left of it here must go.
-    fn give_up(&mut self, clock: Clock, name: &str, lease: Lease, out: &mut Vec<Output>) {
-        let Some(resource) = self.resources.get_mut(name) else {
-            return;
-        };
-        // What it touched stays under the gate of that lease, closed now, until it is stopped.
-        if resource.started.is_none() && resource.tried.is_none() {
-            resource.lease = None;
-        }
-        let waiting_start =
-            resource.running.as_ref().is_some_and(|r| matches!(r.stage, Stage::AwaitLease(_)));
-        if waiting_start {
-            let outcome = Outcome {
-                status: ExecutionStatus::Cancelled,
-                code: OcfCode::ERROR,
-                reason: format!("lease epoch {} was granted to another node", lease.epoch),
-            };
-            self.finish(clock, name, outcome, out);
-            return;
-        }
-        // A start that is under way is undone once it has ended.
-        let Some(started) = resource.started.clone().or_else(|| resource.tried.clone()) else {
-            return;
-        };
-        let stop = Operation { action: "stop".to_owned(), interval: Duration::ZERO, ..started };
-        resource.queue.push_front(Job {
-            operation: stop,
-            order: None,
-            lease: None,
-            arrived: clock.now,
-        });
-        self.advance(clock, name, out);
-    }
-
-    fn on_released(&mut self, clock: Clock, group: GroupId, out: &mut Vec<Output>) {
-        if self.leases.get(&group).is_some_and(|held| held.users.is_empty()) {
-            self.leases.remove(&group);
-        }
-        let asked = self.releasing.remove(&group).unwrap_or_default();
-        let waits = |name: &String| {
-            let running = self.resources.get(name).and_then(|r| r.running.as_ref());
-            running.is_some_and(|running| running.stage == Stage::AwaitRelease(group))
-        };
-        let waiting: Vec<String> = asked.into_iter().filter(waits).collect();
-        for name in waiting {
-            self.call_agent(clock, &name, out);
-        }
-    }
-
     fn on_tick(&mut self, clock: Clock, out: &mut Vec<Output>) {
         let due = self.due.iter().take_while(|(at, _)| *at <= clock.now);
         let names: BTreeSet<String> = due.map(|(_, name)| name.clone()).collect();
@@ -694,20 +480,6 @@ impl Executor {
         };
         let outcome = Outcome { status, code: OcfCode::ERROR, reason: reason.to_owned() };
         self.finish(clock, name, outcome, out);
-    }
-
-    fn drop_user(&mut self, name: &str, group: GroupId, out: &mut Vec<Output>) {
-        if let Some(resource) = self.resources.get_mut(name) {
-            resource.lease = None;
-        }
-        let Some(held) = self.leases.get_mut(&group) else {
-            return;
-        };
-        held.users.remove(name);
-        if held.users.is_empty() {
-            self.leases.remove(&group);
-            out.push(Output::Release(group));
-        }
     }
 }
 
