@@ -2,12 +2,18 @@
 //! and booleans are read by those who use them), so that nothing is lost between reading and
 //! writing.
 
+mod constraint;
+mod rule;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::unknown::Kept;
 use crate::xml::Element;
+
+pub use constraint::{Colocation, Constraint, Location, Order, ResourceSet, TicketConstraint};
+pub use rule::{AttributeTest, Condition, DateTest, Rule};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,90 +99,6 @@ pub struct NvSet {
     pub rule: Option<Rule>,
     /// The values.
     pub pairs: Vec<NvPair>,
-}
-
-/// A rule: conditions joined by `and` or `or`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rule {
-    /// Its id.
-    pub id: String,
-    /// Score where it holds (location constraints).
-    pub score: Option<String>,
-    /// Node attribute to take the score from.
-    pub score_attribute: Option<String>,
-    /// `and` (default) or `or`.
-    pub boolean_op: Option<String>,
-    /// Role it is about (location constraints).
-    pub role: Option<String>,
-    /// The conditions.
-    pub conditions: Vec<Condition>,
-}
-
-/// One condition of a rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Condition {
-    /// A rule inside the rule.
-    Rule(Rule),
-    /// A node attribute.
-    Attribute(AttributeTest),
-    /// A date.
-    Date(DateTest),
-    /// The agent of a resource.
-    Resource {
-        /// Expression id.
-        id: String,
-        /// Agent class.
-        class: Option<String>,
-        /// Agent provider.
-        provider: Option<String>,
-        /// Agent type.
-        kind: Option<String>,
-    },
-    /// An operation.
-    Operation {
-        /// Expression id.
-        id: String,
-        /// Operation name.
-        name: Option<String>,
-        /// Operation interval.
-        interval: Option<String>,
-    },
-    /// Something unknown, as written; it never holds.
-    Unknown(Element),
-}
-
-/// A test of a node attribute.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AttributeTest {
-    /// Expression id.
-    pub id: String,
-    /// Attribute name.
-    pub attribute: Option<String>,
-    /// `eq`, `ne`, `lt`, `lte`, `gt`, `gte`, `defined`, `not_defined`.
-    pub operation: Option<String>,
-    /// What to compare with.
-    pub value: Option<String>,
-    /// `string`, `integer`, `number`, `version`.
-    pub kind: Option<String>,
-    /// `literal`, `param`, `meta`.
-    pub value_source: Option<String>,
-}
-
-/// A test of the date.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DateTest {
-    /// Expression id.
-    pub id: String,
-    /// `gt`, `lt`, `in_range`, `date_spec`.
-    pub operation: Option<String>,
-    /// Begin of the range.
-    pub start: Option<String>,
-    /// End of the range.
-    pub end: Option<String>,
-    /// Length of the range: `hours`, `days`, `weeks`, `months`, `years`, …
-    pub duration: Option<BTreeMap<String, String>>,
-    /// Fields of the date with the values or ranges they must have.
-    pub spec: Option<BTreeMap<String, String>>,
 }
 
 /// A node.
@@ -367,163 +289,6 @@ pub struct Bundle {
     pub storage: Vec<BTreeMap<String, String>>,
     /// What runs inside.
     pub primitive: Option<Primitive>,
-}
-
-/// A constraint of any kind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Constraint {
-    /// Where.
-    Location(Location),
-    /// With whom.
-    Colocation(Colocation),
-    /// When.
-    Order(Order),
-    /// Whether at all.
-    Ticket(TicketConstraint),
-}
-
-impl Constraint {
-    /// The constraint's id.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        match self {
-            Self::Location(c) => &c.id,
-            Self::Colocation(c) => &c.id,
-            Self::Order(c) => &c.id,
-            Self::Ticket(c) => &c.id,
-        }
-    }
-
-    /// The constraint's id, to be changed.
-    pub const fn id_mut(&mut self) -> &mut String {
-        match self {
-            Self::Location(c) => &mut c.id,
-            Self::Colocation(c) => &mut c.id,
-            Self::Order(c) => &mut c.id,
-            Self::Ticket(c) => &mut c.id,
-        }
-    }
-}
-
-/// Where a resource should or must not run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Location {
-    /// Constraint id.
-    pub id: String,
-    /// The resource, template or tag.
-    pub resource: Option<String>,
-    /// A regular expression of resource ids; a leading `!` inverts.
-    pub pattern: Option<String>,
-    /// Sets of resources.
-    pub sets: Vec<ResourceSet>,
-    /// The node, in the short form.
-    pub node: Option<String>,
-    /// The score, in the short form.
-    pub score: Option<String>,
-    /// Rules, in the long form.
-    pub rules: Vec<Rule>,
-    /// Only for this role.
-    pub role: Option<String>,
-    /// `always`, `never`, `exclusive`.
-    pub discovery: Option<String>,
-    /// The constraint counts only while one of these holds.
-    pub lifetime: Option<Vec<Rule>>,
-}
-
-/// A set of resources in a constraint.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ResourceSet {
-    /// Set id.
-    pub id: String,
-    /// Resource ids.
-    pub members: Vec<String>,
-    /// Members depend on each other in order.
-    pub sequential: Option<String>,
-    /// All of them are needed.
-    pub require_all: Option<String>,
-    /// `group` or `listed` (colocation).
-    pub ordering: Option<String>,
-    /// Action (order).
-    pub action: Option<String>,
-    /// Role.
-    pub role: Option<String>,
-    /// Score.
-    pub score: Option<String>,
-    /// Kind (order).
-    pub kind: Option<String>,
-}
-
-/// What must be placed with what.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Colocation {
-    /// Constraint id.
-    pub id: String,
-    /// Score; INFINITY when absent.
-    pub score: Option<String>,
-    /// The one that follows (`rsc`).
-    pub dependent: Option<String>,
-    /// Its role.
-    pub dependent_role: Option<String>,
-    /// Its instance number.
-    pub dependent_instance: Option<String>,
-    /// The one that leads (`with-rsc`).
-    pub primary: Option<String>,
-    /// Its role.
-    pub primary_role: Option<String>,
-    /// Its instance number.
-    pub primary_instance: Option<String>,
-    /// Same value of this attribute instead of same node.
-    pub node_attribute: Option<String>,
-    /// Whether the dependent has a say in where the primary goes.
-    pub influence: Option<String>,
-    /// Sets instead of two resources.
-    pub sets: Vec<ResourceSet>,
-}
-
-/// What must happen before what.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Order {
-    /// Constraint id.
-    pub id: String,
-    /// The one that goes first.
-    pub first: Option<String>,
-    /// Its action.
-    pub first_action: Option<String>,
-    /// Its instance number.
-    pub first_instance: Option<String>,
-    /// The one that goes then.
-    pub then: Option<String>,
-    /// Its action.
-    pub then_action: Option<String>,
-    /// Its instance number.
-    pub then_instance: Option<String>,
-    /// `Mandatory`, `Optional`, `Serialize`.
-    pub kind: Option<String>,
-    /// The old form of kind.
-    pub score: Option<String>,
-    /// Reverse when stopping.
-    pub symmetrical: Option<String>,
-    /// All instances of `first` are needed.
-    pub require_all: Option<String>,
-    /// Sets instead of two resources.
-    pub sets: Vec<ResourceSet>,
-}
-
-/// A resource that needs a ticket.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TicketConstraint {
-    /// Constraint id.
-    pub id: String,
-    /// Ticket name.
-    pub ticket: Option<String>,
-    /// The resource.
-    pub resource: Option<String>,
-    /// Its role.
-    pub role: Option<String>,
-    /// `stop`, `demote`, `fence`, `freeze`.
-    pub loss_policy: Option<String>,
-    /// Sets instead of one resource.
-    pub sets: Vec<ResourceSet>,
 }
 
 /// One level of fencing for a target.
