@@ -22,6 +22,7 @@ mod bear;
 mod configuration;
 mod convert;
 mod drive;
+mod forced;
 mod guard;
 mod interface;
 mod machine;
