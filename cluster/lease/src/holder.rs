@@ -1,21 +1,19 @@
 //! The holder: claims leases, keeps them, gives them up (L3).
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use haven_base::Instant;
 use haven_types::{BootId, Epoch, GroupId, LogPosition, NodeId, Seq};
 
+use crate::holding::{Holding, Lease, Order, Phase};
 use crate::{
-    Claim, Configuration, GateOrder, LossCause, Refusal, RefusalCause, Release, Rounds, Rule,
-    Terms, Ticket,
+    Claim, Configuration, GateOrder, LeaseView, LossCause, Refusal, RefusalCause, Release, Rounds,
+    Rule, Terms, Ticket,
 };
 
 /// How many groups one node claims at a time: so many fit a beat.
 pub const MAX_CLAIMS: usize = 64;
-/// How many gate orders of one group await their acknowledgement before no more are given.
-const MAX_ORDERS: usize = 16;
-
 /// What the holder wants done or known, in order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HolderOutput {
@@ -48,52 +46,6 @@ pub enum HolderOutput {
     },
     /// A claim or a release must not wait for the next beat that is due.
     BeatNow,
-}
-
-/// A lease: its end, and the beat it comes from (none when an earlier process obtained it).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Lease {
-    seq: Option<Seq>,
-    end: Instant,
-    duration: Duration,
-}
-
-/// A gate order on its way to the kernel.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Order {
-    ticket: Ticket,
-    lease: Lease,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Phase {
-    /// Claims in every beat.
-    Claiming,
-    /// The gate is being deleted; claims nothing.
-    Closing { ticket: Ticket, again_at: Instant },
-}
-
-#[derive(Clone, Debug)]
-struct Holding {
-    epoch: Epoch,
-    phase: Phase,
-    /// Answers to beats before this one are ignored.
-    from_seq: Seq,
-    lease: Option<Lease>,
-    /// The newest beat ever renewed by. Kept through lapses: voters may have dropped promises from
-    /// beats before it, so none of those may give a lease again.
-    newest: Option<Seq>,
-    orders: VecDeque<Order>,
-    /// The end of the newest lease whose gate the kernel acknowledged.
-    open_until: Option<Instant>,
-    /// The newest beat within whose lease the kernel acknowledged a gate.
-    gated: Option<Seq>,
-    /// True between `Gained` and `Lost`.
-    gained: bool,
-    /// When a voter that refused said it could promise.
-    retry: BTreeMap<NodeId, Instant>,
-    /// Claim again at this epoch once the gate is gone.
-    next_epoch: Option<Epoch>,
 }
 
 /// A release that is being told to the voters.
@@ -509,88 +461,11 @@ impl Holder {
 
     /// Every group this node claims, holds or closes.
     pub fn leases(&self) -> impl Iterator<Item = LeaseView> + '_ {
-        self.groups.iter().map(|(&group, h)| LeaseView {
-            group,
-            epoch: h.epoch,
-            until: h.lease.map(|lease| lease.end),
-            open_until: h.open_until,
-            duration: h.lease.map(|lease| lease.duration),
-            gained: h.gained,
-            releasing: h.phase != Phase::Claiming,
-        })
+        self.groups.iter().map(|(&group, holding)| holding.view(group))
     }
-}
-
-/// One group as [`Holder::leases`] shows it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LeaseView {
-    /// The lease group.
-    pub group: GroupId,
-    /// The grant's epoch.
-    pub epoch: Epoch,
-    /// The lease's end, if a majority ever promised it.
-    pub until: Option<Instant>,
-    /// The deadline of the gate the kernel acknowledged last.
-    pub open_until: Option<Instant>,
-    /// D of the beat behind the lease; zero when an earlier process sent it.
-    pub duration: Option<Duration>,
-    /// Held, with the gate open.
-    pub gained: bool,
-    /// Being given up.
-    pub releasing: bool,
 }
 
 /// [`MAX_CLAIMS`] groups are claimed already.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("cannot claim another lease group: this node claims {MAX_CLAIMS} already; spread them")]
 pub struct TooManyClaims;
-
-impl Holding {
-    fn new(epoch: Epoch, from_seq: Seq) -> Self {
-        Self {
-            epoch,
-            phase: Phase::Claiming,
-            from_seq,
-            lease: None,
-            newest: None,
-            orders: VecDeque::new(),
-            open_until: None,
-            gated: None,
-            gained: false,
-            retry: BTreeMap::new(),
-            next_epoch: None,
-        }
-    }
-
-    /// Whether the gate should follow to `lease` now: at the first, when it must close earlier, or
-    /// when it gains an eighth of the lease (beats may be far closer than that).
-    fn wants_order(&self, lease: &Lease, terms: &Terms) -> bool {
-        if self.orders.len() >= MAX_ORDERS {
-            return false;
-        }
-        let ordered = self.orders.back().map(|order| order.lease.end).or(self.open_until);
-        ordered
-            .is_none_or(|end| lease.end < end || lease.end - end >= terms.lease(lease.duration) / 8)
-    }
-
-    fn lapse(&mut self, now: Instant, group: GroupId, out: &mut Vec<HolderOutput>) {
-        if self.lease.is_some_and(|lease| now >= lease.end) {
-            self.lease = None;
-            self.orders.clear();
-            self.open_until = None;
-            if std::mem::take(&mut self.gained) {
-                let cause = LossCause::Lapsed;
-                out.push(HolderOutput::Lost { group, epoch: self.epoch, cause });
-            }
-            out.push(HolderOutput::BeatNow);
-        }
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        let phase = match self.phase {
-            Phase::Claiming => self.lease.map(|lease| lease.end),
-            Phase::Closing { again_at, .. } => Some(again_at),
-        };
-        phase.into_iter().chain(self.retry.values().copied()).min()
-    }
-}

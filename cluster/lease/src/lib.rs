@@ -16,6 +16,7 @@
 mod configuration;
 mod gate;
 mod holder;
+mod holding;
 mod promises;
 mod rounds;
 mod rules;
@@ -25,7 +26,8 @@ mod wire;
 
 pub use configuration::Configuration;
 pub use gate::{GateOrder, LossCause, Ticket};
-pub use holder::{Answered, Holder, HolderOutput, LeaseView, MAX_CLAIMS, TooManyClaims};
+pub use holder::{Answered, Holder, HolderOutput, MAX_CLAIMS, TooManyClaims};
+pub use holding::LeaseView;
 pub use promises::{MAX_PROMISED_BEATS, Promise, PromiseTable};
 pub use rounds::{MAX_ROUNDS, Round, Rounds};
 pub use rules::{Rule, Rules};
