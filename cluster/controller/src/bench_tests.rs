@@ -10,7 +10,7 @@ use haven_types::operation::{Order, OrderId};
 use haven_types::{BootId, Epoch, NodeId, Term};
 
 use crate::bench::{Answer, Bench, VIP, member};
-use crate::command::{Command, JoinRefusal};
+use crate::command::{Command, JoinRefusal, Role};
 use crate::message::PeerMessage;
 use crate::port::{Input, Output};
 
@@ -299,6 +299,51 @@ fn a_node_that_is_away_with_what_no_lease_ends_is_removed_by_force_only() {
     assert_eq!(error.code, Code::Unsafe, "{error:?}");
     assert!(error.message.contains("vip may still run there without a lease"), "{error:?}");
     assert!(bench.answer(at, remove(true)).is_ok());
+}
+
+/// A cluster with an address that no lease ends, where a member went away before the coordinator started: nobody
+/// has told it what that member ran.
+fn away_and_never_heard() -> (Bench, u16, NodeId) {
+    let mut bench = Bench::new(&VIP.replace(" op ", " meta lease=off op "));
+    let at = bench.coordinator();
+    let away = bench.ids().into_iter().find(|id| *id != at && *id != bench.owner()).unwrap();
+    bench.kill(away);
+    bench.notice(away);
+    bench.run(2_000);
+    let controller = bench.nodes.get_mut(&NodeId(at)).unwrap();
+    assert!(controller.histories.remove(&NodeId(away)).is_some());
+    (bench, at, NodeId(away))
+}
+
+#[test]
+fn a_node_that_this_coordinator_never_heard_may_run_whatever_no_lease_ends() {
+    let (mut bench, at, away) = away_and_never_heard();
+    let remove = |force| RequestBody::ClusterRemoveNode { node: format!("n{}", away.0), force };
+    let error = bench.answer(at, remove(false)).unwrap_err();
+    assert_eq!(error.code, Code::Unsafe, "{error:?}");
+    let told = "was not heard since this coordinator started, and for all that is known vip may still run there";
+    assert!(error.message.contains(told), "{error:?}");
+    assert!(error.remedy.unwrap().contains("switch it off and then: haven cluster remove"));
+    assert!(bench.answer(at, remove(true)).is_ok());
+}
+
+#[test]
+fn a_node_that_has_not_said_what_it_runs_may_run_whatever_no_lease_ends() {
+    let (mut bench, at, away) = away_and_never_heard();
+    bench.beat(at, Beat::Alive { node: away, boot: BootId(2) });
+    let remove = RequestBody::ClusterRemoveNode { node: format!("n{}", away.0), force: false };
+    let error = bench.answer(at, remove).unwrap_err();
+    assert!(error.message.contains("it has not said yet what it runs, and vip"), "{error:?}");
+}
+
+#[test]
+fn a_witness_that_was_never_heard_runs_nothing() {
+    let (mut bench, at, away) = away_and_never_heard();
+    for controller in bench.nodes.values_mut() {
+        controller.state.members.get_mut(&away).unwrap().role = Role::Witness;
+    }
+    let remove = RequestBody::ClusterRemoveNode { node: format!("n{}", away.0), force: false };
+    assert!(bench.answer(at, remove).is_ok());
 }
 
 #[test]

@@ -2,9 +2,10 @@
 //! log removes them. Its daemon ends where it learns of that, and stops nothing any more: what still ran
 //! there would be left behind, under a lease until that ends, without one for good.
 
+use haven_api::{ApiError, Code};
 use haven_types::NodeId;
 
-use crate::command::Command;
+use crate::command::{Command, Role};
 use crate::controller::{Controller, Purpose};
 use crate::history::active;
 use crate::leases::unprotected_primitives;
@@ -63,21 +64,67 @@ impl Controller {
         }
     }
 
-    /// What was last known to run on a node by nobody's leave: no lease ends it.
-    pub(crate) fn left_unprotected(&self, node: NodeId) -> Vec<String> {
-        let Some(history) = self.histories.get(&node) else { return Vec::new() };
-        let unprotected = unprotected_primitives(&self.state.cib, &self.config.facts).into_iter();
-        unprotected.filter(|it| history.resources.get(it).is_some_and(active)).collect()
+    /// Whether a member may go without force.
+    ///
+    /// # Errors
+    /// [`Code::Unsafe`] says what runs there, or may, and what to do first.
+    pub(crate) fn may_leave(&self, node: NodeId) -> Result<(), ApiError> {
+        let name = self.name_of(node);
+        let online = self.alive.contains_key(&node);
+        let active = self.resources_on(node);
+        if online && !active.is_empty() {
+            let message = format!("cannot remove {name}: {} run there", active.join(", "));
+            return Err(ApiError::new(Code::Unsafe, message)
+                .remedy(format!("first: haven node standby {name}")));
+        }
+        let left = self.left_unprotected(node);
+        if left.is_empty() {
+            return Ok(());
+        }
+        let known = self.histories.contains_key(&node);
+        let found = match (online, known) {
+            (true, _) => "it has not said yet what it runs, and",
+            (false, true) => "it is away, and",
+            (false, false) => {
+                "it is away, was not heard since this coordinator started, and for all that is known"
+            }
+        };
+        let left = left.join(", ");
+        let message = format!(
+            "cannot remove {name}: {found} {left} may still run there without a lease (lease=off); \
+             no longer a member, it would never be told to stop that"
+        );
+        let remedy = match online {
+            true => format!("try again once `haven status` shows {name} online"),
+            false => format!(
+                "start {name} again, or switch it off and then: haven cluster remove {name} --force"
+            ),
+        };
+        Err(ApiError::new(Code::Unsafe, message).remedy(remedy))
     }
 
-    /// Whether nothing runs on a node or is about to, or the node is not heard and its leases end by themselves.
+    /// What may run on a node that is not heard, or says nothing, though no lease ends it: what it said last, and
+    /// whatever could be there where it never said anything to this node.
+    fn left_unprotected(&self, node: NodeId) -> Vec<String> {
+        let unprotected = unprotected_primitives(&self.state.cib, &self.config.facts).into_iter();
+        let witness = self.state.members.get(&node).is_some_and(|it| it.role == Role::Witness);
+        match self.histories.get(&node) {
+            Some(history) => {
+                unprotected.filter(|name| history.resources.get(name).is_some_and(active)).collect()
+            }
+            None if witness => Vec::new(),
+            None => unprotected.collect(),
+        }
+    }
+
+    /// Whether nothing runs on a node or is about to; of one that is not heard, nothing but what its leases end.
     fn is_empty(&self, node: NodeId) -> bool {
         let Some(coordinator) = &self.coordinator else { return false };
+        if !self.left_unprotected(node).is_empty() {
+            return false;
+        }
         let ordered = coordinator.orders.awaited().any(|(to, _)| to == node);
         let quiet = coordinator.ready && !coordinator.replan && !ordered;
-        if !self.alive.contains_key(&node) {
-            return self.left_unprotected(node).is_empty();
-        }
-        quiet && self.resources_on(node).is_empty()
+        !self.alive.contains_key(&node) || (quiet && self.resources_on(node).is_empty())
     }
 }

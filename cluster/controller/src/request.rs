@@ -251,23 +251,8 @@ impl Controller {
         force: bool,
     ) -> Result<(), ApiError> {
         let node = self.known_node(name)?;
-        let active = self.resources_on(node);
-        let online = self.alive.contains_key(&node);
-        if !force && online && !active.is_empty() {
-            let message = format!("cannot remove {name}: {} run there", active.join(", "));
-            return Err(ApiError::new(Code::Unsafe, message)
-                .remedy(format!("first: haven node standby {name}")));
-        }
-        let left = self.left_unprotected(node);
-        if !force && !online && !left.is_empty() {
-            let left = left.join(", ");
-            let message = format!(
-                "cannot remove {name}: it is away, and {left} may still run there without a lease (lease=off); \
-                 no longer a member, it would never be told to stop that"
-            );
-            return Err(ApiError::new(Code::Unsafe, message).remedy(format!(
-                "start {name} again, or switch it off and then: haven cluster remove {name} --force"
-            )));
+        if !force {
+            self.may_leave(node)?;
         }
         if self.state.members.len() == 1 {
             let message = format!("cannot remove {name}: it is the only member");
