@@ -39,6 +39,9 @@ pub struct Token {
     pub command: String,
     /// Milliseconds until it is void.
     pub expires_in_ms: u64,
+    /// What the new member will cost those who are served now, and how to avoid it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<String>,
 }
 
 /// How far a change has got.

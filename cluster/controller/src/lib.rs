@@ -61,6 +61,7 @@ mod foreign_tests;
 mod forwarding;
 mod goals;
 mod grants;
+mod growth;
 mod guarded;
 mod heard;
 mod history;

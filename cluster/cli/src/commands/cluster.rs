@@ -49,10 +49,12 @@ pub(super) fn run(command: Cluster, session: &mut Session<'_, '_>) -> Result<u8,
             let reply = session.ask(RequestBody::ClusterToken { lifetime_ms })?;
             let ReplyBody::Token(token) = &reply else { return Err(unexpected(&reply)) };
             session.output.result(&reply, |_| {
+                let cost = token.cost.as_ref().map(|cost| format!("# beware: {cost}\n"));
                 format!(
-                    "{}\n# admits one node once, within {}; with --witness it votes but runs nothing\n",
+                    "{}\n# admits one node once, within {}; with --witness it votes but runs nothing\n{}",
                     token.command,
-                    duration::age(token.expires_in_ms)
+                    duration::age(token.expires_in_ms),
+                    cost.unwrap_or_default()
                 )
             })?;
             Ok(0)

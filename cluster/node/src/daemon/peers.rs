@@ -260,6 +260,7 @@ impl Daemon {
                     token: token.text(),
                     command: token.command(&[self.admissions.listen]),
                     expires_in_ms: u64::try_from(seconds).unwrap_or(0) * 1000,
+                    cost: self.controller.cost_of_growth(),
                 }))
             }
             Err(reason) => Err(ApiError::new(Code::Unavailable, reason)),
