@@ -46,8 +46,14 @@ impl Controller {
         let what = format!("{resource} prefers {node}{}", in_words(until.as_deref()));
         let goal = Goal::RunsOn(resource.clone(), node.clone());
         let change = Change::action(what, wait, timeout_ms).towards(goal);
-        let id = format!("{PREFER}{resource}");
-        let wish = wish(id, &resource, &node, "INFINITY", until.as_deref());
+        let wish = Wish {
+            id: format!("{PREFER}{resource}"),
+            resource: &resource,
+            node: &node,
+            score: "INFINITY",
+            until: until.as_deref(),
+        };
+        let wish = wish.constraint();
         self.edit(clock, to, author, change, |cib| {
             cib.constraints.retain(|known| wish_about(known) != Some(resource.as_str()));
             cib.put_constraint(wish);
@@ -72,8 +78,14 @@ impl Controller {
                 .remedy(format!("name a node: haven resource ban {resource} NODE")));
         };
         self.known_node(&node)?;
-        let id = format!("{BAN}{resource}-on-{node}");
-        let ban = wish(id, &resource, &node, "-INFINITY", until.as_deref());
+        let ban = Wish {
+            id: format!("{BAN}{resource}-on-{node}"),
+            resource: &resource,
+            node: &node,
+            score: "-INFINITY",
+            until: until.as_deref(),
+        };
+        let ban = ban.constraint();
         let goal = Goal::RunsNotOn(resource.clone(), node.clone());
         let what = format!("{resource} avoids {node}{}", in_words(until.as_deref()));
         let change = Change::action(what, wait, timeout_ms).towards(goal);
@@ -201,40 +213,54 @@ fn is_over(constraint: &Constraint, now: WallTime) -> bool {
     end.is_some_and(|end| end <= now)
 }
 
-/// The constraint that carries a wish, with the ids that crm_resource gives its parts.
-fn wish(id: String, resource: &str, node: &str, score: &str, until: Option<&str>) -> Constraint {
-    let about = Some(resource.to_owned());
-    let plain = Location { id: id.clone(), resource: about, ..Location::default() };
-    let Some(until) = until else {
-        let (node, score) = (Some(node.to_owned()), Some(score.to_owned()));
-        return Constraint::Location(Location { node, score, ..plain });
-    };
-    // Of a move the part comes before the resource, of a ban at the end.
-    let part = |name: &str| match id.strip_prefix(PREFER) {
-        Some(resource) => format!("{PREFER}{name}-{resource}"),
-        None => format!("{id}-{name}"),
-    };
-    let here = haven_cib::AttributeTest {
-        id: part("expr"),
-        attribute: Some("#uname".to_owned()),
-        operation: Some("eq".to_owned()),
-        value: Some(node.to_owned()),
-        kind: Some("string".to_owned()),
-        value_source: None,
-    };
-    let lifetime = if id.starts_with(PREFER) { "lifetime-end" } else { "lifetime" };
-    let before = DateTest {
-        id: part(lifetime),
-        operation: Some("lt".to_owned()),
-        end: Some(until.to_owned()),
-        ..DateTest::default()
-    };
-    let rule = Rule {
-        id: part("rule"),
-        score: Some(score.to_owned()),
-        boolean_op: Some("and".to_owned()),
-        conditions: vec![Condition::Attribute(here), Condition::Date(before)],
-        ..Rule::default()
-    };
-    Constraint::Location(Location { rules: vec![rule], ..plain })
+/// A wish of an operator about where a resource runs.
+struct Wish<'a> {
+    /// Id of the constraint that carries it.
+    id: String,
+    resource: &'a str,
+    node: &'a str,
+    score: &'a str,
+    /// When it ends by itself.
+    until: Option<&'a str>,
+}
+
+impl Wish<'_> {
+    /// The constraint that carries it, with the ids that crm_resource gives its parts.
+    fn constraint(self) -> Constraint {
+        let Wish { id, resource, node, score, until } = self;
+        let about = Some(resource.to_owned());
+        let plain = Location { id: id.clone(), resource: about, ..Location::default() };
+        let Some(until) = until else {
+            let (node, score) = (Some(node.to_owned()), Some(score.to_owned()));
+            return Constraint::Location(Location { node, score, ..plain });
+        };
+        // Of a move the part comes before the resource, of a ban at the end.
+        let part = |name: &str| match id.strip_prefix(PREFER) {
+            Some(resource) => format!("{PREFER}{name}-{resource}"),
+            None => format!("{id}-{name}"),
+        };
+        let here = haven_cib::AttributeTest {
+            id: part("expr"),
+            attribute: Some("#uname".to_owned()),
+            operation: Some("eq".to_owned()),
+            value: Some(node.to_owned()),
+            kind: Some("string".to_owned()),
+            value_source: None,
+        };
+        let lifetime = if id.starts_with(PREFER) { "lifetime-end" } else { "lifetime" };
+        let before = DateTest {
+            id: part(lifetime),
+            operation: Some("lt".to_owned()),
+            end: Some(until.to_owned()),
+            ..DateTest::default()
+        };
+        let rule = Rule {
+            id: part("rule"),
+            score: Some(score.to_owned()),
+            boolean_op: Some("and".to_owned()),
+            conditions: vec![Condition::Attribute(here), Condition::Date(before)],
+            ..Rule::default()
+        };
+        Constraint::Location(Location { rules: vec![rule], ..plain })
+    }
 }
