@@ -19,35 +19,48 @@ pub use rule::{AttributeTest, Condition, DateTest, Rule};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cib {
     /// Version triple.
+    #[serde(default)]
     pub version: Version,
     /// Schema the document was written for, such as `pacemaker-3.10`.
     pub validate_with: Option<String>,
     /// Feature set of the writer.
     pub crm_feature_set: Option<String>,
     /// Cluster options (`crm_config`); a block called `cib-bootstrap-options` comes first.
+    #[serde(default)]
     pub options: Vec<NvSet>,
     /// Nodes.
+    #[serde(default)]
     pub nodes: Vec<Node>,
     /// Resources, in the order written.
+    #[serde(default)]
     pub resources: Vec<Resource>,
     /// Resource templates.
+    #[serde(default)]
     pub templates: Vec<Primitive>,
     /// Constraints, in the order written.
+    #[serde(default)]
     pub constraints: Vec<Constraint>,
     /// Which devices fence which node, in which order.
+    #[serde(default)]
     pub fencing_topology: Vec<FencingLevel>,
     /// Names for lists of resources.
+    #[serde(default)]
     pub tags: Vec<Tag>,
     /// Defaults of resource meta attributes.
+    #[serde(default)]
     pub rsc_defaults: Vec<NvSet>,
     /// Defaults of operation attributes.
+    #[serde(default)]
     pub op_defaults: Vec<NvSet>,
     /// Alerts, as written.
+    #[serde(default)]
     pub alerts: Vec<Element>,
     /// Access control, as written.
+    #[serde(default)]
     pub acls: Vec<Element>,
     /// Comment lines of the human form that stand before an object, each with its `#`, by the object's
     /// id; those at the end by the empty id. The XML form has no place for them.
+    #[serde(default)]
     pub comments: BTreeMap<String, Vec<String>>,
     /// What no schema knows and was kept all the same, by the id of the object that it belongs to; what is in none by the
     /// empty id. It means nothing to anybody here; the XML form has it where it stood.
@@ -98,6 +111,7 @@ pub struct NvSet {
     /// The block counts only while this holds.
     pub rule: Option<Rule>,
     /// The values.
+    #[serde(default)]
     pub pairs: Vec<NvPair>,
 }
 
@@ -115,8 +129,10 @@ pub struct Node {
     /// Fallback for rules' scores; hardly ever used.
     pub score: Option<String>,
     /// Permanent attributes.
+    #[serde(default)]
     pub attributes: Vec<NvSet>,
     /// Capacity.
+    #[serde(default)]
     pub utilization: Vec<NvSet>,
 }
 
@@ -198,12 +214,16 @@ pub struct Primitive {
     /// Free text.
     pub description: Option<String>,
     /// Meta attributes.
+    #[serde(default)]
     pub meta: Vec<NvSet>,
     /// Instance parameters.
+    #[serde(default)]
     pub params: Vec<NvSet>,
     /// Configured operations.
+    #[serde(default)]
     pub operations: Vec<Operation>,
     /// What it needs of a node's capacity.
+    #[serde(default)]
     pub utilization: Vec<NvSet>,
 }
 
@@ -218,10 +238,13 @@ pub struct Operation {
     pub interval: Option<String>,
     /// Everything else written as an attribute: `timeout`, `role`, `on-fail`, `enabled`,
     /// `start-delay`, `interval-origin`, `record-pending`, …
+    #[serde(default)]
     pub options: BTreeMap<String, String>,
     /// Meta attributes.
+    #[serde(default)]
     pub meta: Vec<NvSet>,
     /// Parameters for this operation only.
+    #[serde(default)]
     pub params: Vec<NvSet>,
 }
 
@@ -233,10 +256,13 @@ pub struct Group {
     /// Free text.
     pub description: Option<String>,
     /// Meta attributes, inherited by the members.
+    #[serde(default)]
     pub meta: Vec<NvSet>,
     /// Instance parameters, inherited by the members.
+    #[serde(default)]
     pub params: Vec<NvSet>,
     /// Members, first to start first.
+    #[serde(default)]
     pub members: Vec<Primitive>,
 }
 
@@ -246,12 +272,15 @@ pub struct CloneResource {
     /// Resource id.
     pub id: String,
     /// True when written as `<master>`, the old word for a promotable clone.
+    #[serde(default)]
     pub master: bool,
     /// Free text.
     pub description: Option<String>,
     /// Meta attributes.
+    #[serde(default)]
     pub meta: Vec<NvSet>,
     /// Instance parameters.
+    #[serde(default)]
     pub params: Vec<NvSet>,
     /// What is cloned.
     pub child: Box<CloneChild>,
@@ -274,18 +303,23 @@ pub struct Bundle {
     /// Free text.
     pub description: Option<String>,
     /// Meta attributes.
+    #[serde(default)]
     pub meta: Vec<NvSet>,
     /// Instance parameters.
+    #[serde(default)]
     pub params: Vec<NvSet>,
     /// `docker`, `podman`, `rkt`; empty when the element is missing.
     pub container: String,
     /// Attributes of the container element: `image`, `replicas`, `promoted-max`, `options`, …
+    #[serde(default)]
     pub container_options: BTreeMap<String, String>,
     /// Attributes of the network element, when it is there.
     pub network: Option<BTreeMap<String, String>>,
     /// Ports to map: `id`, `port`, `internal-port`, `range`.
+    #[serde(default)]
     pub ports: Vec<BTreeMap<String, String>>,
     /// Directories to map: `source-dir`, `source-dir-root`, `target-dir`, `options`.
+    #[serde(default)]
     pub storage: Vec<BTreeMap<String, String>>,
     /// What runs inside.
     pub primitive: Option<Primitive>,
@@ -307,6 +341,7 @@ pub struct FencingLevel {
     /// 1 to 9.
     pub index: Option<String>,
     /// Devices, all of which must succeed.
+    #[serde(default)]
     pub devices: Vec<String>,
 }
 
@@ -316,5 +351,6 @@ pub struct Tag {
     /// Tag id.
     pub id: String,
     /// What it stands for.
+    #[serde(default)]
     pub members: Vec<String>,
 }

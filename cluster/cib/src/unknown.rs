@@ -96,6 +96,18 @@ impl Kept {
         }
     }
 
+    /// About as many characters as it takes to keep.
+    pub(crate) fn weight(&self) -> usize {
+        let step = |step: &Step| step.element.len() + step.id.as_ref().map_or(0, String::len);
+        let place: usize = self.place.iter().map(step).sum();
+        place
+            + match &self.part {
+                Part::Attribute { name, value } => name.len() + value.len(),
+                Part::Elements { elements, .. } => elements.iter().map(weight).sum(),
+                Part::Text(text) => text.len(),
+            }
+    }
+
     /// It belongs to a node, whose id a resource may have, too.
     pub(crate) fn is_of_a_node(&self) -> bool {
         self.place.first().is_some_and(|own| own.element == "node")
@@ -272,6 +284,11 @@ impl Unknown {
         }
         self.keep(owner, Part::Elements { after: after.cloned(), elements: vec![element] });
     }
+}
+
+fn weight(e: &Element) -> usize {
+    let attributes: usize = e.attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
+    e.name.len() + attributes + e.text.len() + e.children.iter().map(weight).sum::<usize>()
 }
 
 fn step_to(e: &Markup<'_>, nth: usize) -> Step {

@@ -10,7 +10,7 @@ use haven_types::{Epoch, LinkId, NodeId};
 use serde::{Deserialize, Serialize};
 
 /// First byte of every command; a log written by a newer version is refused, not guessed at.
-pub(crate) const FORMAT: u8 = 3;
+pub(crate) const FORMAT: u8 = 4;
 
 /// What a member does in the cluster.
 #[derive(

@@ -169,6 +169,7 @@ fn commit(epoch: u64, bytes: usize) -> Commit {
         before: None,
         after: Some("x".repeat(bytes)),
         follows: None,
+        kept: None,
     };
     let (author, node, message) = ("root".to_owned(), "n1".to_owned(), String::new());
     let at = WallTime::from_seconds(1);

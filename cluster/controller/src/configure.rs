@@ -43,11 +43,11 @@ impl Controller {
         let findings = match text {
             None => self.judged(&self.state.cib),
             Some(text) => match self.read(text, manner) {
-                Ok(loaded) => {
+                Ok((loaded, told)) => {
                     let mut judged = crm::verify(&loaded.cib, &self.facts());
                     loaded.locate(&mut judged);
                     let votes = self.judged_votes(&loaded.cib);
-                    judged.into_iter().map(finding).chain(votes).collect()
+                    told.into_iter().chain(judged.into_iter().map(finding)).chain(votes).collect()
                 }
                 Err(findings) => findings,
             },
@@ -62,19 +62,19 @@ impl Controller {
         }
         let in_force = &self.state.cib;
         let base = if load.expected.is_some() { in_force } else { self.newest() };
-        let mut loaded = self.loaded_from(base, load)?;
+        let (mut loaded, mut told) = self.loaded_from(base, load)?;
         if base.version != in_force.version && self.differs_in_leases(base, &loaded.cib) {
-            loaded = self.loaded_from(in_force, load)?;
+            (loaded, told) = self.loaded_from(in_force, load)?;
         }
-        let findings = self.accepted(&loaded.cib, load.force, |judged| loaded.locate(judged))?;
+        told.extend(self.accepted(&loaded.cib, load.force, |judged| loaded.locate(judged))?);
         let changed = loaded.changed;
         let objects = if changed.len() == 1 { "object" } else { "objects" };
         let what = load.message.clone();
         let what = what.unwrap_or_else(|| format!("load {} {objects}", changed.len()));
-        Ok((loaded.cib, Change::configuration(what, changed, findings)))
+        Ok((loaded.cib, Change::configuration(what, changed, told)))
     }
 
-    fn loaded_from(&self, base: &Cib, load: &Load) -> Result<Loaded, ApiError> {
+    fn loaded_from(&self, base: &Cib, load: &Load) -> Result<(Loaded, Vec<Finding>), ApiError> {
         self.read_from(base, &load.text, Manner::of(load)).map_err(|findings| {
             ApiError::new(Code::BadData, "the text cannot be loaded; nothing was changed")
                 .findings(findings)
@@ -104,32 +104,45 @@ impl Controller {
         Ok(findings)
     }
 
-    /// The configuration that a text would make of the one in force.
-    pub(crate) fn read(&self, text: &str, manner: Manner) -> Result<Loaded, Vec<Finding>> {
+    /// The configuration that a text would make of the one in force, and what is to be told of it.
+    pub(crate) fn read(
+        &self,
+        text: &str,
+        manner: Manner,
+    ) -> Result<(Loaded, Vec<Finding>), Vec<Finding>> {
         self.read_from(&self.state.cib, text, manner)
     }
 
-    fn read_from(&self, base: &Cib, text: &str, manner: Manner) -> Result<Loaded, Vec<Finding>> {
+    fn read_from(
+        &self,
+        base: &Cib,
+        text: &str,
+        manner: Manner,
+    ) -> Result<(Loaded, Vec<Finding>), Vec<Finding>> {
         let mode = match manner.mode {
             LoadMode::Update => Mode::Update,
             LoadMode::Replace => Mode::Replace,
         };
         let unknowns = if manner.lenient { Unknowns::Keep } else { Unknowns::Refuse };
         let bad_xml = |error| documents::bad_xml(&error);
+        let mut told = Vec::new();
         let cib = match manner.format {
             Format::Crm => {
                 return crm::load_with(base, text, mode, unknowns)
+                    .map(|loaded| (loaded, told))
                     .map_err(|findings| findings.into_iter().map(finding).collect());
             }
             Format::Xml if manner.lenient => Cib::from_xml_lenient(text).map_err(bad_xml)?.0,
             Format::Xml => Cib::from_xml(text).map_err(bad_xml)?.0,
             Format::Json => {
-                serde_json::from_str(text).map_err(|error| vec![documents::bad_json(&error)])?
+                let (cib, left_out) = documents::from_json(text, manner.lenient)?;
+                told = left_out;
+                cib
             }
         };
         // Lines of the text between are nobody's: an object stands where its id stands in the document.
         match crm::load_document(base, &cib, mode, unknowns) {
-            Ok(loaded) => Ok(documents::placed(text, loaded)),
+            Ok(loaded) => Ok((documents::placed(text, loaded), told)),
             Err(findings) => Err(findings
                 .into_iter()
                 .map(|found| documents::place(text, finding(found)))

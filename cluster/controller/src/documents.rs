@@ -1,8 +1,10 @@
 //! Documents in XML and JSON that cannot be taken: where, what, and what to do.
 
+mod json;
+
 use haven_api::{Finding, Severity};
-use haven_cib::CibError;
 use haven_cib::crm::{self, Loaded};
+use haven_cib::{Cib, CibError};
 
 use crate::configure::finding;
 
@@ -28,15 +30,61 @@ pub(crate) fn bad_xml(error: &CibError) -> Vec<Finding> {
     vec![unreadable(line, None, message, remedy)]
 }
 
-/// What is wrong with a document in JSON.
-pub(crate) fn bad_json(error: &serde_json::Error) -> Finding {
-    let place = |number: usize| u32::try_from(number).ok().filter(|number| *number > 0);
-    unreadable(
-        place(error.line()),
-        place(error.column()),
-        format!("cannot read the configuration: {error}"),
-        "compare with `haven configure show --format json`".to_owned(),
-    )
+/// The configuration that a document in JSON holds. What it has no field for is refused, or where `lenient` left out:
+/// nothing that JSON is made of has a place for it. Each such field is told.
+pub(crate) fn from_json(text: &str, lenient: bool) -> Result<(Cib, Vec<Finding>), Vec<Finding>> {
+    match json::read(text, !lenient) {
+        Ok((cib, surplus)) if lenient || surplus.is_empty() => {
+            Ok((cib, surplus.iter().map(left_out).collect()))
+        }
+        Ok((_, surplus)) => Err(surplus.iter().map(no_such_field).collect()),
+        Err(json::BadJson::Syntax(error)) => {
+            let place = |number: usize| u32::try_from(number).ok().filter(|number| *number > 0);
+            let (line, column) = (place(error.line()), place(error.column()));
+            Err(vec![bad_json(line, column, format!("cannot read the configuration: {error}"))])
+        }
+        Err(json::BadJson::Shape { path, line, error, surplus }) => {
+            let message = format!("cannot read the configuration at {path}: {error}");
+            let mut findings: Vec<Finding> = surplus.iter().map(no_such_field).collect();
+            findings.push(bad_json(line.or(Some(1)), None, message));
+            Err(findings)
+        }
+    }
+}
+
+fn bad_json(line: Option<u32>, column: Option<u32>, message: String) -> Finding {
+    let remedy = "compare with `haven configure show --format json`".to_owned();
+    unreadable(line, column, message, remedy)
+}
+
+fn no_such_field(surplus: &json::Surplus) -> Finding {
+    let json::Surplus { inside, field, allowed, .. } = surplus;
+    let message = format!(
+        "{inside} has a field \"{field}\" that there is none of; allowed: {}",
+        allowed.join(", ")
+    );
+    let remedy = "remove it or correct its name, or give --lenient, which leaves it out".to_owned();
+    Finding {
+        code: "HV0401".to_owned(),
+        object: surplus.object.clone(),
+        nearest: surplus.nearest.map(str::to_owned),
+        ..unreadable(surplus.line, None, message, remedy)
+    }
+}
+
+fn left_out(surplus: &json::Surplus) -> Finding {
+    let json::Surplus { inside, field, .. } = surplus;
+    let message = format!(
+        "{inside} has a field \"{field}\" that there is none of: it is left out and not kept"
+    );
+    let remedy = "remove it or correct its name".to_owned();
+    Finding {
+        code: "HV0403".to_owned(),
+        severity: Severity::Warning,
+        message,
+        remedy: Some(remedy),
+        ..no_such_field(surplus)
+    }
 }
 
 fn unreadable(line: Option<u32>, column: Option<u32>, message: String, remedy: String) -> Finding {
@@ -214,5 +262,78 @@ mod tests {
         );
         let findings = refused(&mut bench, Format::Json, &wrong);
         assert!(findings[0].line.is_some_and(|line| line > 1), "{}", findings[0]);
+    }
+
+    const JSON: &str = r#"{
+ "resources": [
+  {"Primitive": {"id": "a", "class": "lsb", "type": "a",
+   "kind": "a", "meta": [{"idd": "a-meta",
+    "pairs": [{"name": "priority", "value": "5", "weight": 7}]}]}}
+ ],
+ "constraints": [{"Location": {"id": "l", "resource": "a", "nod": "n1", "score": "5"}}],
+ "odd one": {}
+}"#;
+
+    #[test]
+    fn fields_that_there_are_none_of_are_refused_all_at_once_with_path_and_nearest_name() {
+        let mut bench = Bench::new("");
+        let findings = refused(&mut bench, Format::Json, JSON);
+        let told: Vec<_> = findings
+            .iter()
+            .map(|f| {
+                let at = f.message.split(" that").next().unwrap_or_default();
+                (f.code.as_str(), f.line, f.object.as_deref(), at, f.nearest.as_deref())
+            })
+            .collect();
+        let primitive = ".resources[0].Primitive";
+        let at = |inside: &str, field: &str| format!("{inside} has a field \"{field}\"");
+        let (kind, id) = (at(primitive, "type"), at(&format!("{primitive}.meta[0]"), "idd"));
+        let weight = at(&format!("{primitive}.meta[0].pairs[0]"), "weight");
+        let node = at(".constraints[0].Location", "nod");
+        assert_eq!(
+            told,
+            [
+                ("HV0401", Some(3), Some("a"), kind.as_str(), None),
+                ("HV0401", Some(4), Some("a"), id.as_str(), Some("id")),
+                ("HV0401", Some(5), Some("a"), weight.as_str(), None),
+                ("HV0401", Some(7), Some("l"), node.as_str(), Some("node")),
+                ("HV0401", Some(8), None, ". has a field \"odd one\"", None),
+            ]
+        );
+        assert!(
+            findings[1].message.ends_with("allowed: id, score, rule, pairs"),
+            "{}",
+            findings[1]
+        );
+        assert!(findings.iter().all(|f| f.remedy.as_ref().unwrap().contains("--lenient")));
+    }
+
+    #[test]
+    fn what_json_has_no_place_for_is_told_when_it_is_left_out() {
+        let mut bench = Bench::new("");
+        let text = JSON.replace("\"idd\"", "\"id\"").replace("\"nod\"", "\"node\"");
+        let (format, mode) = (Format::Json, LoadMode::Replace);
+        let load = Load { text, format, mode, lenient: true, ..Load::default() };
+        let reply = bench.answer(1, RequestBody::ConfigureLoad(load)).unwrap();
+        let haven_api::ReplyBody::Committed { findings, .. } = reply else { panic!("{reply:?}") };
+        let told: Vec<_> = findings
+            .iter()
+            .filter(|f| f.code == "HV0403")
+            .map(|f| (f.severity, f.line, f.nearest.as_deref()))
+            .collect();
+        let warning = Severity::Warning;
+        assert_eq!(
+            told,
+            [(warning, Some(3), None), (warning, Some(5), None), (warning, Some(8), None)]
+        );
+        // Lenient is not guessing: what is misspelt is not heeded, and then an id is missing.
+        let load = Load { text: JSON.to_owned(), format, mode, lenient: true, ..Load::default() };
+        let error = bench.answer(1, RequestBody::ConfigureLoad(load)).unwrap_err();
+        let last = error.findings.last().unwrap();
+        assert!(
+            last.message.contains("at .resources[0].Primitive.meta[0]: missing field `id`"),
+            "{last}"
+        );
+        assert_eq!(last.line, Some(4), "{last}");
     }
 }

@@ -13,6 +13,7 @@ use haven_types::operation::AgentName;
 
 use crate::configure::{Manner, finding};
 use crate::controller::Controller;
+use crate::documents;
 
 /// Agents that are remembered; more begin anew.
 const MOST: usize = 1_000;
@@ -32,9 +33,9 @@ impl Controller {
                 Format::Xml => {
                     Cib::from_xml_lenient(text).map(|(cib, ..)| in_cib(&cib)).unwrap_or_default()
                 }
-                Format::Json => {
-                    serde_json::from_str(text).map(|cib| in_cib(&cib)).unwrap_or_default()
-                }
+                Format::Json => documents::from_json(text, true)
+                    .map(|(cib, _)| in_cib(&cib))
+                    .unwrap_or_default(),
             },
             _ => Vec::new(),
         };
@@ -64,7 +65,9 @@ impl Controller {
     ) -> Result<Vec<Finding>, ApiError> {
         let RequestBody::ConfigureLoad(load) = body else { return Ok(Vec::new()) };
         // What cannot be read is refused by the coordinator, whose configuration counts.
-        let Ok(loaded) = self.read(&load.text, Manner::of(load)) else { return Ok(Vec::new()) };
+        let Ok((loaded, _)) = self.read(&load.text, Manner::of(load)) else {
+            return Ok(Vec::new());
+        };
         let mut found = crm::verify_foreign(&loaded.cib, &self.facts());
         let accepted = load.force || !self.worsens(&found);
         loaded.locate(&mut found);

@@ -129,7 +129,7 @@ pub enum Applied {
     Nothing,
 }
 
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 
 impl Replicated {
     /// The state of a cluster that so far consists of its first node alone.

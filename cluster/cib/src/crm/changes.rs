@@ -9,6 +9,7 @@ use super::document::{Document, Entry, Object, named};
 use super::finding::Finding;
 use super::{parse, print};
 use crate::model::{Cib, NvPair, NvSet};
+use crate::unknown::Kept;
 
 /// One object that differs between two configurations.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -24,6 +25,8 @@ pub struct ObjectChange {
     /// Id of the object in front of it in the one document that has it; none for the first, and for
     /// objects that both have.
     pub follows: Option<String>,
+    /// What no schema knows and was kept with it before, where that changed: lines have no words for it.
+    pub kept: Option<Vec<Kept>>,
 }
 
 impl ObjectChange {
@@ -37,7 +40,8 @@ impl ObjectChange {
     #[must_use]
     pub fn weight(&self) -> usize {
         let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        self.id.len() + length(&self.before) + length(&self.after) + length(&self.follows)
+        let kept: usize = self.kept.iter().flatten().map(Kept::weight).sum();
+        self.id.len() + length(&self.before) + length(&self.after) + length(&self.follows) + kept
     }
 }
 
@@ -70,16 +74,19 @@ pub fn changes(old: &Cib, new: &Cib) -> Vec<ObjectChange> {
         if before == Some(entry) {
             continue;
         }
+        let kept = kept_before(before, Some(entry));
         let (before, after) = (before.map(lines), lines(entry));
-        if before.as_ref() == Some(&after) {
+        if before.as_ref() == Some(&after) && kept.is_none() {
             continue;
         }
         let follows = before.is_none().then(|| in_front(&new, place)).flatten();
-        found.push(change(entry, before, Some(after), follows));
+        found.push(ObjectChange { kept, ..change(entry, before, Some(after), follows) });
     }
     for (place, entry) in old.entries.iter().enumerate() {
         if !present.contains_key(&key(&entry.object)) {
-            found.push(change(entry, Some(lines(entry)), None, in_front(&old, place)));
+            let kept = kept_before(Some(entry), None);
+            let gone = change(entry, Some(lines(entry)), None, in_front(&old, place));
+            found.push(ObjectChange { kept, ..gone });
         }
     }
     found
@@ -98,6 +105,7 @@ pub fn joined<'a>(changes: impl IntoIterator<Item = &'a ObjectChange>) -> Vec<Ob
                 if change.follows.is_some() {
                     first.follows.clone_from(&change.follows);
                 }
+                first.kept = first.kept.take().or_else(|| change.kept.clone());
             }
             None => {
                 places.insert((change.node, &change.id), joined.len());
@@ -146,15 +154,15 @@ fn revert_one(document: &mut Document, change: &ObjectChange) -> Result<(), Reve
     };
     match (place, wanted) {
         (Some(place), Some(mut entry)) => {
-            // The log of changes is in lines, which do not say what is kept besides.
             let known = document.entries[place].unknown.take();
-            entry.unknown = entry.unknown.or(known);
+            entry.unknown = change.kept.clone().or(known);
             document.entries[place] = entry;
         }
         (Some(place), None) => {
             document.entries.remove(place);
         }
-        (None, Some(entry)) => {
+        (None, Some(mut entry)) => {
+            entry.unknown.clone_from(&change.kept);
             let front = change
                 .follows
                 .as_ref()
@@ -309,7 +317,14 @@ fn change(
     follows: Option<String>,
 ) -> ObjectChange {
     let node = matches!(entry.object, Object::Node(_));
-    ObjectChange { node, id: entry.object.id().to_owned(), before, after, follows }
+    ObjectChange { node, id: entry.object.id().to_owned(), before, after, follows, kept: None }
+}
+
+/// What an object kept unknown, where it keeps something else afterwards.
+fn kept_before(before: Option<&Entry>, after: Option<&Entry>) -> Option<Vec<Kept>> {
+    let of = |entry: Option<&Entry>| entry.and_then(|e| e.unknown.clone()).unwrap_or_default();
+    let old = of(before);
+    (old != of(after)).then_some(old)
 }
 
 fn in_front(document: &Document, place: usize) -> Option<String> {

@@ -39,7 +39,8 @@ pub use load::{
     Loaded, Mode, Unknowns, agents_in, load, load_document, load_with, objects, resources, show,
     show_some,
 };
-pub(crate) use names::{RENAMED_PROPERTIES, nearest};
+pub(crate) use names::RENAMED_PROPERTIES;
+pub use names::nearest;
 pub use verify::{AgentFacts, Facts, Judge, MemberFacts, ParamFacts, verify, verify_foreign};
 
 #[cfg(test)]

@@ -172,10 +172,8 @@ pub(super) fn present_name<'a>(renamed: &[(&'a str, &'a str)], word: &'a str) ->
 }
 
 /// The candidate nearest to `word`, if one is near: at most a third of its letters differ.
-pub(crate) fn nearest<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() + 1) / 3;
     candidates
         .into_iter()

@@ -50,12 +50,14 @@ pub struct Location {
     /// A regular expression of resource ids; a leading `!` inverts.
     pub pattern: Option<String>,
     /// Sets of resources.
+    #[serde(default)]
     pub sets: Vec<ResourceSet>,
     /// The node, in the short form.
     pub node: Option<String>,
     /// The score, in the short form.
     pub score: Option<String>,
     /// Rules, in the long form.
+    #[serde(default)]
     pub rules: Vec<Rule>,
     /// Only for this role.
     pub role: Option<String>,
@@ -71,6 +73,7 @@ pub struct ResourceSet {
     /// Set id.
     pub id: String,
     /// Resource ids.
+    #[serde(default)]
     pub members: Vec<String>,
     /// Members depend on each other in order.
     pub sequential: Option<String>,
@@ -112,6 +115,7 @@ pub struct Colocation {
     /// Whether the dependent has a say in where the primary goes.
     pub influence: Option<String>,
     /// Sets instead of two resources.
+    #[serde(default)]
     pub sets: Vec<ResourceSet>,
 }
 
@@ -141,6 +145,7 @@ pub struct Order {
     /// All instances of `first` are needed.
     pub require_all: Option<String>,
     /// Sets instead of two resources.
+    #[serde(default)]
     pub sets: Vec<ResourceSet>,
 }
 
@@ -158,5 +163,6 @@ pub struct TicketConstraint {
     /// `stop`, `demote`, `fence`, `freeze`.
     pub loss_policy: Option<String>,
     /// Sets instead of one resource.
+    #[serde(default)]
     pub sets: Vec<ResourceSet>,
 }

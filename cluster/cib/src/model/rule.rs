@@ -20,6 +20,7 @@ pub struct Rule {
     /// Role it is about (location constraints).
     pub role: Option<String>,
     /// The conditions.
+    #[serde(default)]
     pub conditions: Vec<Condition>,
 }
 

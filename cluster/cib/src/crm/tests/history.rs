@@ -1,7 +1,9 @@
 //! Differences name exactly what differs, and taking them back gives what was before.
 
 use crate::Cib;
-use crate::crm::{Mode, RevertError, changes, joined, load, revert, show};
+use crate::crm::{
+    Mode, RevertError, Unknowns, changes, delete, joined, load, load_document, revert, show,
+};
 
 const BASE: &str = "\
 node 1: n1 attributes rack=a
@@ -100,4 +102,28 @@ fn several_changes_join_to_what_they_make_together() {
     let together = joined(&steps);
     assert_eq!(together, changes(&first, &third));
     assert_eq!(together.len(), 1, "the location is as it was");
+}
+
+#[test]
+fn what_was_kept_unknown_comes_back_with_what_was_deleted_or_loaded_without_it() {
+    let first = base();
+    let document = first.to_xml().replace("id=\"web\" class", "id=\"web\" colour=\"red\" class");
+    let with = Cib::from_xml_lenient(&document).unwrap().0;
+    let coloured = load_document(&first, &with, Mode::Update, Unknowns::Keep).unwrap().cib;
+    assert!(coloured.to_xml().contains("colour=\"red\""));
+    // Deleted and brought back, and deleted again by undoing that.
+    let names = ["l1", "site", "web"].map(str::to_owned);
+    let without = delete(&coloured, &names, &[]).unwrap();
+    let deletion = changes(&coloured, &without);
+    let back = revert(&without, &deletion).unwrap();
+    assert_eq!(back.to_xml(), coloured.to_xml());
+    assert_eq!(revert(&back, &changes(&without, &back)).unwrap().to_xml(), without.to_xml());
+    // Loaded again without it, which changes no line.
+    let plain = Cib::from_xml(&first.to_xml()).unwrap().0;
+    let taken_out = load_document(&coloured, &plain, Mode::Update, Unknowns::Refuse).unwrap().cib;
+    assert!(!taken_out.to_xml().contains("colour"));
+    let back = revert(&taken_out, &changes(&coloured, &taken_out)).unwrap();
+    assert_eq!(back.to_xml(), coloured.to_xml());
+    // And the other way: what lenience brought in is taken out again.
+    assert_eq!(revert(&coloured, &changes(&first, &coloured)).unwrap().to_xml(), first.to_xml());
 }
