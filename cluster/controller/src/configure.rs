@@ -45,6 +45,7 @@ impl Controller {
             Some(text) => match self.read(text, manner) {
                 Ok((loaded, told)) => {
                     let mut judged = crm::verify(&loaded.cib, &self.facts());
+                    self.excuse_inherited(&loaded.cib, &mut judged);
                     loaded.locate(&mut judged);
                     let votes = self.judged_votes(&loaded.cib);
                     told.into_iter().chain(judged.into_iter().map(finding)).chain(votes).collect()
@@ -65,6 +66,9 @@ impl Controller {
         let (mut loaded, mut told) = self.loaded_from(base, load)?;
         if base.version != in_force.version && self.differs_in_leases(base, &loaded.cib) {
             (loaded, told) = self.loaded_from(in_force, load)?;
+        }
+        if load.mode == LoadMode::Replace && !load.force {
+            self.leaves_something(&loaded.cib)?;
         }
         told.extend(self.accepted(&loaded.cib, load.force, |judged| loaded.locate(judged))?);
         let changed = loaded.changed;
@@ -89,6 +93,7 @@ impl Controller {
         locate: impl FnOnce(&mut [crm::Finding]),
     ) -> Result<Vec<Finding>, ApiError> {
         let mut judged = crm::verify(cib, &self.facts());
+        self.excuse_inherited(cib, &mut judged);
         locate(&mut judged);
         let votes = self.judged_votes(cib);
         let refused =
@@ -187,8 +192,13 @@ impl Controller {
             name: member.name.clone(),
             witness: member.role == crate::command::Role::Witness,
         });
+        let talk = self.state.members.values().flat_map(|member| {
+            let links = member.links.iter().map(|(_, at)| at.ip());
+            links.chain([member.channel.ip()]).map(|ip| (ip, member.name.clone()))
+        });
         crm::Facts {
             members: Some(members.collect()),
+            reserved: talk.filter(|(ip, _)| !ip.is_unspecified()).collect(),
             foreign: self.foreign.clone(),
             here: self.config.name.clone(),
             ..self.config.verification.clone()

@@ -65,6 +65,7 @@ mod growth;
 mod guarded;
 mod heard;
 mod history;
+mod inherited;
 mod leases;
 mod leaving;
 mod lifetime;

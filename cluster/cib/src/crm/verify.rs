@@ -2,6 +2,7 @@
 //!
 //! Facts about nodes and agents come from the caller; what is not known is not judged.
 
+mod addresses;
 mod constraints;
 mod foreign;
 mod kept;
@@ -9,6 +10,7 @@ mod resources;
 pub(super) mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use haven_types::agent::AgentReport;
 
@@ -28,6 +30,8 @@ pub struct Facts {
     pub complete: Vec<String>,
     /// Agents of others, as this node knows them.
     pub foreign: BTreeMap<String, AgentReport>,
+    /// Addresses by which members talk to each other, each with the member's name.
+    pub reserved: BTreeMap<IpAddr, String>,
     /// What messages call this node.
     pub here: String,
 }
@@ -73,6 +77,7 @@ pub fn verify(cib: &Cib, facts: &Facts) -> Vec<Finding> {
     let view = View::new(cib, facts);
     values::check(&view, &mut findings);
     resources::check(&view, &mut findings);
+    addresses::check(&view, &mut findings);
     foreign::check(&view, &mut findings);
     constraints::check(&view, &mut findings);
     leases(&view, &mut findings);

@@ -81,6 +81,46 @@ fn agents_and_their_parameters_are_judged() {
 }
 
 #[test]
+fn an_address_belongs_to_one_resource_however_it_is_spelt() {
+    let mut facts = facts();
+    facts.agents.get_mut("ocf:haven:ip").unwrap().judge = None;
+    for (one, other, taken) in [
+        ("192.0.2.9,192.0.2.10", "192.0.2.10", true),
+        ("\"192.0.2.10 192.0.2.9\"", "192.0.2.9/24", true),
+        ("2001:db8::1", "2001:DB8:0:0::1", true),
+        ("192.0.2.10,192.0.2.10", "192.0.2.11", false),
+    ] {
+        let vip = |id: &str, ip: &str| {
+            format!("primitive {id} ocf:haven:ip ip={ip} op monitor interval=10s\n")
+        };
+        let found = judged(&format!("{}{}", vip("a", one), vip("b", other)), &facts);
+        let errors: Vec<_> = found.iter().filter(|it| it.code == "HV0305").collect();
+        assert_eq!(errors.len(), usize::from(taken), "{one} and {other}: {found:#?}");
+        assert!(errors.iter().all(|it| it.object.as_deref() == Some("b") && !it.overridable));
+    }
+}
+
+#[test]
+fn an_address_by_which_members_talk_cannot_move() {
+    let talk = "192.0.2.2".parse().unwrap();
+    let facts = Facts { reserved: BTreeMap::from([(talk, "n2".to_owned())]), ..facts() };
+    let vip = |ip: &str| format!("primitive a ocf:haven:ip ip={ip} op monitor interval=10s");
+    assert_eq!(judged(&vip("192.0.2.3"), &facts), []);
+    let found = judged(&vip("192.0.2.2"), &facts);
+    let [found] = found.as_slice() else { panic!("{found:#?}") };
+    assert_eq!((found.code.as_str(), found.line, found.overridable), ("HV0325", Some(1), false));
+    assert!(found.message.contains("by which n2 talks"), "{found}");
+}
+
+#[test]
+fn a_slip_in_the_name_of_an_operation_is_told() {
+    let a = "primitive a ocf:heartbeat:Dummy op monitor interval=10s op";
+    expect(&format!("{a} strat timeout=20s"), &[("HV0326", Some(2), Some("start"))]);
+    expect(&format!("{a} backup interval=1h"), &[]);
+    expect(&format!("{a} migrate_to timeout=20s"), &[]);
+}
+
+#[test]
 fn parameters_of_a_template_count() {
     let text = "rsc_template t ocf:haven:ip params nic=eth0 op monitor interval=10s\n\
                 primitive a @t params ip=192.0.2.11\nprimitive b @t";

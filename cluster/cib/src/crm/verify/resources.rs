@@ -10,6 +10,7 @@ pub(super) fn check(view: &View<'_>, findings: &mut Vec<Finding>) {
     let mut taken: BTreeMap<(String, String, String), &str> = BTreeMap::new();
     for (primitive, _) in &view.primitives {
         let Some(agent) = view.agent(primitive) else { continue };
+        findings.extend(primitive.operations.iter().filter_map(|it| slip(primitive, &it.name)));
         if !primitive.operations.iter().any(|operation| operation.name == "monitor")
             && !from_template(view, primitive)
         {
@@ -50,6 +51,39 @@ pub(super) fn check(view: &View<'_>, findings: &mut Vec<Finding>) {
             }
         }
     }
+}
+
+/// Operations that agents of any class know.
+const OPERATIONS: &[&str] = &[
+    "demote",
+    "list",
+    "meta-data",
+    "migrate_from",
+    "migrate_to",
+    "monitor",
+    "notify",
+    "off",
+    "on",
+    "promote",
+    "reboot",
+    "reload",
+    "reload-agent",
+    "start",
+    "status",
+    "stop",
+    "validate-all",
+];
+
+/// An operation that none knows and that is near to a known one. Others an agent may have of its own.
+fn slip(primitive: &Primitive, operation: &str) -> Option<Finding> {
+    if OPERATIONS.contains(&operation) {
+        return None;
+    }
+    let near = nearest(operation, OPERATIONS.iter().copied())?;
+    let finding = Finding::error("HV0326", format!("there is no operation \"{operation}\""));
+    Some(
+        finding.about(&primitive.id).near(Some(near)).fix(format!("write op {near}")).overridable(),
+    )
 }
 
 fn from_template(view: &View<'_>, primitive: &Primitive) -> bool {
