@@ -3,18 +3,28 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use haven_children::{OcfAgents, OcfSettings};
+use haven_children::{OcfAgents, OcfSettings, metadata};
+use haven_cib::crm::ParamFacts;
 use haven_cli::Parameter;
 use haven_host::process::Launcher;
 use haven_types::operation::AgentName;
 
+/// Where units of systemd lie.
+const UNITS: [&str; 3] =
+    ["/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system"];
+
 /// The names of the agents of this host.
 pub(crate) fn agents() -> Vec<String> {
-    let mut names = vec!["ocf:haven:ip".to_owned()];
+    let mut names = vec!["ocf:haven:ip".to_owned(), "ocf:haven:Dummy".to_owned()];
     names.extend(with_agents(|agents, _| {
         agents.installed().iter().map(ToString::to_string).collect::<Vec<String>>()
     }));
-    names.extend(scripts(Path::new("/etc/init.d")).into_iter().map(|name| format!("lsb:{name}")));
+    names.extend(files(Path::new("/etc/init.d")).into_iter().map(|name| format!("lsb:{name}")));
+    let units = UNITS.iter().flat_map(|folder| files(Path::new(folder)));
+    let services = units.filter_map(|file| Some(file.strip_suffix(".service")?.to_owned()));
+    // Of a unit with instances the name of one would be needed.
+    let services = services.filter(|name| !name.ends_with('@'));
+    names.extend(services.map(|name| format!("systemd:{name}")));
     names.sort_unstable();
     names.dedup();
     names
@@ -25,13 +35,22 @@ pub(crate) fn parameters(agent: &str) -> BTreeMap<String, Parameter> {
     let parts: Vec<&str> = agent.split(':').collect();
     match parts[..] {
         ["ocf", "haven", "ip"] => {
-            let facts = haven_agents::ip_facts().params.into_iter();
-            let current = facts.filter(|(_, facts)| facts.alias_of.is_none());
-            current
-                .map(|(name, facts)| {
-                    (name, Parameter { required: facts.required, ..Parameter::default() })
-                })
-                .collect()
+            let facts = haven_agents::ip_facts().params;
+            let text = haven_ipfail::metadata(haven_ipfail::Edition::V1_1);
+            let read = metadata::read(agent, &text).map(|read| read.parameters).unwrap_or_default();
+            let current = read
+                .iter()
+                .filter(|(name, _)| facts.get(*name).is_some_and(|facts| facts.alias_of.is_none()));
+            current.map(parameter).collect()
+        }
+        ["ocf", "haven", "Dummy"] => {
+            let facts = haven_agents::dummy_facts().params.into_iter();
+            let plain = |facts: ParamFacts| Parameter {
+                required: facts.required,
+                content: "string".to_owned(),
+                ..Parameter::default()
+            };
+            facts.map(|(name, facts)| (name, plain(facts))).collect()
         }
         ["ocf", provider, name] => {
             let agent = AgentName {
@@ -49,7 +68,7 @@ pub(crate) fn parameters(agent: &str) -> BTreeMap<String, Parameter> {
     }
 }
 
-fn parameter((name, from): (&String, &haven_children::metadata::Parameter)) -> (String, Parameter) {
+fn parameter((name, from): (&String, &metadata::Parameter)) -> (String, Parameter) {
     let parameter = Parameter {
         about: from.short.clone(),
         content: from.content.clone(),
@@ -75,7 +94,7 @@ fn with_agents<T: Default>(ask: impl FnOnce(&OcfAgents, &tokio::runtime::Runtime
     answer
 }
 
-fn scripts(folder: &Path) -> Vec<String> {
+fn files(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }

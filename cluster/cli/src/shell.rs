@@ -242,6 +242,9 @@ fn meant(line: &str, commands: &Node) -> Line {
     if complete::declares(&plain, commands) {
         return Line::Declare(line.to_owned());
     }
+    if let Some(text) = complete::misspelt(&plain, commands) {
+        return Line::Wrong(text);
+    }
     let mut words = match words(line) {
         Ok(words) => words,
         Err(text) => return Line::Wrong(text),
@@ -307,8 +310,15 @@ impl Completer for Assistant<'_> {
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
         let mut known = self.known.borrow_mut();
         self.shell.refresh(&mut known);
-        for word in line.split_whitespace().filter(|word| word.contains(':')) {
-            self.shell.learn(word, &mut known);
+        let agents: Vec<String> = line
+            .split_whitespace()
+            .filter_map(|word| match word.split_once('.') {
+                Some((object, _)) => known.agent_of(object),
+                None => word.contains(':').then(|| word.to_owned()),
+            })
+            .collect();
+        for agent in agents {
+            self.shell.learn(&agent, &mut known);
         }
         let (start, found) = complete::candidates(line, cursor, &known);
         let pairs = found.into_iter().map(|candidate| {
@@ -349,5 +359,19 @@ mod tests {
         for wrong in ["status \"x", "shell", "node run"] {
             assert!(matches!(told(wrong), Line::Wrong(_)), "{wrong}");
         }
+        for (typed, word, meant) in [
+            ("primitve a lsb:b", "primitve", "primitive"),
+            ("configure primitve a lsb:b", "primitve", "primitive"),
+            ("colocatin c inf: a b", "colocatin", "colocation"),
+            ("locaton l a 5: n1", "locaton", "location"),
+        ] {
+            let text = format!(
+                "\"{word}\" is no command and starts no declaration; did you mean \"{meant}\"?"
+            );
+            assert_eq!(told(typed), Line::Wrong(text));
+        }
+        // The command line knows best what it was asked for.
+        assert_eq!(told("staus"), command(&["staus"]));
+        assert_eq!(told("resource mve a"), command(&["resource", "mve", "a"]));
     }
 }

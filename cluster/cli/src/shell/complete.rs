@@ -54,6 +54,27 @@ pub(crate) fn is_of_configure(words: &[&str], commands: &Node) -> bool {
         && commands.child("configure").is_some_and(|configure| configure.child(first).is_some())
 }
 
+/// What is wrong with a line whose first word is neither a command nor a declaration, where it is nearest to a
+/// declaration; of a misspelt command the command line tells itself.
+pub(crate) fn misspelt(words: &[&str], commands: &Node) -> Option<String> {
+    let (below, first) = match words {
+        ["configure", first, ..] => (commands.child("configure")?, first),
+        [first, ..] => (commands, first),
+        [] => return None,
+    };
+    if first.starts_with('-') || below.child(first).is_some() || ["?", "help"].contains(first) {
+        return None;
+    }
+    let known = below.below.iter().map(|command| command.name.as_str());
+    let configure = commands.child("configure").into_iter().flat_map(|node| &node.below);
+    let all = known.chain(configure.map(|command| command.name.as_str()));
+    let near = crm::nearest(first, all.chain(vocabulary::declarations().iter().copied()))?;
+    let declares = vocabulary::declarations().contains(&near);
+    declares.then(|| {
+        format!("\"{first}\" is no command and starts no declaration; did you mean \"{near}\"?")
+    })
+}
+
 /// Everything that may stand at the place, whatever the word begins with.
 fn possible(words: &[&str], word: &str, known: &Snapshot) -> Vec<Candidate> {
     match words {
@@ -146,11 +167,67 @@ fn command(words: &[&str], word: &str, known: &Snapshot) -> Vec<Candidate> {
         return flags.map(|f| Candidate { text: f.name.clone(), about: f.about.clone() }).collect();
     }
     let mut found = below(node);
-    if let Some(word) = node.words.get(place) {
-        found.extend(word.values.iter().map(plain));
-        found.extend(of_kind(&word.kind, known));
+    if let Some(expected) = node.words.get(place) {
+        found.extend(expected.values.iter().map(plain));
+        found.extend(of_kind(&expected.kind, known));
+        match (expected.kind.as_str(), words.last()) {
+            ("path", _) => found.extend(paths_below(word, known)),
+            ("value", Some(path)) => found.extend(values_at(path, known)),
+            _ => {}
+        }
     }
     found
+}
+
+/// Paths to values that may be set in the object whose name is written already.
+fn paths_below(word: &str, known: &Snapshot) -> Vec<Candidate> {
+    let Some((object, _)) = word.split_once('.') else { return Vec::new() };
+    let place = match object {
+        "property" => Place::Property,
+        "op_defaults" => Place::Operation,
+        _ => Place::Meta,
+    };
+    if !known.has(object) {
+        return Vec::new();
+    }
+    let mut found: Vec<Candidate> = vocabulary::known(place)
+        .iter()
+        .map(|name| Candidate {
+            text: format!("{object}.{name}"),
+            about: default_of(vocabulary::default_value(place, name)),
+        })
+        .collect();
+    let agent = known.agent_of(object);
+    for (name, parameter) in
+        agent.and_then(|agent| known.parameters.get(&agent)).into_iter().flatten()
+    {
+        found.push(Candidate { text: format!("{object}.{name}"), about: about(parameter) });
+    }
+    found
+}
+
+/// The values that may stand at a path: those that are allowed there, and the one that is in force.
+fn values_at(path: &str, known: &Snapshot) -> Vec<Candidate> {
+    let Some((object, rest)) = path.split_once('.') else { return Vec::new() };
+    let name = rest.rsplit('.').next().unwrap_or(rest);
+    let place = match object {
+        "property" => Place::Property,
+        "op_defaults" => Place::Operation,
+        _ if rest.starts_with("op.") => Place::Operation,
+        _ => Place::Meta,
+    };
+    let agent = known.agent_of(object).unwrap_or_default();
+    let parameter = known.parameters.get(&agent).and_then(|all| all.get(name));
+    let current = known.value_at(object, name);
+    let allowed = match parameter.filter(|_| !vocabulary::known(place).contains(&name)) {
+        Some(parameter) => words_of(parameter),
+        None => values_of(place, name).into_iter().map(str::to_owned).collect(),
+    };
+    let about = |value: &String| {
+        if Some(value) == current.as_ref() { "in force".to_owned() } else { String::new() }
+    };
+    let all = allowed.into_iter().chain(current.clone());
+    all.map(|value| Candidate { about: about(&value), text: value }).collect()
 }
 
 /// The names that a word of a command may be.
@@ -200,9 +277,19 @@ fn declaration(words: &[&str], word: &str, known: &Snapshot) -> Vec<Candidate> {
         ["location", _] | ["monitor" | "tag"] => names(known.resources()),
         ["location", _, _, rest @ ..] => match rest.last() {
             Some(score) if score.ends_with(':') => names(known.nodes.clone()),
-            _ => lists(&["rule", "role=", "resource-discovery=", "inf:", "-inf:"]),
+            _ => [
+                lists(&[
+                    "rule",
+                    "role=",
+                    "resource-discovery=always",
+                    "resource-discovery=exclusive",
+                    "resource-discovery=never",
+                ]),
+                scores(),
+            ]
+            .concat(),
         },
-        ["colocation" | "collocation", _] => lists(&["inf:", "-inf:"]),
+        ["colocation" | "collocation", _] => scores(),
         ["order", _] => {
             [lists(&["Mandatory:", "Optional:", "Serialize:"]), names(known.resources())].concat()
         }
@@ -219,6 +306,31 @@ fn declaration(words: &[&str], word: &str, known: &Snapshot) -> Vec<Candidate> {
     }
 }
 
+/// Operations that may be configured.
+const OPERATIONS: [&str; 10] = [
+    "monitor",
+    "start",
+    "stop",
+    "promote",
+    "demote",
+    "notify",
+    "migrate_to",
+    "migrate_from",
+    "reload",
+    "reload-agent",
+];
+
+/// Scores of a constraint: numbers stand for any.
+fn scores() -> Vec<Candidate> {
+    let of = |text: &str, about: &str| Candidate { text: text.to_owned(), about: about.to_owned() };
+    vec![
+        of("inf:", "must"),
+        of("-inf:", "must not"),
+        of("100:", "rather, by a number from 1 to 1000000"),
+        of("-100:", "rather not, by a number"),
+    ]
+}
+
 /// Behind the agent of a primitive.
 fn resource(agent: &str, rest: &[&str], word: &str, known: &Snapshot) -> Vec<Candidate> {
     const LISTS: [&str; 4] = ["params", "meta", "utilization", "op"];
@@ -226,9 +338,7 @@ fn resource(agent: &str, rest: &[&str], word: &str, known: &Snapshot) -> Vec<Can
     let mut found = match list.map(|at| (rest[at], rest.len() - at)) {
         Some(("meta", _)) => values(Place::Meta, word),
         Some(("op", 1)) => {
-            return ["monitor", "start", "stop", "promote", "demote", "migrate_to", "migrate_from"]
-                .map(plain)
-                .to_vec();
+            return OPERATIONS.map(plain).to_vec();
         }
         Some(("op", _)) => values(Place::Operation, word),
         Some(("utilization", _)) => Vec::new(),
@@ -253,11 +363,21 @@ fn parameters(agent: &str, rest: &[&str], word: &str, known: &Snapshot) -> Vec<C
     }
     let given = |name: &str| rest.iter().any(|w| w.split_once('=').is_some_and(|(n, _)| n == name));
     let free = parameters.iter().filter(|(name, _)| !given(name));
-    free.map(|(name, parameter)| {
-        let need = if parameter.required { "required: " } else { "" };
-        Candidate { text: format!("{name}="), about: format!("{need}{}", parameter.about) }
-    })
-    .collect()
+    free.map(|(name, parameter)| Candidate { text: format!("{name}="), about: about(parameter) })
+        .collect()
+}
+
+/// A parameter in a few words: whether it must be given, what it is for, and what counts where it is not given.
+fn about(parameter: &Parameter) -> String {
+    let need = parameter.required.then(|| "required".to_owned());
+    let default = parameter.default.as_deref().filter(|value| !value.is_empty());
+    let parts = [need, Some(parameter.about.clone()), Some(default_of(default))];
+    let parts: Vec<String> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
+    parts.join("; ")
+}
+
+fn default_of(value: Option<&str>) -> String {
+    value.map_or_else(String::new, |value| format!("default {value}"))
 }
 
 /// The values that a parameter may have, as far as they can be listed.
@@ -266,7 +386,8 @@ pub(crate) fn words_of(parameter: &Parameter) -> Vec<String> {
     if parameter.content == "boolean" && words.is_empty() {
         words = vec!["true".to_owned(), "false".to_owned()];
     }
-    words.extend(parameter.default.clone().filter(|value| !value.is_empty()));
+    let default = parameter.default.clone().filter(|value| !value.is_empty());
+    words.extend(default.filter(|value| !parameter.values.contains(value)));
     words
 }
 
@@ -276,12 +397,16 @@ fn values(place: Place, word: &str) -> Vec<Candidate> {
         let all = vocabulary::known(place).iter();
         return all
             .map(|name| {
-                let default = vocabulary::default_value(place, name);
-                let about = default.map_or_else(String::new, |value| format!("default {value}"));
+                let about = default_of(vocabulary::default_value(place, name));
                 Candidate { text: format!("{name}="), about }
             })
             .collect();
     };
+    values_of(place, name).into_iter().map(|value| plain(format!("{name}={value}"))).collect()
+}
+
+/// The values that a known name may have, as far as they can be listed.
+fn values_of(place: Place, name: &str) -> Vec<&'static str> {
     let mut words: Vec<&str> = match vocabulary::allowed(place, name) {
         Some(Allowed::OneOf(words)) => words.to_vec(),
         Some(Allowed::Boolean) => vec!["true", "false"],
@@ -289,7 +414,7 @@ fn values(place: Place, word: &str) -> Vec<Candidate> {
         Some(Allowed::Duration | Allowed::Integer) | None => Vec::new(),
     };
     words.extend(vocabulary::default_value(place, name));
-    words.into_iter().map(|value| plain(format!("{name}={value}"))).collect()
+    words
 }
 
 #[cfg(test)]

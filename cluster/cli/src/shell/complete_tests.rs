@@ -28,13 +28,24 @@ pub(crate) fn snapshot() -> Snapshot {
         ("ip".to_owned(), parameter("the address", true, "string", &[])),
         ("nic".to_owned(), parameter("the interface", false, "string", &[])),
         ("arp_bg".to_owned(), parameter("announce behind", false, "boolean", &[])),
-        ("mode".to_owned(), parameter("how", false, "select", &["fast", "slow"])),
+        (
+            "mode".to_owned(),
+            Parameter {
+                default: Some("fast".to_owned()),
+                ..parameter("how", false, "select", &["fast", "slow"])
+            },
+        ),
     ]);
     Snapshot {
         commands: Node::of(&Cli::command()),
         nodes: vec!["n1".into(), "n2".into()],
         cib: crm::load(&Cib::default(), LINES, crm::Mode::Replace).unwrap().cib,
-        agents: vec!["ocf:haven:ip".into(), "ocf:heartbeat:Dummy".into(), "systemd:nginx".into()],
+        agents: vec![
+            "ocf:haven:Dummy".into(),
+            "ocf:haven:ip".into(),
+            "ocf:heartbeat:Dummy".into(),
+            "systemd:nginx".into(),
+        ],
         parameters: BTreeMap::from([("ocf:haven:ip".to_owned(), ip)]),
     }
 }
@@ -64,7 +75,7 @@ fn each_place_is_completed_by_what_may_stand_there() {
         ("configure show --format ", &["crm", "json", "xml"]),
         ("configure und", &["undo"]),
         ("configure primit", &["primitive"]),
-        ("primitive new ocf:hav", &["ocf:haven:ip"]),
+        ("primitive new ocf:hav", &["ocf:haven:Dummy", "ocf:haven:ip"]),
         ("primitive new @", &["@vm"]),
         ("primitive new ocf:haven:ip par", &["params"]),
         ("primitive new ocf:haven:ip params i", &["ip="]),
@@ -84,6 +95,20 @@ fn each_place_is_completed_by_what_may_stand_there() {
         ("clone c s", &["site"]),
         ("location l v", &["vip"]),
         ("location l vip 100: n", &["n1", "n2"]),
+        ("location l vip -", &["-100:", "-inf:"]),
+        ("colocation c i", &["inf:"]),
+        ("location l vip resource-discovery=n", &["resource-discovery=never"]),
+        ("primitive new ocf:haven:ip op noti", &["notify"]),
+        ("primitive new ocf:haven:D", &["ocf:haven:Dummy"]),
+        ("configure set property.no-q", &["property.no-quorum-policy"]),
+        ("set vip.mo", &["vip.mode"]),
+        ("set vip.target-r", &["vip.target-role"]),
+        ("set vip.ip ", &["192.0.2.10"]),
+        ("set vip.params.mode ", &["fast", "slow"]),
+        ("configure set web.target-role St", &["Started", "Stopped"]),
+        ("set property.maintenance-mode ", &["false", "true"]),
+        ("set web.op.monitor.on-fail st", &["standby", "stop"]),
+        ("set nothing.x ", &[]),
         ("colocation c inf: vip w", &["web"]),
         ("order o Man", &["Mandatory:"]),
         ("order o Mandatory: v", &["vip"]),
@@ -104,6 +129,18 @@ fn each_place_is_completed_by_what_may_stand_there() {
     ] {
         assert_eq!(texts(line), expected, "{line}");
     }
+}
+
+#[test]
+fn parameters_are_offered_with_what_they_are_for_and_what_counts_without_them() {
+    let line = "primitive new ocf:haven:ip params ";
+    let (_, found) = candidates(line, line.len(), &snapshot());
+    let told = |name: &str| found.iter().find(|c| c.text == name).map(|c| c.about.as_str());
+    assert_eq!(told("ip="), Some("required; the address"));
+    assert_eq!(told("mode="), Some("how; default fast"));
+    let line = "set vip.mo";
+    let (_, found) = candidates(line, line.len(), &snapshot());
+    assert_eq!(found[0].about, "how; default fast");
 }
 
 #[test]

@@ -84,7 +84,7 @@ mod tests {
         assert!(text.contains("in force: Stopped (web)"), "{text}");
         let text = about("ocf:haven:ip", &known).unwrap();
         assert!(text.contains("ip (string, required): the address"), "{text}");
-        assert!(text.contains("mode (select, fast | slow): how"), "{text}");
+        assert!(text.contains("mode (select, default fast, fast | slow): how"), "{text}");
         assert_eq!(about("frobnicate", &known), None);
     }
 }

@@ -180,6 +180,33 @@ impl Snapshot {
         paths
     }
 
+    /// Whether paths may begin with this name of an object.
+    pub(crate) fn has(&self, object: &str) -> bool {
+        ["property", "rsc_defaults", "op_defaults"].contains(&object)
+            || self.resources().iter().any(|id| id == object)
+    }
+
+    /// The value that an object has under a name.
+    pub(crate) fn value_at(&self, object: &str, name: &str) -> Option<String> {
+        let of = |sets: &[NvSet]| {
+            let mut pairs = sets.iter().flat_map(|set| &set.pairs);
+            pairs.find(|pair| pair.name == name)?.value.clone()
+        };
+        match object {
+            "property" => return of(&self.cib.options),
+            "rsc_defaults" => return of(&self.cib.rsc_defaults),
+            "op_defaults" => return of(&self.cib.op_defaults),
+            _ => {}
+        }
+        let mut primitives = self.cib.resources.iter().flat_map(Resource::primitives);
+        let primitive = primitives.find(|primitive| primitive.id == object);
+        let own = || {
+            let resource = self.cib.resources.iter().find(|resource| resource.id() == object)?;
+            of(resource.meta())
+        };
+        primitive.and_then(|p| of(&p.params).or_else(|| of(&p.meta))).or_else(own)
+    }
+
     /// Names of attributes that nodes have.
     pub(crate) fn attributes(&self) -> Vec<String> {
         let sets = self.cib.nodes.iter().flat_map(|node| &node.attributes);
