@@ -17,7 +17,7 @@ struct Before {
 impl Before {
     /// Whether those who are heard make a majority of the members and the new one without it.
     const fn suffice(self) -> bool {
-        self.heard > (self.members + 1) / 2
+        self.heard > self.members.div_ceil(2)
     }
 }
 
