@@ -186,6 +186,20 @@ pub enum RequestBody {
         #[serde(default)]
         timeout_ms: Option<u64>,
     },
+    /// Somebody has made sure that a node is off: what waits for its fencing may start elsewhere. Refused while it is heard
+    /// and within a minute after. Answered with `Done`.
+    NodeConfirmDead {
+        /// The node.
+        node: String,
+        /// How that is known, for the log.
+        reason: String,
+        /// Wait until what waited for it has started.
+        #[serde(default)]
+        wait: bool,
+        /// How long to wait, in milliseconds; none is 60 000.
+        #[serde(default)]
+        timeout_ms: Option<u64>,
+    },
     /// Forbid a resource a node. Answered with `Done`.
     ResourceBan {
         /// The resource.
@@ -370,6 +384,7 @@ impl RequestBody {
             | Self::NodeStandby { .. }
             | Self::NodeAttributeSet { .. }
             | Self::NodeMaintenance { .. }
+            | Self::NodeConfirmDead { .. }
             | Self::ResourceBan { .. }
             | Self::ResourceRestart { .. }
             | Self::ResourceRefresh { .. }

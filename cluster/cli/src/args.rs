@@ -340,6 +340,28 @@ Examples:
         #[command(flatten)]
         waiting: Waiting,
     },
+    /// Say that a node is dead for certain, where no device can fence it
+    #[command(after_long_help = "\
+A resource that needs fencing stays where it was when its node is lost: nobody knows that it has ended there. Make sure that the \
+node is off (power, not just network), then say so. The node must have been silent for a minute. What it ran starts elsewhere; if it \
+runs there after all, it runs twice. Addresses under a lease are not concerned: they have moved already, or will when their lease \
+ends. A confirmation is good for this one death.
+
+Examples:
+  haven node confirm-dead n3 --reason 'power supply burnt'
+  haven node confirm-dead n3 --reason 'unplugged by J. in rack 7' --yes")]
+    ConfirmDead {
+        /// Name of the node
+        node: String,
+        /// How you know, for the log of commits
+        #[arg(long)]
+        reason: String,
+        /// Do not ask
+        #[arg(long, visible_alias = "force")]
+        yes: bool,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
     /// Replace this node's daemon without interrupting its addresses
     ///
     /// The daemon obtains a long lease, ends, and is started again by its supervisor; this command waits until

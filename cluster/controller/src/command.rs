@@ -6,7 +6,7 @@ use haven_base::WallTime;
 use haven_cib::Cib;
 use haven_cib::crm::ObjectChange;
 use haven_messaging::KeyNotice;
-use haven_types::{Epoch, LinkId, NodeId};
+use haven_types::{BootId, Epoch, LinkId, NodeId};
 use serde::{Deserialize, Serialize};
 
 /// First byte of every command; a log written by a newer version is refused, not guessed at.
@@ -126,6 +126,20 @@ pub enum Command {
         expires: WallTime,
         /// Where the answer is awaited, and for which request.
         answer: (NodeId, u64),
+    },
+    /// A life of a node is over: somebody has made sure of it by hand.
+    ConfirmDead {
+        /// The node.
+        node: NodeId,
+        /// Which of its lives.
+        boot: BootId,
+        /// Who, on which node, why and when, for the commit log.
+        by: Authorship,
+    },
+    /// A node that was confirmed dead is heard.
+    Reappeared {
+        /// Which.
+        node: NodeId,
     },
     /// So many votes were seen together (`expected_votes_tracking`).
     NoteVotes {

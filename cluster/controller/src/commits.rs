@@ -28,6 +28,11 @@ impl Commit {
         Self { version, by, changed, changes: Some(changes) }
     }
 
+    /// It changed nothing in the configuration: a node was confirmed dead.
+    fn is_about_a_node(&self) -> bool {
+        self.changes.as_ref().is_some_and(Vec::is_empty)
+    }
+
     fn weight(&self) -> usize {
         self.changes.iter().flatten().map(ObjectChange::weight).sum()
     }
@@ -180,11 +185,14 @@ impl Controller {
     ) -> Result<(Cib, Change), ApiError> {
         let commits = &self.state.commits;
         let found = match version {
-            None => commits.last(),
+            // Who was confirmed dead is no matter of taking back.
+            None => commits.iter().rev().find(|commit| !commit.is_about_a_node()),
             Some(version) => {
                 self.known_version(version)?;
                 let wanted = main_part(version);
-                commits.iter().find(|commit| main_part(api_version(commit.version)) == wanted)
+                commits.iter().find(|commit| {
+                    main_part(api_version(commit.version)) == wanted && !commit.is_about_a_node()
+                })
             }
         };
         let Some(commit) = found else {
@@ -308,7 +316,7 @@ const fn before(made: Version) -> Version {
 }
 
 /// A message as it is kept: one line of bounded length.
-fn one_line(message: &str) -> String {
+pub(crate) fn one_line(message: &str) -> String {
     let words: Vec<&str> = message.split_whitespace().collect();
     words.join(" ").chars().filter(|c| !c.is_control()).take(MAX_MESSAGE).collect()
 }

@@ -14,6 +14,7 @@ use haven_types::{BootId, Epoch, LogIndex, LogPosition, NodeId, Term};
 use crate::ahead::Ahead;
 use crate::attributes::Dampener;
 use crate::claims::Claims;
+use crate::confirm::Reappeared;
 use crate::contacts::Contacts;
 use crate::coordinate::Coordinator;
 use crate::forwarding::Forwarded;
@@ -87,6 +88,7 @@ pub struct Controller {
     pub(crate) dead: BTreeMap<NodeId, Instant>,
     /// Nodes that have fallen silent and of which no verdict says that they are dead.
     pub(crate) suspected: BTreeSet<NodeId>,
+    pub(crate) reappeared: Reappeared,
     pub(crate) quorum: Quorum,
     pub(crate) claims: Claims,
     pub(crate) contacts: Contacts,
@@ -179,6 +181,7 @@ impl Controller {
         self.update_quorum(clock);
         self.tell_claims(clock);
         self.ask_for_members(clock);
+        self.forget_confirmations();
         if self.dampener.expire(clock.now) {
             self.replan();
         }

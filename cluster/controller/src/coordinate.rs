@@ -223,6 +223,7 @@ impl Controller {
             present,
             alive: &self.alive.keys().copied().collect(),
             dead: &self.dead.keys().copied().collect(),
+            confirmed: &self.confirmed_dead(),
             facts: &self.config.facts,
             histories: &self.histories,
             quorate,
@@ -345,7 +346,8 @@ impl Controller {
             (operation, _) => {
                 let text = format!(
                     "the plan asks for {operation} of {node}, and no device for it is configured; \
-                     resources that need fencing stay where they are"
+                     resources that need fencing stay where they are, until {node} is off and you say so: \
+                     haven node confirm-dead {node}"
                 );
                 let (target, operation) = (node.clone(), operation.to_owned());
                 let told = Happened::Fencing { target, operation, rc: 1, text: text.clone() };

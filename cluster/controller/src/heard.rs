@@ -83,6 +83,7 @@ impl Controller {
         self.inbox.push_back(Internal::Consensus(input));
         self.suspected.remove(&node);
         let returned = self.dead.remove(&node).is_some();
+        self.on_heard_again(node);
         let known = self.alive.get(&node).is_some_and(|(known, _)| *known == boot);
         if !known {
             self.inbox.push_back(Internal::Consensus(haven_consensus::Input::PeerStarted(node)));

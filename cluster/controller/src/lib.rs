@@ -48,6 +48,9 @@ mod commits;
 #[cfg(test)]
 mod commits_tests;
 mod configure;
+mod confirm;
+#[cfg(test)]
+mod confirm_tests;
 mod contacts;
 #[cfg(test)]
 mod contacts_tests;

@@ -258,6 +258,7 @@ impl Controller {
                     self.want_new_key();
                 }
             }
+            Applied::ConfirmedDead(node) => self.on_confirmed_dead(clock, *node),
             Applied::TokenMinted(answer) => self.answer_token(*answer, Ok(())),
             Applied::TokenRefused(answer) => {
                 let most = crate::replicated::MAX_TOKENS;

@@ -45,7 +45,9 @@ impl Controller {
     pub(crate) fn overview(&self) -> Overview<'_> {
         let cib = &self.state.cib;
         let groups = lease_groups(cib, &self.config.facts);
-        let running = self.histories.iter().map(|(node, history)| {
+        let confirmed = self.confirmed_dead();
+        let may_run = self.histories.iter().filter(|(node, _)| !confirmed.contains(node));
+        let running = may_run.map(|(node, history)| {
             let here = history
                 .resources
                 .iter()

@@ -24,6 +24,8 @@ pub(crate) struct Known<'a> {
     pub(crate) alive: &'a BTreeSet<NodeId>,
     /// Nodes that were present once and have been declared dead since.
     pub(crate) dead: &'a BTreeSet<NodeId>,
+    /// Of those, the nodes that are confirmed dead by hand.
+    pub(crate) confirmed: &'a BTreeSet<NodeId>,
     /// What the metadata of agents says.
     pub(crate) facts: &'a AgentFacts,
     /// Each node's status as last received.
@@ -84,7 +86,7 @@ fn node_state(known: &Picture<'_>, node: NodeId, name: &str) -> NodeState {
             history
                 .resources
                 .iter()
-                .any(|(name, records)| active(records) && !given_up(known, name))
+                .any(|(name, records)| active(records) && !given_up(known, node, name))
         });
     let join = match (joined, heard) {
         (true, _) => "member",
@@ -145,7 +147,7 @@ fn resources(
         .filter_map(|(resource, records)| {
             // What ran under a lease on a dead node ends with the lease: the successor's claim waits
             // for that, so the plan need not (ARCHITECTURE §5, `requires=lease`).
-            let ended = known.dead.contains(&node) && given_up(known, resource);
+            let ended = known.dead.contains(&node) && given_up(known, node, resource);
             let leased = leased(known, resource);
             // Not what it should be, and not nothing either: it is stopped, then started.
             let failed =
@@ -168,10 +170,12 @@ fn leased(known: &Picture<'_>, resource: &str) -> bool {
     known.groups.contains_key(resource)
 }
 
-/// What a dead node ran and a successor need not wait for: a lease has ended by itself, and with
-/// `lease=off` two owners are accepted (L8).
-fn given_up(known: &Picture<'_>, resource: &str) -> bool {
-    leased(known, resource) || known.unprotected.contains(resource)
+/// What a dead node ran and a successor need not wait for: a lease has ended by itself, with `lease=off`
+/// two owners are accepted (L8), and of the rest somebody may have made sure.
+fn given_up(known: &Picture<'_>, node: NodeId, resource: &str) -> bool {
+    leased(known, resource)
+        || known.unprotected.contains(resource)
+        || known.confirmed.contains(&node)
 }
 
 /// Stands for the parameters of a start that was made under a lease where none is wanted now, or the

@@ -122,6 +122,7 @@ impl Scene {
             present: &self.present,
             alive: &self.alive,
             dead: &self.dead,
+            confirmed: &BTreeSet::new(),
             facts: &facts,
             histories: &self.histories,
             quorate: true,

@@ -7,7 +7,7 @@ use haven_cib::Cib;
 use haven_cib::crm::ObjectChange;
 use haven_messaging::KeyNotice;
 use haven_types::operation::Lease;
-use haven_types::{Epoch, GroupId, NodeId};
+use haven_types::{BootId, Epoch, GroupId, NodeId};
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Authorship, Command, JoinRefusal, Member, Role};
@@ -75,6 +75,8 @@ pub struct Replicated {
     pub key_outdated: bool,
     /// The most votes ever seen together, where `expected_votes_tracking` is on.
     pub highest_votes: u32,
+    /// Nodes that somebody made sure are dead, each with the life that is over.
+    pub confirmed_dead: BTreeMap<NodeId, BootId>,
     next_node: u16,
     next_group: u32,
 }
@@ -112,6 +114,8 @@ pub enum Applied {
     },
     /// A node is no member any more.
     Left(NodeId),
+    /// A node is confirmed dead.
+    ConfirmedDead(NodeId),
     /// A token exists. Who waits for the answer.
     TokenMinted((NodeId, u64)),
     /// Too many tokens are outstanding. Who waits for the answer.
@@ -158,6 +162,11 @@ impl Replicated {
                 self.tokens.insert(token, expires);
                 Applied::TokenMinted(answer)
             }
+            Command::ConfirmDead { node, boot, by } => self.confirm_dead(node, boot, by),
+            Command::Reappeared { node } => {
+                self.confirmed_dead.remove(&node);
+                Applied::Nothing
+            }
             Command::NoteVotes { votes } => {
                 self.highest_votes = self.highest_votes.max(votes);
                 Applied::Nothing
@@ -184,6 +193,18 @@ impl Replicated {
         self.commits.push(commit);
         crate::commits::bound(&mut self.commits);
         Applied::Configured(version)
+    }
+
+    fn confirm_dead(&mut self, node: NodeId, boot: BootId, by: Authorship) -> Applied {
+        let Some(name) = self.members.get(&node).map(|member| member.name.clone()) else {
+            return Applied::Nothing;
+        };
+        self.confirmed_dead.insert(node, boot);
+        self.cib.version.num_updates += 1;
+        let (version, changed) = (self.cib.version, vec![name]);
+        self.commits.push(Commit { version, by, changed, changes: Some(Vec::new()) });
+        crate::commits::bound(&mut self.commits);
+        Applied::ConfirmedDead(node)
     }
 
     fn grant(&mut self, name: String, epoch: Epoch, holder: Option<NodeId>) -> Applied {
@@ -249,6 +270,7 @@ impl Replicated {
 
     fn remove(&mut self, node: NodeId) -> Applied {
         let Some(member) = self.members.remove(&node) else { return Applied::Nothing };
+        self.confirmed_dead.remove(&node);
         self.key_outdated = true;
         self.cib.nodes.retain(|n| n.uname != member.name);
         // A configuration made before does not bring the node back.

@@ -51,6 +51,7 @@ impl Controller {
             alarms: self.alarms.iter().cloned().collect(),
         };
         status.alarms.extend(self.vote_alarms());
+        status.alarms.extend(self.fencing_alarms(overview));
         if self.state.key_outdated {
             status.alarms.push(
                 "a removed member still knows the heartbeats' key: haven cluster rotate-key".into(),
@@ -107,6 +108,22 @@ impl Controller {
         alarms
     }
 
+    /// Nodes that would have to be fenced, and nobody can.
+    fn fencing_alarms(&self, overview: &Overview<'_>) -> Vec<String> {
+        let unclean = self.dead.keys().filter(|node| !self.heard(**node));
+        let with =
+            unclean.filter_map(|node| Some((self.name_of(*node), overview.running.get(node)?)));
+        with.filter(|(_, left)| !left.is_empty() && self.fences())
+            .map(|(name, left)| {
+                let left = left.iter().copied().collect::<Vec<_>>().join(", ");
+                format!(
+                    "{name} is unclean: {left} may still run there, and nothing can fence it; once you have \
+                     made sure that it is off: haven node confirm-dead {name}"
+                )
+            })
+            .collect()
+    }
+
     pub(crate) fn heard(&self, node: NodeId) -> bool {
         node == self.config.node
             || (self.alive.contains_key(&node) && !self.dead.contains_key(&node))
@@ -155,7 +172,9 @@ impl Controller {
     fn may_run(&self, id: NodeId, primitive: &str) -> bool {
         let records = self.histories.get(&id).and_then(|history| history.resources.get(primitive));
         let group = || lease_group(&self.state.cib, &self.config.facts, primitive);
-        records.is_some_and(active) && group().is_none_or(|group| self.holds(id, &group))
+        records.is_some_and(active)
+            && !self.is_confirmed_dead(id)
+            && group().is_none_or(|group| self.holds(id, &group))
     }
 
     /// Names of the nodes where a resource, or a part of it, is active.
@@ -304,16 +323,20 @@ impl Controller {
 
     /// Whether nothing but fencing devices is missing: none is configured, and they are asked for.
     fn awaits_fencing(&self, p: &Primitive, overview: &Overview<'_>) -> bool {
-        let cib = &self.state.cib;
-        let word = cib.option("fencing-enabled").or_else(|| cib.option("stonith-enabled"));
-        let off = word.is_some_and(|word| {
-            matches!(word.to_ascii_lowercase().as_str(), "false" | "off" | "no" | "0" | "n")
-        });
         let (device, leased) = (overview.fencing_device, overview.groups.contains_key(&p.id));
         let without = value(&p.meta, "requires").is_some_and(|word| {
             matches!(word.to_ascii_lowercase().as_str(), "nothing" | "quorum" | "lease")
         });
-        !off && !device && !without && !leased
+        self.fences() && !device && !without && !leased
+    }
+
+    /// Whether lost nodes are to be fenced.
+    fn fences(&self) -> bool {
+        let cib = &self.state.cib;
+        let word = cib.option("fencing-enabled").or_else(|| cib.option("stonith-enabled"));
+        !word.is_some_and(|word| {
+            matches!(word.to_ascii_lowercase().as_str(), "false" | "off" | "no" | "0" | "n")
+        })
     }
 
     pub(crate) fn lease_state(&self, primitive: &str) -> Option<LeaseState> {

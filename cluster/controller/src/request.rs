@@ -86,6 +86,7 @@ impl Controller {
             | RequestBody::NodeStandby { .. }
             | RequestBody::NodeAttributeSet { .. }
             | RequestBody::NodeMaintenance { .. }
+            | RequestBody::NodeConfirmDead { .. }
             | RequestBody::ResourceBan { .. }
             | RequestBody::ResourceRestart { .. }
             | RequestBody::ResourceRefresh { .. }
@@ -141,6 +142,9 @@ impl Controller {
             RequestBody::NodeMaintenance { node, on, wait, timeout_ms } => {
                 let node = node.unwrap_or_else(|| self.config.name.clone());
                 self.maintenance(clock, to, author, node, on, (wait, timeout_ms))
+            }
+            RequestBody::NodeConfirmDead { node, reason, wait, timeout_ms } => {
+                self.confirm_dead(clock, to, author, (node, reason), (wait, timeout_ms))
             }
             RequestBody::ResourceBan {
                 resource,

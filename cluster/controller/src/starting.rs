@@ -12,6 +12,7 @@ use haven_types::{LogPosition, Term};
 use crate::attributes::Dampener;
 use crate::claims::Claims;
 use crate::command::Member;
+use crate::confirm::Reappeared;
 use crate::contacts::Contacts;
 use crate::controller::{Config, Controller};
 use crate::history::NodeHistory;
@@ -67,6 +68,7 @@ impl Controller {
             alive: BTreeMap::from([(config.node, (config.boot, now))]),
             dead: BTreeMap::new(),
             suspected: BTreeSet::new(),
+            reappeared: Reappeared::default(),
             quorum: Quorum::new(seen),
             claims: Claims::default(),
             contacts: Contacts::default(),

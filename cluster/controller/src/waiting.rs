@@ -143,6 +143,38 @@ impl Controller {
         Ok(())
     }
 
+    /// A waiter for what is about to be proposed; its number.
+    pub(crate) fn await_commit(
+        &mut self,
+        clock: Clock,
+        to: ReplyTo,
+        change: Change,
+    ) -> Result<u64, ApiError> {
+        if self.waiters.len() >= MAX_WAITERS {
+            let message = format!("{MAX_WAITERS} requests are waiting already");
+            return Err(ApiError::new(Code::Unavailable, message).remedy("try again later"));
+        }
+        let id = self.next_forward;
+        self.next_forward += 1;
+        let waiter = Waiter {
+            reply_to: to,
+            what: change.what,
+            wait: change.wait,
+            committed: false,
+            since: clock.now,
+            deadline: clock.now + change.timeout,
+            changed: change.changed,
+            findings: change.findings,
+            kind: Kind::Action,
+            base: self.state.cib.version,
+            version: None,
+            goal: change.goal,
+            told: clock.now + TOLD_EVERY,
+        };
+        self.waiters.insert(id, waiter);
+        Ok(id)
+    }
+
     pub(crate) fn on_request_applied(&mut self, id: u64, applied: &Applied) {
         for same in self.comes_true(id, applied) {
             self.on_request_applied(same, applied);

@@ -1,9 +1,12 @@
 //! `haven node …`
 
+use std::io::{self, BufRead, IsTerminal};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use haven_api::{ApiError, Code, Hello, Notice, ReplyBody, RequestBody, StandbyLifetime};
+use haven_api::{
+    ApiError, Code, Hello, Notice, ReplyBody, RequestBody, ResourceStatus, StandbyLifetime, Status,
+};
 
 use super::{Session, unexpected, wait_of};
 use crate::args::{Node, Waiting};
@@ -31,6 +34,9 @@ pub(super) fn run(command: Node, session: &mut Session<'_, '_>) -> Result<u8, Ap
         }
         Node::Maintenance { node, waiting } => maintenance(node, true, &waiting, session),
         Node::Ready { node, waiting } => maintenance(node, false, &waiting, session),
+        Node::ConfirmDead { node, reason, yes, waiting } => {
+            confirm_dead(node, reason, yes, &waiting, session)
+        }
         Node::Restart { waiting } => restart(&waiting, session),
         Node::Attribute { node, action } => super::attribute::run(node, action, session),
         Node::Counters => {
@@ -50,6 +56,56 @@ fn maintenance(
 ) -> Result<u8, ApiError> {
     let (wait, timeout_ms) = wait_of(waiting);
     session.change(RequestBody::NodeMaintenance { node, on, wait, timeout_ms }, Some(waiting))
+}
+
+/// Commits that a node is dead, after somebody at a terminal has said so twice.
+fn confirm_dead(
+    node: String,
+    reason: String,
+    yes: bool,
+    waiting: &Waiting,
+    session: &mut Session<'_, '_>,
+) -> Result<u8, ApiError> {
+    if !yes {
+        if session.output.json() || !io::stdin().is_terminal() {
+            let message =
+                format!("whether {node} is dead for certain is not asked without a terminal");
+            return Err(ApiError::new(Code::Usage, message)
+                .remedy("make sure that it is off, then give --yes"));
+        }
+        let reply = session.ask(RequestBody::Status)?;
+        let ReplyBody::Status(status) = &reply else { return Err(unexpected(&reply)) };
+        session.output.note(&question(&node, status));
+        let mut answer = String::new();
+        let read = io::stdin().lock().read_line(&mut answer);
+        if read.is_err() || answer.trim() != node {
+            let message = format!("\"{}\" is not \"{node}\": nothing was changed", answer.trim());
+            return Err(
+                ApiError::new(Code::Usage, message).remedy("make sure that the node is off")
+            );
+        }
+    }
+    let (wait, timeout_ms) = wait_of(waiting);
+    session.change(RequestBody::NodeConfirmDead { node, reason, wait, timeout_ms }, Some(waiting))
+}
+
+/// What somebody is asked who says that a node is dead.
+fn question(node: &str, status: &Status) -> String {
+    let mut waits = Vec::new();
+    let mut rest: Vec<&ResourceStatus> = status.resources.iter().collect();
+    while let Some(resource) = rest.pop() {
+        rest.extend(&resource.children);
+        if resource.active.iter().any(|active| active.node == node) {
+            waits.push(resource.id.as_str());
+        }
+    }
+    waits.sort_unstable();
+    let waits = if waits.is_empty() { "nothing".to_owned() } else { waits.join(", ") };
+    format!(
+        "{node} may still run: {waits}\n\
+         It starts elsewhere once you confirm, and runs twice if {node} is not off.\n\
+         Is the power of {node} off for certain? Type its name to confirm:"
+    )
 }
 
 /// Ends the daemon under a long lease, and waits until its successor answers.
