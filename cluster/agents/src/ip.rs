@@ -4,10 +4,16 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use haven_cib::crm::{AgentFacts, ParamFacts};
-use haven_executor::{Agent, AgentFuture, HeldLease, Hook, HookFuture, Serves};
+use haven_executor::{
+    Agent, AgentFuture, Carried, CarriedFuture, HeldLease, Hook, HookFuture, Serves, Standing,
+};
 use haven_ipfail::{IpAgent, IpParams, ProvenByLease};
 use haven_ipfail_proto::params::table::{PARAMETERS, Parameter};
+use haven_ipfail_proto::{Confirmation, Reason, VipState, VipStatus};
 use haven_types::operation::{AgentName, ExecutionStatus, OcfCode, Operation, Outcome};
+
+/// OCF 1.1: it runs, and something is wrong with it.
+const DEGRADED: i32 = 190;
 
 /// The `ip` agent of this node.
 #[derive(Clone, Debug)]
@@ -64,6 +70,11 @@ impl Agent for IpResource {
         haven_ipfail::parse(params).map(|parsed| parsed.params.ips).unwrap_or_default()
     }
 
+    fn carried(&self) -> CarriedFuture {
+        let agent = self.agent.clone();
+        Box::pin(async move { agent.status().await.into_iter().map(carried).collect() })
+    }
+
     fn clean_up(&self, keep: Vec<Operation>) -> HookFuture {
         let agent = self.agent.clone();
         let kept: Vec<IpAddr> =
@@ -77,6 +88,29 @@ impl Agent for IpResource {
                 Err(error) => tracing::error!(%error, "startup clean-up"),
             }
         })
+    }
+}
+
+fn carried(vip: VipStatus) -> Carried {
+    Carried {
+        resource: vip.resource,
+        address: vip.ip,
+        device: vip.dev,
+        standing: match vip.state {
+            VipState::Pending => Standing::Waiting,
+            VipState::Checking => Standing::Checking,
+            VipState::Up => Standing::Up,
+            VipState::Missing => Standing::Missing,
+            VipState::Lost => Standing::Lost,
+        },
+        announced: vip.announced,
+        confirmed: match vip.confirmed {
+            Confirmation::NotAsked | Confirmation::Waiting => None,
+            Confirmation::Verified => Some(true),
+            Confirmation::Unverified => Some(false),
+        },
+        conflicts: vip.conflicts,
+        claimant: vip.last_conflict.map(|mac| mac.to_string()),
     }
 }
 
@@ -126,7 +160,10 @@ async fn perform(
         }
     };
     let status = ExecutionStatus::Done;
-    Outcome { status, code: OcfCode(outcome.code as i32), reason: one_line(&outcome.text) }
+    // It runs, and serves nobody: where nothing fails, nothing else would say so.
+    let degraded = operation.action == "monitor" && outcome.reason == Some(Reason::Pending);
+    let code = OcfCode(if degraded { DEGRADED } else { outcome.code as i32 });
+    Outcome { status, code, reason: one_line(&outcome.text) }
 }
 
 fn proof(held: HeldLease) -> ProvenByLease {

@@ -27,11 +27,6 @@ pub enum AddressState {
 pub struct Announcement {
     /// Gratuitous ARP or unsolicited NA frames sent since the takeover.
     pub sent: u64,
-    /// Milliseconds since the last of them; none when none was sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_ms: Option<u64>,
-    /// The announcing burst is over.
-    pub complete: bool,
 }
 
 /// A row of `haven ip status`.
@@ -57,13 +52,15 @@ pub struct AddressRow {
     pub lease_left_ms: Option<u64>,
     /// How it stands.
     pub state: AddressState,
-    /// Announcing.
-    pub announced: Announcement,
-    /// A neighbour's answer proved the path; none when nothing was asked yet.
+    /// Announcing; known on the owner only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced: Option<Announcement>,
+    /// A neighbour's answer proved the path; none when nobody was asked, and on other nodes than the owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmed: Option<bool>,
-    /// How often another machine claimed the address since the takeover.
-    pub conflicts: u64,
+    /// How often another machine claimed the address since the takeover; known on the owner only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflicts: Option<u64>,
     /// True when the address runs without a lease: two owners are possible.
     pub unprotected: bool,
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{NodeState, NodeStatus, ResourceStatus, Role, Status};
+use crate::{Gate, LeaseState, NodeState, NodeStatus, ResourceStatus, Role, Status};
 
 /// How well the cluster is, best first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
@@ -103,6 +103,8 @@ fn judge_resource(resource: &ResourceStatus, found: &mut impl FnMut(Level, Strin
         let why = || resource.trouble.as_ref().map_or(String::new(), |why| format!(": {why}"));
         if resource.active.is_empty() {
             found(Level::Down, format!("{} is stopped{}", resource.id, why()));
+        } else if resource.lease.as_ref().is_some_and(is_silent) {
+            found(Level::Down, format!("{} is silent{}", resource.id, why()));
         } else if !resource.is_well() {
             found(Level::Degraded, format!("{} has trouble{}", resource.id, why()));
         }
@@ -110,6 +112,11 @@ fn judge_resource(resource: &ResourceStatus, found: &mut impl FnMut(Level, Strin
     if let Some(reason) = &resource.unprotected {
         found(Level::AtRisk, format!("{} is UNPROTECTED: {reason}", resource.id));
     }
+}
+
+/// Whether the holder of a lease is known to have no leave to speak at this moment.
+fn is_silent(lease: &LeaseState) -> bool {
+    lease.holder.is_some() && lease.gate == Gate::Closed
 }
 
 fn judge_node(node: &NodeStatus, found: &mut impl FnMut(Level, String)) {

@@ -71,6 +71,27 @@ fn verdict_after(change: impl FnOnce(&mut Status)) -> Verdict {
 }
 
 #[test]
+fn an_address_whose_holder_is_silent_is_down_whatever_runs() {
+    for (gate, holder, level) in [
+        (Gate::Open, Some("n1"), Level::Ok),
+        (Gate::Unknown, Some("n1"), Level::Ok),
+        (Gate::Closed, Some("n1"), Level::Down),
+    ] {
+        let holder = holder.map(str::to_owned);
+        let lease = LeaseState { epoch: 1, holder, left_ms: None, duration_ms: None, gate };
+        let verdict = verdict_after(|status| status.resources[0].lease = Some(lease));
+        assert_eq!(verdict.level, level, "{gate:?}: {verdict}");
+    }
+    let text = verdict_after(|status| {
+        let (holder, gate) = (Some("n1".to_owned()), Gate::Closed);
+        let lease = LeaseState { epoch: 1, holder, left_ms: None, duration_ms: None, gate };
+        status.resources[0].lease = Some(lease);
+        status.resources[0].trouble = Some("no majority".to_owned());
+    });
+    assert_eq!(text.causes[0], "vip is silent: no majority");
+}
+
+#[test]
 fn three_healthy_nodes_are_ok_and_survive_one_loss() {
     let verdict = verdict_after(|_| {});
     assert_eq!((verdict.level, verdict.survives), (Level::Ok, 1));

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use haven_api::{
-    AddressRow, AddressState, Announcement, ApiError, Code, IpWhy, NodeReason, ReplyBody, Role,
-};
+use haven_api::{AddressRow, AddressState, ApiError, Code, IpWhy, NodeReason, ReplyBody, Role};
 use haven_cib::{Primitive, Resource};
 use haven_types::NodeId;
 
@@ -49,9 +47,9 @@ impl Controller {
                     owner,
                     epoch: lease.as_ref().map(|lease| lease.epoch),
                     lease_left_ms: None,
-                    announced: Announcement::default(),
+                    announced: None,
                     confirmed: None,
-                    conflicts: 0,
+                    conflicts: None,
                     unprotected: unprotected(&self.state.cib, &self.config.facts, &p.id),
                 }
             })
@@ -101,8 +99,11 @@ impl Controller {
         owners: &[String],
     ) -> String {
         if owners.iter().any(|owner| owner == name) {
-            let epoch = self.lease_state(&p.id).map_or(0, |lease| lease.epoch);
-            return format!("holds lease epoch {epoch}; no other node scores higher");
+            let right = match self.lease_state(&p.id) {
+                Some(lease) => format!("holds lease epoch {}", lease.epoch),
+                None => "has it without a lease".to_owned(),
+            };
+            return format!("{right}; no other node scores higher");
         }
         let member = self.state.members.get(&id);
         if member.is_some_and(|m| m.role == crate::command::Role::Witness) {

@@ -5,7 +5,7 @@ use haven_cib::Primitive;
 use haven_types::operation::OperationRecord;
 
 use crate::controller::Controller;
-use crate::history::{ResourceRecords, Slot, failed};
+use crate::history::{ResourceRecords, Slot, failed, undegraded};
 
 impl Controller {
     /// Marks the places where a recurring operation fails whose `on-fail` is `block`, and says what happened
@@ -38,9 +38,50 @@ impl Controller {
     }
 }
 
+impl Controller {
+    /// What agents say is wrong with a resource that runs (190 and 191 of OCF 1.1).
+    pub(crate) fn degraded(&self, p: &Primitive) -> Option<String> {
+        self.histories.iter().filter(|(id, _)| self.heard(**id)).find_map(|(id, history)| {
+            let records = history.resources.get(&p.id)?;
+            let last = records.get(&Slot::Last).map_or(0, |record| record.call);
+            let recurring = records.iter().filter(|(slot, _)| matches!(slot, Slot::Recurring(_)));
+            let outcome = recurring
+                .filter(|(_, record)| record.call > last)
+                .filter_map(|(_, record)| record.outcome.as_ref())
+                .find(|outcome| undegraded(outcome.code) != outcome.code)?;
+            Some(format!("degraded on {}: {}", self.name_of(*id), outcome.reason))
+        })
+    }
+}
+
 /// A recurring operation whose last run failed since whatever was done last.
 pub(crate) fn failing(records: &ResourceRecords) -> Option<&OperationRecord> {
     let last = records.get(&Slot::Last).map_or(0, |record| record.call);
     let recurring = records.iter().filter(|(slot, _)| matches!(slot, Slot::Recurring(_)));
     recurring.map(|(_, record)| record).find(|record| failed(record) && record.call > last)
+}
+
+#[cfg(test)]
+mod tests {
+    use haven_api::{ReplyBody, RequestBody, Role};
+
+    use crate::bench::{Bench, VIP};
+
+    #[test]
+    fn what_runs_and_serves_nobody_is_told_and_nothing_moves() {
+        let mut bench = Bench::new(VIP);
+        let (at, owner) = (bench.coordinator(), bench.owner());
+        for (code, told) in [(190, true), (0, false)] {
+            bench.codes.insert((owner, "vip_monitor_10000".to_owned()), code);
+            bench.run(11_000);
+            let status = bench.answer(at, RequestBody::Status).unwrap();
+            let ReplyBody::Status(status) = status else { panic!("{status:?}") };
+            let vip = &status.resources[0];
+            assert_eq!(vip.active[0].role, Role::Started);
+            assert_eq!(vip.trouble.is_some(), told, "{:?}", vip.trouble);
+            let named = |text: &String| text.starts_with(&format!("degraded on n{owner}"));
+            assert!(vip.trouble.as_ref().is_none_or(named));
+        }
+        assert_eq!(bench.called("vip_start_0"), [owner]);
+    }
 }

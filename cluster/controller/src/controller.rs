@@ -197,6 +197,12 @@ impl Controller {
         std::mem::take(&mut self.out)
     }
 
+    /// Which agents' resources run under a lease.
+    #[must_use]
+    pub const fn agent_facts(&self) -> &AgentFacts {
+        &self.config.facts
+    }
+
     /// The replicated state as applied here.
     #[must_use]
     pub const fn state(&self) -> &Replicated {

@@ -254,7 +254,8 @@ impl Controller {
         let target = target(&p.meta);
         let trouble = (active.is_empty() && target != Role::Stopped)
             .then(|| self.why_stopped_among(p, overview))
-            .or_else(|| self.blocked(p, &mut active));
+            .or_else(|| self.blocked(p, &mut active))
+            .or_else(|| self.degraded(p));
         ResourceStatus {
             id: p.id.clone(),
             kind: ResourceKind::Primitive,

@@ -18,6 +18,45 @@ pub type RestartingFuture = Pin<Box<dyn Future<Output = Option<Vec<String>>> + S
 /// The end of a notification.
 pub type HookFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// What an agent says of the addresses it carries.
+pub type CarriedFuture = Pin<Box<dyn Future<Output = Vec<Carried>> + Send>>;
+
+/// Where an address stands on the host that should serve it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// Its interface does not exist yet.
+    Waiting,
+    /// Whether somebody else has it is being found out.
+    Checking,
+    /// It is on its interface.
+    Up,
+    /// It is on no interface, although it should be.
+    Missing,
+    /// Given up to another station.
+    Lost,
+}
+
+/// An address that a started resource carries on this host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Carried {
+    /// The resource.
+    pub resource: String,
+    /// The address.
+    pub address: IpAddr,
+    /// Its interface, once chosen.
+    pub device: Option<String>,
+    /// Where it stands.
+    pub standing: Standing,
+    /// Announcements sent since the start.
+    pub announced: u64,
+    /// Whether a neighbour's answer proved the path; none when nobody was asked.
+    pub confirmed: Option<bool>,
+    /// How often another station claimed it since the start.
+    pub conflicts: u64,
+    /// The station that did so last.
+    pub claimant: Option<String>,
+}
+
 /// A lease this node holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HeldLease {
@@ -80,6 +119,11 @@ pub trait Agent: fmt::Debug + Send + Sync {
 
     /// The addresses for which this host must be silent unless it holds the resource's lease.
     fn guarded(&self, params: &BTreeMap<String, String>) -> Vec<IpAddr>;
+
+    /// The addresses that started resources of this agent carry here. Asked when an operator wants to know.
+    fn carried(&self) -> CarriedFuture {
+        Box::pin(async { Vec::new() })
+    }
 
     /// Removes what an earlier run left behind, except for the resources still started. Nothing, unless the
     /// agent keeps something of its own on the host.

@@ -23,8 +23,8 @@ mod run_times;
 mod tests;
 
 pub use agent::{
-    Agent, AgentFuture, AgentRegistry, DescriptionFuture, HeldLease, Hook, HookFuture,
-    RestartingFuture, Serves,
+    Agent, AgentFuture, AgentRegistry, Carried, CarriedFuture, DescriptionFuture, HeldLease, Hook,
+    HookFuture, RestartingFuture, Serves, Standing,
 };
 pub use machine::{BUSY_FOR, Executor, FORCE_RESTART, MAX_QUEUED_PER_RESOURCE};
 pub use port::{Input, Output, RunId};

@@ -1,6 +1,6 @@
 //! `haven ip status` and `haven ip why`.
 
-use haven_api::{AddressRow, AddressState, Announcement, IpWhy, NodeReason};
+use haven_api::{AddressRow, AddressState, IpWhy, NodeReason};
 
 use super::table::{self, column};
 use crate::duration::age;
@@ -23,7 +23,10 @@ pub fn addresses(rows: &[AddressRow], width: usize) -> String {
         column("CONFLICTS", 3),
     ];
     let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
-    table::render(&columns, &cells, width)
+    let table = table::render(&columns, &cells, width);
+    let elsewhere = rows.iter().any(|row| row.owner.is_some() && row.conflicts.is_none());
+    let note = "-: only the owner knows; ask there\n";
+    if elsewhere { format!("{table}{note}") } else { table }
 }
 
 fn cells(row: &AddressRow) -> Vec<String> {
@@ -39,14 +42,14 @@ fn cells(row: &AddressRow) -> Vec<String> {
         or_dash(row.epoch.map(|epoch| epoch.to_string())),
         lease,
         state(row.state).to_owned(),
-        announced(row.announced),
+        or_dash(row.announced.map(|it| format!("{}×", it.sent))),
         match row.confirmed {
             Some(true) => "yes",
             Some(false) => "no",
             None => "-",
         }
         .to_owned(),
-        row.conflicts.to_string(),
+        or_dash(row.conflicts.map(|it| it.to_string())),
     ]
 }
 
@@ -59,12 +62,6 @@ const fn state(state: AddressState) -> &'static str {
         AddressState::Failed => "failed",
         AddressState::Unknown => "unknown",
     }
-}
-
-fn announced(announcement: Announcement) -> String {
-    let Some(last) = announcement.last_ms else { return "-".to_owned() };
-    let more = if announcement.complete { "" } else { " …" };
-    format!("{}× {} ago{more}", announcement.sent, age(last))
 }
 
 /// Who owns an address and what decided that; for each other node the first failing condition.
@@ -109,9 +106,9 @@ mod tests {
             epoch: Some(7),
             lease_left_ms: Some(52),
             state: AddressState::Up,
-            announced: Announcement { sent: 7, last_ms: Some(5_200), complete: true },
+            announced: Some(haven_api::Announcement { sent: 7 }),
             confirmed: Some(true),
-            conflicts: 0,
+            conflicts: Some(0),
             unprotected: false,
         }
     }
@@ -122,14 +119,15 @@ mod tests {
         unprotected.address = [0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10].into();
         unprotected.prefix_len = 64;
         unprotected.unprotected = true;
-        unprotected.announced = Announcement { sent: 2, last_ms: Some(40), complete: false };
-        unprotected.confirmed = None;
+        (unprotected.announced, unprotected.confirmed) = (None, None);
+        unprotected.conflicts = None;
         assert_eq!(
             addresses(&[row(), unprotected], 120),
             "\
-ADDRESS          DEV   OWNER  EPOCH  LEASE-LEFT   STATE  ANNOUNCED       CONFIRMED  CONFLICTS
-192.0.2.10/24    eth1  n1     7      52 ms        up     7× 5 s ago      yes        0
-2001:db8::10/64  eth1  n1     7      UNPROTECTED  up     2× 40 ms ago …  -          0
+ADDRESS          DEV   OWNER  EPOCH  LEASE-LEFT   STATE  ANNOUNCED  CONFIRMED  CONFLICTS
+192.0.2.10/24    eth1  n1     7      52 ms        up     7×         yes        0
+2001:db8::10/64  eth1  n1     7      UNPROTECTED  up     -          -          -
+-: only the owner knows; ask there
 "
         );
         assert_eq!(

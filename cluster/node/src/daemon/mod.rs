@@ -9,6 +9,7 @@ mod descriptions;
 mod entries;
 mod events;
 mod keys;
+mod own_addresses;
 mod peers;
 mod requests;
 mod restart;
@@ -65,6 +66,10 @@ enum Happening {
     Described(Asked, BTreeMap<String, haven_types::agent::AgentReport>),
     /// A request whose answer needs the heartbeat thread's knowledge, with that knowledge.
     Informed(Asked, Box<beat::Report>),
+    /// A watcher's status is due, with the heartbeat thread's knowledge for it.
+    Watched(u64, Box<beat::Report>),
+    /// What the agents of this node carry, for an answer that follows.
+    Carried(Vec<haven_executor::Carried>),
     /// A ring was written down, or why not.
     KeysSaved(haven_messaging::Keyring, Option<String>),
     /// A probe of a local check ended.
@@ -122,6 +127,8 @@ struct Daemon {
     guarded: Guarded,
     /// Latest knowledge of the heartbeat thread.
     report: beat::Report,
+    /// Addresses that this node's agents carry, as of the latest question.
+    carried: Vec<haven_executor::Carried>,
     /// What the gate lacks, a line each.
     gate_missing: Vec<String>,
     watchers: BTreeMap<u64, Watcher>,

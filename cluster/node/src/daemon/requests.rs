@@ -10,6 +10,7 @@ use haven_controller::Input;
 use haven_heartbeat::LinkStatus;
 use haven_host::drive::boot_time;
 
+use super::own_addresses::carried;
 use super::{Daemon, Happening, Phase, Watcher};
 use crate::beat::Report;
 use crate::control::Asked;
@@ -50,7 +51,10 @@ impl Daemon {
     #[allow(clippy::wildcard_enum_match_arm, reason = "the rest is for the controller")]
     fn dispatch(&mut self, asked: Asked) {
         match &asked.body {
-            RequestBody::Status | RequestBody::IpStatus | RequestBody::Counters => {
+            RequestBody::Status
+            | RequestBody::IpStatus
+            | RequestBody::IpWhy { .. }
+            | RequestBody::Counters => {
                 self.inform(asked);
             }
             RequestBody::Hello => {
@@ -83,7 +87,11 @@ impl Daemon {
     /// Fetches the heartbeat thread's knowledge first; it answers within a beat.
     fn inform(&self, asked: Asked) {
         let (beat, happenings) = (self.beat.clone(), self.happenings.clone());
+        let agents = self.agents.clone();
         tokio::spawn(async move {
+            if matches!(asked.body, RequestBody::IpStatus | RequestBody::IpWhy { .. }) {
+                let _sent = happenings.send(Happening::Carried(carried(agents).await));
+            }
             if let Some(report) = beat.report().await {
                 let _sent = happenings.send(Happening::Informed(asked, Box::new(report)));
             }
@@ -114,6 +122,7 @@ impl Daemon {
             ReplyBody::Status(mut status) => {
                 self.add_links(&mut status);
                 self.add_lease_ends(&mut status);
+                self.add_gates(&mut status.resources);
                 status.alarms.extend(self.gate_missing.iter().cloned());
                 status.alarms.extend(self.keys.trouble(&self.members));
                 if !self.report.realtime {
@@ -126,22 +135,18 @@ impl Daemon {
                 ReplyBody::Status(status)
             }
             ReplyBody::Addresses(mut rows) => {
-                for row in &mut rows {
-                    row.lease_left_ms = self
-                        .controller
-                        .state()
-                        .grants
-                        .values()
-                        .find(|grant| Some(grant.epoch.0) == row.epoch)
-                        .and_then(|grant| self.lease_left(grant.group));
-                }
+                self.add_to_addresses(&mut rows);
                 ReplyBody::Addresses(rows)
+            }
+            ReplyBody::Why(mut why) => {
+                self.add_to_why(&mut why);
+                ReplyBody::Why(why)
             }
             other => other,
         }
     }
 
-    fn lease_left(&self, group: haven_types::GroupId) -> Option<u64> {
+    pub(super) fn lease_left(&self, group: haven_types::GroupId) -> Option<u64> {
         let until = self.report.machine.leases.get(&group)?.until?;
         u64::try_from(until.since(boot_time()).as_millis()).ok()
     }
@@ -214,7 +219,7 @@ impl Daemon {
         }
     }
 
-    /// Sends watchers their status when it is due. Their knowledge of links is refreshed by the way.
+    /// Sends watchers their status when it is due, with what the heartbeat thread knows at that moment.
     pub(super) fn serve_watchers(&mut self, now: Instant) {
         for id in self.desk.abandoned() {
             self.watchers.remove(&id);
@@ -227,6 +232,18 @@ impl Daemon {
             if let Some(watcher) = self.watchers.get_mut(&id) {
                 watcher.due = now + watcher.interval;
             }
+            let (beat, happenings) = (self.beat.clone(), self.happenings.clone());
+            tokio::spawn(async move {
+                if let Some(report) = beat.report().await {
+                    let _sent = happenings.send(Happening::Watched(id, Box::new(report)));
+                }
+            });
+        }
+    }
+
+    pub(super) fn on_watched(&mut self, id: u64, report: Report) {
+        self.report = report;
+        if self.watchers.contains_key(&id) {
             let author = String::new();
             self.step(Input::Request { id, author, body: RequestBody::Status });
         }

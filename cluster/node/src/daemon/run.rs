@@ -232,6 +232,8 @@ impl Daemon {
             }
             Happening::Described(asked, told) => self.on_described(asked, told),
             Happening::Informed(asked, report) => self.on_informed(asked, *report),
+            Happening::Watched(id, report) => self.on_watched(id, *report),
+            Happening::Carried(all) => self.carried = all,
             Happening::Checked(input) => self.step_checks(boot_time(), input),
             Happening::KeysSaved(ring, trouble) => self.on_keys_saved(ring, trouble),
             Happening::Admit(admit) => self.admit(*admit),

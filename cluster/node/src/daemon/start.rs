@@ -207,6 +207,7 @@ pub(super) async fn start(
         members: BTreeMap::new(),
         guarded: haven_controller::Guarded::default(),
         report: beat::Report::default(),
+        carried: Vec::new(),
         gate_missing: Vec::new(),
         watchers: BTreeMap::new(),
         deferred: Vec::new(),
