@@ -55,7 +55,7 @@ impl Daemon for Node {
 
     fn init(&self, config: &Path) -> Result<Initialised, ApiError> {
         let settings = load(config)?;
-        haven_node::init(&settings).map_err(|error| failure(&error))?;
+        haven_node::init(&settings).map_err(|error| no_member(&error))?;
         Ok(Initialised { cluster: settings.cluster, node: settings.name, state: settings.state })
     }
 
@@ -63,7 +63,7 @@ impl Daemon for Node {
         let settings = load(config)?;
         let joined = runtime()?
             .block_on(haven_node::join(&settings, &how.address, &how.token, how.witness))
-            .map_err(|error| failure(&error))?;
+            .map_err(|error| no_member(&error))?;
         Ok(Joined {
             cluster: settings.cluster,
             node: settings.name,
@@ -164,6 +164,14 @@ fn replace() -> ApiError {
     };
     ApiError::new(Code::Unavailable, format!("the new daemon could not be started: {error}"))
         .remedy("start it by hand at once: its leases end within seconds")
+}
+
+fn no_member(error: &haven_node::MembershipError) -> ApiError {
+    let told = ApiError::new(error.code(), failure(error).message);
+    match error.remedy() {
+        Some(remedy) => told.remedy(remedy),
+        None => told,
+    }
 }
 
 fn failure(error: &dyn std::error::Error) -> ApiError {

@@ -216,11 +216,20 @@ pub struct JoinArgs {
     pub witness: bool,
 }
 
+fn token_lifetime(text: &str) -> Result<Duration, String> {
+    let lifetime = duration::parse(text)?;
+    let possible = Duration::from_secs(1)..=Duration::from_secs(24 * 3_600);
+    match possible.contains(&lifetime) {
+        true => Ok(lifetime),
+        false => Err("a token is good for 1 s at least and 24 h at most".to_owned()),
+    }
+}
+
 /// What kind of token is wanted.
 #[derive(Clone, PartialEq, Eq, Debug, Args)]
 pub struct TokenArgs {
-    /// How long it is good for, at most 24 h
-    #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = duration::parse)]
+    /// How long it is good for, 1 s to 24 h
+    #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = token_lifetime)]
     pub lifetime: Duration,
 }
 

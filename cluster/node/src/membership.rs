@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use haven_api::Code;
 use haven_cib::Cib;
 use haven_consensus::Recovered;
 use haven_controller::{Member, Replicated, Role};
@@ -55,6 +56,44 @@ pub enum MembershipError {
         /// What is wrong.
         problem: String,
     },
+}
+
+impl MembershipError {
+    /// What the command ends with.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Address { .. } => Code::Usage,
+            Self::Token(_) | Self::Join(JoinError::Token(_)) => Code::BadData,
+            Self::Join(JoinError::Refused(_) | JoinError::BadAnswer { .. }) => Code::Failed,
+            Self::Join(JoinError::NoAnswer { .. }) => Code::Indeterminate,
+            Self::Init(_)
+            | Self::Join(_)
+            | Self::Store(_)
+            | Self::File(_)
+            | Self::Certificate(_)
+            | Self::Bootstrap { .. } => Code::Unavailable,
+        }
+    }
+
+    /// What to do, where the message itself does not say it.
+    #[must_use]
+    pub const fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Join(JoinError::Unreachable { .. }) => Some(
+                "the member's daemon must run, its TCP port be open to this node, and the token be of its cluster; \
+                 the address of any other member will do as well",
+            ),
+            Self::Address { .. } => Some("copy the line that `haven cluster token` printed"),
+            Self::Init(_)
+            | Self::Join(_)
+            | Self::Token(_)
+            | Self::Store(_)
+            | Self::File(_)
+            | Self::Certificate(_)
+            | Self::Bootstrap { .. } => None,
+        }
+    }
 }
 
 /// Creates a cluster whose only member is this node.
@@ -137,5 +176,30 @@ fn member(contact: &Contact) -> Member {
         links: contact.links.clone(),
         channel: contact.channel,
         key: contact.key,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_word_a_refusal_and_an_unknown_outcome_end_with_codes_of_their_own() {
+        let answer = |of: &str| JoinError::NoAnswer {
+            address: ([192, 0, 2, 1], 5406).into(),
+            reason: of.to_owned(),
+        };
+        let address = MembershipError::Address { found: "n1".to_owned() };
+        assert!(address.remedy().is_some());
+        for (error, code) in [
+            (address, Code::Usage),
+            (MembershipError::Token(TokenError::Prefix), Code::BadData),
+            (JoinError::Token(TokenError::Damaged).into(), Code::BadData),
+            (JoinError::Refused(trust::Refused::UsedToken).into(), Code::Failed),
+            (answer("broken").into(), Code::Indeterminate),
+            (JoinError::Unreachable { tried: Vec::new() }.into(), Code::Unavailable),
+        ] {
+            assert_eq!(error.code(), code, "{error:?}");
+        }
     }
 }

@@ -116,7 +116,11 @@ pub(super) fn read(file: &Path) -> Result<String, ApiError> {
     read.map_err(|error| {
         let refused = error.kind() == io::ErrorKind::PermissionDenied;
         let code = if refused { Code::NoPermission } else { Code::BadData };
-        ApiError::new(code, format!("cannot read {}: {error}", file.display()))
+        let why = match error.kind() == io::ErrorKind::InvalidData {
+            true => "this is no text: its bytes are no UTF-8".to_owned(),
+            false => error.to_string(),
+        };
+        ApiError::new(code, format!("cannot read {}: {why}", file.display()))
     })
 }
 

@@ -20,6 +20,8 @@ use super::{
 };
 
 /// Every section and the keys it may hold.
+/// Longest run directory in bytes: with `/control.sock` it fits the 108 bytes of `sun_path`, the end included.
+const MAX_RUN: usize = 94;
 const SCHEMA: &[(&str, &[&str])] = &[
     ("cluster", &["name"]),
     ("node", &["name"]),
@@ -112,6 +114,14 @@ impl Reader<'_> {
         let channel = self.channel(root, &links);
         let state = self.path(root, "paths", "state", "/var/lib/haven");
         let run = self.path(root, "paths", "run", "/run/haven");
+        if let Some(run) = run.as_ref().filter(|run| run.as_os_str().len() > MAX_RUN) {
+            let found = run.as_os_str().len();
+            let message = format!(
+                "found {found} bytes, at most {MAX_RUN} are possible: the kernel takes no longer path of a socket"
+            );
+            let span = lookup(root, "paths", "run").map(Spanned::span);
+            self.find(span.as_ref(), "[paths] run", message);
+        }
         if state == run && state.is_some() {
             let message = "state and run are the same directory; run is emptied at boot, \
                            so identity and store would be lost: give them two";
@@ -291,13 +301,16 @@ impl Reader<'_> {
         };
         let object = "[channel] listen";
         let text = self.string(value, object)?;
-        let parsed = text.parse();
-        if parsed.is_err() {
-            let message =
-                format!("found {text:?}, expected ADDRESS:PORT, an IPv6 address in brackets");
+        let parsed = text.parse().ok();
+        let usable = |at: &SocketAddr| at.port() != 0 && !at.ip().is_unspecified();
+        let Some(at) = parsed.filter(usable) else {
+            let message = format!(
+                "found {text:?}, expected ADDRESS:PORT by which the others reach this node, an IPv6 address in brackets"
+            );
             self.find(Some(&value.span()), object, message);
-        }
-        parsed.ok()
+            return None;
+        };
+        Some(at)
     }
 
     fn path(

@@ -65,6 +65,27 @@ fn the_log_may_grow_between_one_and_1024_mib() {
 }
 
 #[test]
+fn others_reach_the_channel_by_an_address_and_a_port() {
+    for bad in ["192.0.2.1:0", "0.0.0.0:5406", "[::]:5406", "192.0.2.1"] {
+        let findings = NodeConfig::parse(&format!("{GOOD}[channel]\nlisten = \"{bad}\"\n"));
+        let findings = findings.unwrap_err();
+        assert!(findings[0].to_string().contains("by which the others reach this node"), "{bad}");
+    }
+}
+
+#[test]
+fn a_run_directory_leaves_room_for_a_socket() {
+    let with = |length: usize| {
+        let run = format!("/{}", "x".repeat(length - 1));
+        NodeConfig::parse(&format!("{GOOD}[paths]\nrun = \"{run}\"\n"))
+    };
+    let socket = with(94).unwrap().control_socket();
+    assert_eq!(socket.as_os_str().len(), 107);
+    let findings = with(95).unwrap_err();
+    assert!(findings[0].to_string().contains("found 95 bytes, at most 94"), "{findings:?}");
+}
+
+#[test]
 fn two_links_cannot_share_a_number_or_an_address() {
     let text = "[cluster]\nname = \"c\"\n[node]\nname = \"n\"\n\
                 [[link]]\nnumber = 0\nlocal = \"10.0.0.1\"\n\

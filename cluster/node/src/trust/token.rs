@@ -55,7 +55,7 @@ pub enum TokenError {
     #[error("the join token is damaged: characters are missing or changed; copy it again, whole")]
     Damaged,
     /// Its time is over.
-    #[error("the join token expired {} minutes ago (by this host's clock); print a new one with `haven cluster token`", ago.as_secs() / 60)]
+    #[error("the join token expired {} ago (by this host's clock); print a new one with `haven cluster token`", match ago.as_secs() { seconds @ 0..120 => format!("{seconds} s"), seconds => format!("{} min", seconds / 60) })]
     Expired {
         /// Time since it expired.
         ago: Duration,
@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(token.check_time(WallTime::from_seconds(1_000 + 86_399)), Ok(()));
         let late = token.check_time(WallTime::from_seconds(1_000 + 86_400 + 600)).unwrap_err();
         assert_eq!(late, TokenError::Expired { ago: Duration::from_secs(600) });
-        assert!(late.to_string().contains("10 minutes ago"));
+        assert!(late.to_string().contains("10 min ago"));
     }
 
     #[test]
