@@ -68,7 +68,7 @@ impl Controller {
         let number = self.next_forward;
         self.next_forward += 1;
         let findings = Vec::new();
-        self.forwarded.insert(number, Forwarded { request, node: id, findings });
+        self.forwarded.insert(number, Forwarded { request, node: id, findings, leaves: false });
         self.send(id, &PeerMessage::ChangeAttribute { id: Some(number), change });
         Ok(())
     }

@@ -111,6 +111,8 @@ pub struct Controller {
     pub(crate) ahead: Option<Ahead>,
     /// Requests forwarded to the coordinator, by the number they travel under.
     pub(crate) forwarded: BTreeMap<u64, Forwarded>,
+    /// A client of this node asked for its removal while it coordinated: the next coordinator is asked, by force or not.
+    pub(crate) own_leave: Option<(u64, bool)>,
     /// Agents of others, as they described themselves on this node.
     pub(crate) foreign: BTreeMap<String, haven_types::agent::AgentReport>,
     pub(crate) next_forward: u64,

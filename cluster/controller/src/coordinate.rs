@@ -439,6 +439,7 @@ impl Controller {
     }
 
     pub(crate) fn step_down(&mut self, clock: Clock) {
+        self.keep_own_leave();
         self.coordinator = None;
         self.ahead = None;
         let subject = format!("node/{}", self.config.name);

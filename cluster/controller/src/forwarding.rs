@@ -17,6 +17,8 @@ pub(crate) struct Forwarded {
     pub(crate) node: NodeId,
     /// What this node's agents say about it, for the answer.
     pub(crate) findings: Vec<Finding>,
+    /// It asks for the removal of this node: whether that happened is known here before any answer comes.
+    pub(crate) leaves: bool,
 }
 
 impl Controller {
@@ -105,8 +107,9 @@ impl Controller {
         };
         let id = self.next_forward;
         self.next_forward += 1;
-        self.forwarded.insert(id, Forwarded { request, node: leader, findings });
         let body = self.naming_this_node(body);
+        let leaves = matches!(&body, RequestBody::ClusterRemoveNode { node, .. } if *node == self.config.name);
+        self.forwarded.insert(id, Forwarded { request, node: leader, findings, leaves });
         self.send(leader, &PeerMessage::forward(id, &body, author));
     }
 

@@ -2,13 +2,16 @@
 //! log removes them. Its daemon ends where it learns of that, and stops nothing any more: what still ran
 //! there would be left behind, under a lease until that ends, without one for good.
 
-use haven_api::{ApiError, Code};
+use haven_api::{ApiError, Code, Notice, ReplyBody, RequestBody};
 use haven_types::NodeId;
 
 use crate::command::{Command, Role};
 use crate::controller::{Controller, Purpose};
+use crate::forwarding::Forwarded;
 use crate::history::active;
 use crate::leases::unprotected_primitives;
+use crate::port::Output;
+use crate::request::ReplyTo;
 
 /// A member about to be removed.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +64,40 @@ impl Controller {
             if let Some(leaving) = leaving {
                 leaving.proposed = true;
             }
+        }
+    }
+
+    /// This node coordinates no more, as it is about to leave: whoever asked for that here need not ask again.
+    pub(crate) fn keep_own_leave(&mut self) {
+        let leaving =
+            self.coordinator.as_ref().and_then(|it| it.leaving.get(&self.config.node)).copied();
+        let Some(leaving) = leaving else { return };
+        let waits = self.waiters.get(&leaving.request).map(|waiter| waiter.reply_to);
+        if let Some(ReplyTo::Local(client)) = waits {
+            self.waiters.remove(&leaving.request);
+            self.own_leave = Some((client, leaving.force));
+        }
+    }
+
+    /// Asks the next coordinator, as soon as there is one, for the removal of this node.
+    pub(crate) fn pass_on_own_leave(&mut self) {
+        if self.leader.is_none_or(|leader| leader == self.config.node) {
+            return;
+        }
+        let Some((client, force)) = self.own_leave.take() else { return };
+        let body = RequestBody::ClusterLeave { force };
+        self.forward(ReplyTo::Local(client), "", &body, Vec::new());
+    }
+
+    /// This node is no member any more, and its daemon ends: who asked for that is told here, for no answer of the
+    /// coordinator reaches a stranger.
+    pub(crate) fn answer_leaver(&mut self) {
+        let text = format!("{} is no member any more; its daemon ends", self.config.name);
+        let asked = std::mem::take(&mut self.forwarded).into_values().filter(|it| it.leaves);
+        for Forwarded { request, .. } in asked {
+            let notice = Notice { text: text.clone(), elapsed_ms: 0, pending: Vec::new() };
+            let body = Box::new(Ok(ReplyBody::Done(notice)));
+            self.out.push(Output::Reply { id: request, more: false, body });
         }
     }
 
@@ -126,5 +163,52 @@ impl Controller {
         let ordered = coordinator.orders.awaited().any(|(to, _)| to == node);
         let quiet = coordinator.ready && !coordinator.replan && !ordered;
         !self.alive.contains_key(&node) || (quiet && self.resources_on(node).is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::{Bench, VIP};
+
+    /// Asks a member for its own removal, as `haven cluster leave` does there, until it is answered.
+    fn leaves(bench: &mut Bench, node: u16) -> Vec<crate::bench::Answer> {
+        let request = bench.ask(node, RequestBody::ClusterLeave { force: false });
+        for _ in 0..8_000 {
+            bench.run(5);
+            if bench.answers.contains_key(&request) {
+                break;
+            }
+        }
+        bench.answers.remove(&request).unwrap_or_default()
+    }
+
+    #[test]
+    fn who_leaves_is_told_so_wherever_the_coordinator_is() {
+        for coordinates in [false, true] {
+            let mut bench = Bench::new(VIP);
+            let (at, owner) = (bench.coordinator(), bench.owner());
+            let node = match coordinates {
+                true => at,
+                false => bench.ids().into_iter().find(|id| *id != at && *id != owner).unwrap(),
+            };
+            if node == owner {
+                let standby = RequestBody::NodeStandby {
+                    node: Some(format!("n{node}")),
+                    on: true,
+                    lifetime: haven_api::StandbyLifetime::default(),
+                    wait: true,
+                    timeout_ms: Some(5_000),
+                };
+                assert!(bench.answer(at, standby).is_ok());
+            }
+            let answers = leaves(&mut bench, node);
+            let [Ok(ReplyBody::Done(notice))] = answers.as_slice() else { panic!("{answers:?}") };
+            assert!(notice.text.starts_with(&format!("n{node} is no member any more")));
+            bench.nodes.remove(&NodeId(node));
+            let left = bench.coordinator();
+            let members = &bench.nodes[&NodeId(left)].state().members;
+            assert!(!members.contains_key(&NodeId(node)) && members.len() == 2);
+        }
     }
 }

@@ -143,6 +143,7 @@ impl Controller {
             (Role::Leader, Some(_)) | (_, None) => {}
             (_, Some(_)) => self.step_down(clock),
         }
+        self.pass_on_own_leave();
     }
 
     fn take_over(&mut self, clock: Clock, term: Term) {
@@ -253,6 +254,7 @@ impl Controller {
                 self.quorum.forget(node);
                 self.members_changed();
                 if node == self.config.node {
+                    self.answer_leaver();
                     self.out.push(Output::Removed);
                 } else {
                     self.want_new_key();

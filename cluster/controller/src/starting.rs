@@ -86,6 +86,7 @@ impl Controller {
             waiters: BTreeMap::new(),
             ahead: None,
             forwarded: BTreeMap::new(),
+            own_leave: None,
             foreign: BTreeMap::new(),
             next_forward: 1,
             alarms: BTreeSet::new(),

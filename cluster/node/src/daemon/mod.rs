@@ -34,6 +34,7 @@ use tokio::task::AbortHandle;
 use crate::beat;
 use crate::config::NodeConfig;
 use crate::control::{Asked, Desk};
+use crate::trust;
 
 pub use run::run;
 pub use start::StartError;
@@ -192,6 +193,12 @@ impl Daemon {
             Output::Alert(alert) => self.alerts.tell(*alert),
             Output::Removed => {
                 tracing::warn!("this node was removed from the cluster; the daemon ends");
+                if let Err(error) = trust::Identity::retire(&self.config.state) {
+                    let reason = run::chain(&error);
+                    tracing::error!(
+                        "the next start will try to be the member that it was: {reason}"
+                    );
+                }
                 self.phase = Phase::Ended(End::Stopped);
             }
         }

@@ -18,6 +18,8 @@ use super::authority::{Authority, AuthorityError, new_key};
 use super::message::Role;
 
 const DIRECTORY: &str = "identity";
+/// Where the identity of a node is kept that was removed from its cluster.
+const FORMER: &str = "identity.former";
 const VERSION: u32 = 1;
 const NODE: &str = "node.json";
 const KEYS: &str = "keys.json";
@@ -86,6 +88,12 @@ pub enum IdentityError {
     Missing {
         /// Where it would be.
         path: PathBuf,
+    },
+    /// This node was a member, and was removed.
+    #[error("this node was removed from its cluster and belongs to none (what it was is kept in {}): run `haven cluster join` with a new token of a member", former.display())]
+    Removed {
+        /// Its identity until then.
+        former: PathBuf,
     },
     /// It is one already.
     #[error("this node belongs to cluster {cluster} already, as {name} (node {node}); to begin anew, leave that cluster and remove {}", path.display())]
@@ -219,7 +227,11 @@ impl Identity {
     pub fn load(state: &Path) -> Result<Self, IdentityError> {
         let directory = state.join(DIRECTORY);
         if !directory.exists() {
-            return Err(IdentityError::Missing { path: directory });
+            let former = state.join(FORMER);
+            return Err(match former.exists() {
+                true => IdentityError::Removed { former },
+                false => IdentityError::Missing { path: directory },
+            });
         }
         let node: NodeFile = read_json(&directory.join(NODE))?;
         if node.version != VERSION {
@@ -284,7 +296,28 @@ impl Identity {
     /// # Errors
     /// [`IdentityError::File`]; the keys before are then still there.
     pub fn save_keys(state: &Path, keys: &Keyring) -> Result<(), IdentityError> {
-        write_json(&state.join(DIRECTORY).join(KEYS), keys)
+        let directory = state.join(DIRECTORY);
+        if !directory.exists() {
+            // It was removed meanwhile, and half an identity would be none.
+            return Err(IdentityError::Missing { path: directory });
+        }
+        write_json(&directory.join(KEYS), keys)
+    }
+
+    /// Puts the identity of a node that was removed aside: it is no member, starts no more as one, and may join anew.
+    ///
+    /// # Errors
+    /// [`IdentityError::Place`]; the identity is then still in place.
+    pub fn retire(state: &Path) -> Result<(), IdentityError> {
+        let former = state.join(FORMER);
+        let place = |source| IdentityError::Place { path: former.clone(), source };
+        match std::fs::remove_dir_all(&former) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(place(error)),
+            _ => {}
+        }
+        std::fs::rename(state.join(DIRECTORY), &former).map_err(place)?;
+        sync_directory(state)?;
+        Ok(())
     }
 
     /// What the TLS channel needs.

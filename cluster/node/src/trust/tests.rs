@@ -286,6 +286,22 @@ async fn an_expired_token_is_refused_before_anything_is_sent() {
 }
 
 #[test]
+fn who_was_removed_starts_no_more_and_may_join_anew() {
+    let state = tempfile::tempdir().unwrap();
+    let first = initialise(state.path(), "demo", "n1", NOW).unwrap();
+    Identity::retire(state.path()).unwrap();
+    let refused = Identity::load(state.path()).unwrap_err();
+    assert!(refused.to_string().contains("was removed from its cluster"), "{refused}");
+    assert!(refused.to_string().contains("with a new token"), "{refused}");
+    // Keys that were on their way to the disk make no half identity.
+    assert!(Identity::save_keys(state.path(), &first.keys).is_err());
+    assert!(matches!(Identity::load(state.path()), Err(IdentityError::Removed { .. })));
+    initialise(state.path(), "demo", "n1", NOW).unwrap();
+    Identity::retire(state.path()).unwrap();
+    assert!(matches!(Identity::load(state.path()), Err(IdentityError::Removed { .. })));
+}
+
+#[test]
 fn a_second_init_or_join_changes_nothing() {
     let state = tempfile::tempdir().unwrap();
     let first = initialise(state.path(), "demo", "n1", NOW).unwrap();
