@@ -11,7 +11,7 @@ use haven_controller::{Member, Replicated, Role};
 use haven_host::drive::wall_time;
 use haven_host::identity::{FileError, write_durable};
 use haven_host::socket::tls::{TlsError, key_fingerprint};
-use haven_host::store::{Store, StoreError};
+use haven_host::store::{Contents, Store, StoreError};
 use haven_types::NodeId;
 
 use crate::config::NodeConfig;
@@ -48,6 +48,14 @@ pub enum MembershipError {
         /// What was given.
         found: String,
     },
+    /// What an earlier membership left cannot be set aside.
+    #[error("cannot set aside {} of an earlier membership: {problem}; move it away by hand", path.display())]
+    Former {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// The list of members cannot be read.
     #[error("cannot read {}: {problem}; leave the cluster and join again", path.display())]
     Bootstrap {
@@ -72,6 +80,7 @@ impl MembershipError {
             | Self::Store(_)
             | Self::File(_)
             | Self::Certificate(_)
+            | Self::Former { .. }
             | Self::Bootstrap { .. } => Code::Unavailable,
         }
     }
@@ -91,6 +100,7 @@ impl MembershipError {
             | Self::Store(_)
             | Self::File(_)
             | Self::Certificate(_)
+            | Self::Former { .. }
             | Self::Bootstrap { .. } => None,
         }
     }
@@ -102,6 +112,16 @@ impl MembershipError {
 /// When this node is a member already, or its state directory cannot be written. A second attempt
 /// after a failure that left an identity behind says how to begin anew.
 pub fn init(config: &NodeConfig) -> Result<(), MembershipError> {
+    let mut store = fresh_store(config)?;
+    match std::fs::remove_file(config.state.join(BOOTSTRAP)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(MembershipError::Former {
+                path: config.state.join(BOOTSTRAP),
+                problem: error.to_string(),
+            });
+        }
+        _ => {}
+    }
     let identity = trust::initialise(&config.state, &config.cluster, &config.name, wall_time())?;
     let first = Member {
         id: identity.node,
@@ -113,9 +133,32 @@ pub fn init(config: &NodeConfig) -> Result<(), MembershipError> {
     };
     let state = Replicated::founded(first, Cib::default());
     let recovered = Recovered::founding([identity.node], state.encode());
-    let mut store = Store::create(&store_directory(config))?;
     store.append(&to_store(&recovered.into_batch()))?;
     Ok(())
+}
+
+/// An empty store. What an earlier membership left is set aside: its log is not that of the member to be, even of
+/// the same cluster.
+fn fresh_store(config: &NodeConfig) -> Result<Store, MembershipError> {
+    trust::refuse_existing(&config.state).map_err(InitError::from)?;
+    let directory = store_directory(config);
+    if directory.exists() {
+        match Store::open(&directory) {
+            Ok((store, contents)) if contents == Contents::default() => return Ok(store),
+            Ok((store, _)) => {
+                drop(store);
+                let former = config.state.join(format!("store.former-{}", wall_time().seconds));
+                std::fs::rename(&directory, &former).map_err(|error| MembershipError::Former {
+                    path: directory.clone(),
+                    problem: error.to_string(),
+                })?;
+            }
+            // It is set aside already.
+            Err(StoreError::Corrupt { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Store::create(&directory)?)
 }
 
 /// Joins the cluster that made the token. The number this node was given.
@@ -141,10 +184,7 @@ pub async fn join(
         channel: config.channel,
     };
     // The store first: an identity without a store would be a member that cannot start.
-    let store = store_directory(config);
-    if !store.exists() {
-        drop(Store::create(&store)?);
-    }
+    drop(fresh_store(config)?);
     let (identity, contacts) =
         trust::join(&config.state, &addresses, &token, &candidate, wall_time()).await?;
     let members: Vec<Member> = contacts.iter().map(member).collect();
@@ -201,5 +241,28 @@ mod tests {
         ] {
             assert_eq!(error.code(), code, "{error:?}");
         }
+    }
+    #[test]
+    fn a_member_to_be_begins_with_an_empty_store_whatever_an_earlier_one_left() {
+        let state = tempfile::tempdir().unwrap();
+        let text = "[cluster]\nname = \"demo\"\n[node]\nname = \"n1\"\n[[link]]\nnumber = 0\nlocal = \"192.0.2.1\"\n";
+        let mut config = NodeConfig::parse(text).unwrap();
+        config.state = state.path().to_owned();
+        init(&config).unwrap();
+        assert!(matches!(fresh_store(&config), Err(MembershipError::Init(_))), "it is a member");
+        std::fs::write(config.state.join(BOOTSTRAP), b"others").unwrap();
+        trust::Identity::retire(&config.state).unwrap();
+        drop(fresh_store(&config).unwrap());
+        let contents = || Store::open(&store_directory(&config)).unwrap().1;
+        assert_eq!(contents(), Contents::default());
+        let former = || {
+            let names = std::fs::read_dir(&config.state).unwrap().map(|it| it.unwrap().file_name());
+            names.filter(|it| it.to_string_lossy().starts_with("store.former-")).count()
+        };
+        drop(fresh_store(&config).unwrap());
+        assert_eq!(former(), 1, "an empty one is used as it is");
+        init(&config).unwrap();
+        assert_ne!(contents(), Contents::default());
+        assert!(bootstrap(&config).unwrap().is_empty(), "nobody of the former cluster is known");
     }
 }

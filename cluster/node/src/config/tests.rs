@@ -77,7 +77,9 @@ fn others_reach_the_channel_by_an_address_and_a_port() {
 fn a_run_directory_leaves_room_for_a_socket() {
     let with = |length: usize| {
         let run = format!("/{}", "x".repeat(length - 1));
-        NodeConfig::parse(&format!("{GOOD}[paths]\nrun = \"{run}\"\n"))
+        let (before, after) = GOOD.split_once("run = ").unwrap();
+        let (_, after) = after.split_once('\n').unwrap();
+        NodeConfig::parse(&format!("{before}run = \"{run}\"\n{after}"))
     };
     let socket = with(94).unwrap().control_socket();
     assert_eq!(socket.as_os_str().len(), 107);

@@ -205,7 +205,10 @@ pub fn check_name(name: &str) -> Result<(), InitError> {
 }
 
 /// Refuses to replace an identity.
-pub(super) fn refuse_existing(state: &Path) -> Result<(), IdentityError> {
+///
+/// # Errors
+/// [`IdentityError::Exists`], and what else loading the present one finds.
+pub fn refuse_existing(state: &Path) -> Result<(), IdentityError> {
     let path = state.join(DIRECTORY);
     if !path.exists() {
         return Ok(());

@@ -43,7 +43,9 @@ mod token;
 
 pub use admission::{Admission, AdmissionRequest, Admitted, Refused};
 pub use authority::AuthorityError;
-pub use identity::{Cluster, Identity, IdentityError, InitError, check_name, initialise};
+pub use identity::{
+    Cluster, Identity, IdentityError, InitError, check_name, initialise, refuse_existing,
+};
 pub use join::{Candidate, JoinError, join};
 pub use keys::{KeyInput, KeyMessage, KeyOutput, KeyStage, Rotation};
 pub use message::{Contact, Role};
