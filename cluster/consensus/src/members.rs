@@ -8,7 +8,7 @@
 //! Spacing (rule L5) is `Config::change_spacing`, counted from seeing the change before committed
 //! and applied; a new leader, who cannot know when that was, starts it again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use haven_base::Instant;
@@ -33,6 +33,8 @@ pub(crate) struct Members {
     target: Option<Target>,
     /// When a change of voters was last seen committed, or this leader became ready.
     seen: Option<Instant>,
+    /// Since when each newcomer that is not heard has been waited for.
+    absent: BTreeMap<NodeId, Instant>,
 }
 
 impl Members {
@@ -47,6 +49,21 @@ impl Members {
 
     pub(crate) const fn on_voters_changed(&mut self, now: Instant) {
         self.seen = Some(now);
+    }
+
+    /// Of the newcomers that are not there, those that were waited for as long as two changes are apart: whoever has
+    /// joined and was never started must not keep the others from joining or leaving.
+    fn given_up(
+        &mut self,
+        now: Instant,
+        absent: BTreeSet<NodeId>,
+        patience: Duration,
+    ) -> BTreeSet<NodeId> {
+        self.absent.retain(|node, _| absent.contains(node));
+        for node in absent {
+            self.absent.entry(node).or_insert(now);
+        }
+        self.absent.iter().filter(|(_, at)| now >= **at + patience).map(|(node, _)| *node).collect()
     }
 
     fn spaced(&self, now: Instant, spacing: Duration) -> bool {
@@ -75,6 +92,8 @@ struct Situation<'a> {
     spaced: bool,
     /// Learners whose log is complete enough to vote.
     caught_up: &'a BTreeSet<NodeId>,
+    /// Newcomers that are not there and not waited for any more.
+    given_up: &'a BTreeSet<NodeId>,
     /// Voters whose present life has begun so lately that they may promise nothing yet.
     young: &'a BTreeSet<NodeId>,
 }
@@ -115,6 +134,7 @@ fn next(it: &Situation<'_>, target: Option<&Target>) -> Next {
     if let Some(learners) = next_learners(current, &voters, &target.learners) {
         return Next::Propose(Configuration { learners, ..current.clone() });
     }
+    voters.retain(|node| current.voters.contains(node) || !it.given_up.contains(node));
     let newcomers = voters.difference(&current.voters);
     if !it.spaced || !newcomers.clone().all(|node| it.caught_up.contains(node)) {
         return Next::Wait;
@@ -207,11 +227,14 @@ impl Consensus {
         }
         let caught_up = self.caught_up();
         let young = self.young(now);
+        let absent = self.absent_newcomers(&caught_up);
+        let given_up = self.members.given_up(now, absent, self.config.change_spacing);
         let situation = Situation {
             me: self.config.id,
             current: &self.applied_configuration.1,
             spaced: self.members.spaced(now, self.config.change_spacing),
             caught_up: &caught_up,
+            given_up: &given_up,
             young: &young,
         };
         match next(&situation, self.members.target.as_ref()) {
@@ -254,6 +277,17 @@ impl Consensus {
         started.map(|(node, _)| *node).collect()
     }
 
+    /// Voters to be that nobody hears and that have not caught up.
+    fn absent_newcomers(&self, caught_up: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
+        let wanted = self.members.target.iter().flat_map(|target| &target.voters);
+        let current = &self.applied_configuration.1.voters;
+        let heard = |node: &NodeId| self.opinions.get(node).is_some_and(|alive| *alive);
+        wanted
+            .copied()
+            .filter(|node| !current.contains(node) && !caught_up.contains(node) && !heard(node))
+            .collect()
+    }
+
     /// Learners that hold everything committed and answered lately.
     fn caught_up(&self) -> BTreeSet<NodeId> {
         let raft = &self.raw.raft;
@@ -294,9 +328,52 @@ mod tests {
 
     fn step(current: &Configuration, to: &Target, spaced: bool, caught_up: &[u16]) -> Next {
         let caught_up = nodes(caught_up);
-        let young = BTreeSet::new();
-        let it = Situation { me: NodeId(1), current, spaced, caught_up: &caught_up, young: &young };
-        next(&it, Some(to))
+        step_without(current, to, spaced, &caught_up, &BTreeSet::new())
+    }
+
+    fn step_without(
+        current: &Configuration,
+        to: &Target,
+        spaced: bool,
+        caught_up: &BTreeSet<NodeId>,
+        given_up: &BTreeSet<NodeId>,
+    ) -> Next {
+        let (me, young) = (NodeId(1), &BTreeSet::new());
+        next(&Situation { me, current, spaced, caught_up, given_up, young }, Some(to))
+    }
+
+    #[test]
+    fn who_joined_and_was_never_started_keeps_nobody_from_joining_or_leaving() {
+        let (three, four) = (nodes(&[3]), nodes(&[4]));
+        let learning = configuration(&[1], &[], &[2, 3]);
+        let to = target(&[1, 2, 3], &[]);
+        let caught_up = nodes(&[2]);
+        let wait = step_without(&learning, &to, true, &caught_up, &BTreeSet::new());
+        assert_eq!(wait, Next::Wait, "it is waited for at first");
+        let without = configuration(&[1, 2], &[], &[3]);
+        let step = step_without(&learning, &to, true, &caught_up, &three);
+        assert_eq!(step, Next::Propose(without.clone()));
+        // It is no voter until it has caught up, and nothing else is to be done.
+        assert_eq!(step_without(&without, &to, true, &BTreeSet::new(), &three), Next::Wait);
+        // A voter loses its vote although another's successor is not there.
+        let before = configuration(&[1, 2, 3], &[], &[4]);
+        let to = target(&[1, 2, 4], &[3]);
+        let step = step_without(&before, &to, true, &BTreeSet::new(), &four);
+        assert_eq!(step, Next::Propose(configuration(&[1, 2], &[], &[3, 4])));
+    }
+
+    #[test]
+    fn a_newcomer_that_is_not_there_is_waited_for_as_long_as_two_changes_are_apart() {
+        let at = |millis: u64| Instant::from_nanos(millis * 1_000_000);
+        let patience = Duration::from_millis(100);
+        let mut members = Members::default();
+        let mut given_up = |now, absent: &[u16]| members.given_up(at(now), nodes(absent), patience);
+        assert_eq!(given_up(0, &[2]), nodes(&[]));
+        assert_eq!(given_up(50, &[2, 3]), nodes(&[]));
+        assert_eq!(given_up(100, &[2, 3]), nodes(&[2]));
+        assert_eq!(given_up(120, &[3]), nodes(&[]), "the other has come");
+        assert_eq!(given_up(130, &[2, 3]), nodes(&[]), "and is waited for anew");
+        assert_eq!(given_up(150, &[2, 3]), nodes(&[3]));
     }
 
     // spec: L4
@@ -308,7 +385,8 @@ mod tests {
             let (young, caught_up) = (nodes(young), nodes(&[4]));
             let (me, spaced) = (NodeId(1), true);
             let (caught_up, young) = (&caught_up, &young);
-            let it = Situation { me, current: &current, spaced, caught_up, young };
+            let given_up = &BTreeSet::new();
+            let it = Situation { me, current: &current, spaced, caught_up, given_up, young };
             next(&it, Some(&target(voters, &[]))) == Next::Wait
         };
         // Of four, three must promise, and the fourth is silent at first.

@@ -42,16 +42,25 @@ impl Leaving {
 }
 
 impl Controller {
-    /// A change of voters is in force.
-    pub(crate) fn on_members_reached(&mut self, reached: &haven_consensus::Configuration) {
-        let Some(coordinator) = &mut self.coordinator else { return };
+    /// Notes whose vote is gone. A change of voters that waits for somebody else does not keep them.
+    fn note_votes(&mut self) {
+        let Some(coordinator) = self.coordinator.as_mut().filter(|it| !it.leaving.is_empty())
+        else {
+            return;
+        };
+        let status = self.consensus.status();
         for (node, leaving) in &mut coordinator.leaving {
-            leaving.voteless = !reached.voters.contains(node) && !reached.outgoing.contains(node);
+            let votes = |of: &haven_consensus::Configuration| {
+                of.voters.contains(node) || of.outgoing.contains(node)
+            };
+            leaving.voteless =
+                !votes(&status.configuration) && !votes(&status.configuration_in_log.1);
         }
     }
 
     /// Removes those who vote no more once nothing runs there.
     pub(crate) fn remove_who_may_go(&mut self) {
+        self.note_votes();
         let Some(coordinator) = &self.coordinator else { return };
         let waiting = coordinator.leaving.iter().filter(|(_, it)| it.voteless && !it.proposed);
         let ready: Vec<(NodeId, u64)> = waiting
@@ -181,6 +190,29 @@ mod tests {
             }
         }
         bench.answers.remove(&request).unwrap_or_default()
+    }
+
+    #[test]
+    fn who_joined_and_was_never_started_is_removed_and_keeps_nobody_from_leaving() {
+        let mut bench = Bench::new(VIP);
+        let (at, owner) = (bench.coordinator(), bench.owner());
+        let (token, expires) = ([9; 32], haven_base::WallTime::from_seconds(90_000));
+        bench.step(at, crate::port::Input::MintToken { request: 1, token, expires });
+        bench.run(500);
+        let member = crate::bench::member(4);
+        bench.step(at, crate::port::Input::Admit { request: 2, member, token });
+        bench.run(500);
+        let members = |bench: &Bench| bench.nodes[&NodeId(at)].state().members.len();
+        assert_eq!(members(&bench), 4);
+        let idle = bench.ids().into_iter().find(|id| *id != at && *id != owner).unwrap();
+        for node in [idle, 4] {
+            let body = RequestBody::ClusterRemoveNode { node: format!("n{node}"), force: false };
+            let request = bench.ask(at, body);
+            bench.run(40_000);
+            let answers = bench.answers.remove(&request).unwrap_or_default();
+            assert!(matches!(answers.as_slice(), [Ok(_)]), "n{node}: {answers:?}");
+        }
+        assert_eq!(members(&bench), 2);
     }
 
     #[test]

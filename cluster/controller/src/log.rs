@@ -51,7 +51,8 @@ impl Controller {
                 let input = haven_consensus::Input::Snapshot { index, bytes };
                 self.inbox.push_back(Internal::Consensus(input));
             }
-            Log::MembersReached { configuration } => self.on_members_reached(&configuration),
+            // Whose vote is gone is looked up whenever something may be planned.
+            Log::MembersReached { .. } => {}
             Log::ReadReady { .. } | Log::ReadDropped { .. } => {}
             Log::MembersDropped { .. } => {}
             Log::Event(event) => self.on_log_event(clock, &event),

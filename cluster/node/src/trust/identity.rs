@@ -96,7 +96,7 @@ pub enum IdentityError {
         former: PathBuf,
     },
     /// It is one already.
-    #[error("this node belongs to cluster {cluster} already, as {name} (node {node}); to begin anew, leave that cluster and remove {}", path.display())]
+    #[error("this node belongs to cluster {cluster} already, as {name} (node {node}); to begin anew, first `haven cluster leave`; where that cluster is no more, remove {}", path.display())]
     Exists {
         /// Where it is.
         path: PathBuf,
