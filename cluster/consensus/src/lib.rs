@@ -33,6 +33,7 @@ mod record;
 mod resend;
 mod start;
 mod status;
+mod ticks;
 mod wire;
 
 #[cfg(test)]

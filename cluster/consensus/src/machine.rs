@@ -22,6 +22,7 @@ use crate::persist::{Recovered, Snapshot};
 use crate::resend::Resend;
 use crate::start::{self, Start, StartError};
 use crate::status::Counters;
+use crate::ticks::Ticks;
 use crate::wire::{Body, Force, Message};
 
 /// The longest proposal, in bytes.
@@ -39,13 +40,13 @@ const TICKS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_se
 pub struct Consensus {
     pub(crate) config: Config,
     pub(crate) raw: RawNode<MemoryLog>,
-    rng: Rng,
+    pub(crate) rng: Rng,
     pub(crate) tick: Duration,
-    next_tick: Instant,
+    pub(crate) ticks: Ticks,
     /// Output of the start, delivered with the first step.
     pub(crate) start: Option<Start>,
     /// Ticks until this node campaigns, this time.
-    jitter: usize,
+    pub(crate) jitter: usize,
     pub(crate) role_told: (Option<NodeId>, Term, Role),
     pub(crate) ready_told: Term,
     pub(crate) configuration_told: Placed,
@@ -119,7 +120,7 @@ impl Consensus {
         let jitter = draw_jitter(&mut rng, election);
         Ok(Self {
             tick: config.tick.clamp(TICKS.0, TICKS.1),
-            next_tick: Instant::ZERO,
+            ticks: Ticks::new(Instant::ZERO),
             rng,
             jitter,
             start: Some(start),
@@ -157,19 +158,17 @@ impl Consensus {
         if let Some(start) = self.start.take() {
             self.tell_start(start, &mut out);
             self.started.insert(self.config.id, now);
-            self.next_tick = now + self.tick;
+            self.ticks = Ticks::new(now);
             self.drive(now, &mut out);
         }
         if self.mute {
             Self::step_mute(input, &mut out);
             return out;
         }
+        self.count_idle_ticks(now);
         match input {
             Input::Tick => self.on_tick(now),
-            Input::SetTick(tick) => {
-                self.tick = tick.clamp(TICKS.0, TICKS.1);
-                self.next_tick = self.next_tick.min(now + self.tick);
-            }
+            Input::SetTick(tick) => self.tick = tick.clamp(TICKS.0, TICKS.1),
             Input::Received { from, bytes } => self.on_received(from, &bytes, &mut out),
             Input::Propose { id, bytes } => self.on_propose(id, bytes, &mut out),
             Input::ReadIndex(id) => self.on_read(id, &mut out),
@@ -192,6 +191,7 @@ impl Consensus {
         if !self.mute {
             self.drive(now, &mut out);
             self.resend_due(now, &mut out);
+            self.plan_ticks();
         }
         out
     }
@@ -202,7 +202,8 @@ impl Consensus {
         if self.mute {
             return None;
         }
-        Some(self.resend.deadline().map_or(self.next_tick, |it| it.min(self.next_tick)))
+        let tick = self.tick_due();
+        Some(self.resend.deadline().map_or(tick, |it| it.min(tick)))
     }
 
     fn step_mute(input: Input, out: &mut Vec<Output>) {
@@ -225,33 +226,6 @@ impl Consensus {
             | Input::PersistFailed
             | Input::Snapshot { .. }
             | Input::Unreachable(_) => {}
-        }
-    }
-
-    /// At most one tick a step, however late: a process that was stopped for a while must not
-    /// conclude anything from its own silence.
-    fn on_tick(&mut self, now: Instant) {
-        if now < self.next_tick {
-            return;
-        }
-        self.next_tick = now + self.tick;
-        let raft = &mut self.raw.raft;
-        // What is not durable cannot be voted on, and the crate relies on it.
-        if raft.state != StateRole::Leader && !self.held.is_empty() {
-            return;
-        }
-        if self.bears_leader(now) {
-            return;
-        }
-        self.bear_followers(now);
-        let raft = &mut self.raw.raft;
-        // The crate draws its own timeout from the process; it is overridden before it is read.
-        raft.set_randomized_election_timeout(self.jitter);
-        let before = raft.election_elapsed;
-        self.force = Force::No;
-        self.raw.tick();
-        if self.raw.raft.election_elapsed <= before {
-            self.jitter = draw_jitter(&mut self.rng, self.raw.raft.election_timeout());
         }
     }
 
@@ -388,7 +362,7 @@ pub(crate) const fn role_of(state: StateRole) -> Role {
     }
 }
 
-fn draw_jitter(rng: &mut Rng, election: usize) -> usize {
+pub(crate) fn draw_jitter(rng: &mut Rng, election: usize) -> usize {
     let span = u64::try_from(election).unwrap_or(1);
     election + usize::try_from(rng.below(span)).unwrap_or(0)
 }

@@ -75,6 +75,11 @@ impl Resend {
         self.owed.values().filter(|it| !it.given_up).map(|it| it.due).min()
     }
 
+    /// Whether a snapshot is under way, which is sent again after a while.
+    pub(crate) fn retries_snapshots(&self) -> bool {
+        !self.snapshots.is_empty()
+    }
+
     /// A vote request goes out: repeat it until answered.
     pub(crate) fn note_ballot(&mut self, to: NodeId, message: &Message) {
         if matches!(message.body, Body::Vote { .. } | Body::PreVote(_)) {

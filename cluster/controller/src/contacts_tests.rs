@@ -40,8 +40,8 @@ fn a_node_that_was_away_catches_up_with_a_leader_it_does_not_know() {
     let (mut bench, away, left) = led_by_a_newcomer();
     assert!(!left.state().members.contains_key(&NodeId(4)));
     bench.nodes.insert(NodeId(away), left);
-    // It bears its silent coordinator for 5 s first.
-    bench.run(8_000);
+    // It bears its silent coordinator for 5 s after a first time-out of 2 s to 4 s.
+    bench.run(11_000);
     let back = &bench.nodes[&NodeId(away)];
     assert_eq!(back.leader(), Some(NodeId(4)), "{:?}", back.consensus_status());
     assert!(back.state().members.contains_key(&NodeId(4)));

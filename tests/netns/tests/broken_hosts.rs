@@ -137,9 +137,10 @@ fn an_owner_whose_disk_is_full_keeps_its_address_and_says_what_to_do() {
     let mut failed = false;
     for round in 0..60 {
         let load = lab.cluster.bed.dir().join("large.crm");
+        // Words that no agent is handed.
         let much = format!("{round}{}", "x".repeat(150_000));
         let line = format!(
-            "\nprimitive d{} ocf:heartbeat:Dummy params state={much} meta target-role=Stopped op monitor interval=10s\n",
+            "\nprimitive d{} ocf:haven:Dummy description={much} meta target-role=Stopped\n",
             round % 2
         );
         std::fs::write(&load, format!("{text}{line}")).unwrap();

@@ -17,6 +17,7 @@ mod disk;
 mod faults;
 mod fixtures;
 mod scenarios;
+mod sleep;
 mod world;
 
 use crate::tests::disk::Mutant;

@@ -29,7 +29,7 @@ fn millis(it: u64) -> Duration {
 }
 
 /// A group in good health whose leader is known; everybody holds everybody alive.
-fn group(seed: u64, count: u16) -> (World, NodeId) {
+pub(super) fn group(seed: u64, count: u16) -> (World, NodeId) {
     let mut world = World::new(seed, count, count, Mutant::None);
     world.weather = STEADY;
     for id in 1..=count {
@@ -42,7 +42,7 @@ fn group(seed: u64, count: u16) -> (World, NodeId) {
     (world, leader)
 }
 
-fn other(world: &World, than: NodeId) -> NodeId {
+pub(super) fn other(world: &World, than: NodeId) -> NodeId {
     *world.nodes.keys().find(|it| **it != than).unwrap()
 }
 
@@ -50,7 +50,7 @@ fn first(world: &World, of: NodeId, wanted: impl Fn(&Output) -> bool) -> Option<
     world.outputs.iter().find(|(_, id, it)| *id == of && wanted(it)).map(|(at, _, _)| *at)
 }
 
-fn status(world: &World, of: NodeId) -> crate::Status {
+pub(super) fn status(world: &World, of: NodeId) -> crate::Status {
     world.nodes[&of].machine.as_ref().unwrap().status()
 }
 

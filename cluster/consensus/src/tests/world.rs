@@ -72,6 +72,8 @@ impl World {
             change_spacing: Duration::from_millis(600),
             snapshot_after_bytes: 4096,
             keep_entries: 8,
+            heartbeat_ticks: 2,
+            election_ticks: 10,
             ..Config::new(node(1))
         };
         let mut world = Self {

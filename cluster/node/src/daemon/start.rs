@@ -293,11 +293,6 @@ pub(crate) fn to_store(batch: &Batch) -> store::Batch {
     }
 }
 
-/// Beats tell that the coordinator lives, so its log's own heartbeats may be few: an idle node stays idle.
-const CONSENSUS_HEARTBEAT_TICKS: u8 = 10;
-/// A death verdict forces an election; silence of a coordinator that beats is a main task at work.
-const CONSENSUS_ELECTION_TICKS: u8 = 20;
-
 fn controller_config(
     config: &NodeConfig,
     identity: &Identity,
@@ -308,8 +303,6 @@ fn controller_config(
     let witness = identity.role == trust::Role::Witness;
     let mut consensus = haven_consensus::Config::new(identity.node);
     consensus.priority = if witness { -1 } else { 0 };
-    consensus.heartbeat_ticks = CONSENSUS_HEARTBEAT_TICKS;
-    consensus.election_ticks = CONSENSUS_ELECTION_TICKS;
     consensus.snapshot_after_bytes = config.log_mib << 20;
     ControllerConfig {
         node: identity.node,
