@@ -148,8 +148,9 @@ impl<D: Disk> Engine<D> {
     fn adopt(&mut self, replay: Replay) -> Result<Contents, StoreError> {
         let Replay { mut entries, values, snapshot, compact_before, sequence } = replay;
         let entries: Vec<_> = entries.split_off(&compact_before).into_iter().collect();
-        if entries.windows(2).any(|pair| pair[0].0 + 1 != pair[1].0) {
-            return Err(StoreError::corrupt(self.disk.path(""), "entries are missing"));
+        if let Some(gap) = entries.windows(2).find(|pair| pair[0].0 + 1 != pair[1].0) {
+            let what = format!("entries between {} and {} are missing", gap[0].0, gap[1].0);
+            return Err(StoreError::corrupt(self.disk.path(""), what));
         }
         let bytes = match &snapshot {
             None => None,

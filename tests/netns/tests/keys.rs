@@ -89,4 +89,12 @@ fn a_member_that_is_removed_is_left_with_an_old_key() {
     lab.wait("its attempt", RETIRED, |lab| epoch(lab, "n3").is_some());
     lab.wait("its refusal", RETIRED, |lab| lab.log("n1").contains("n3 is not a member"));
     assert_eq!(epoch(&lab, "n3"), Some(1));
+    // What was written while it went is whole, also where the new key was drawn: each starts again over it.
+    for node in ["n1", "n2"] {
+        lab.cluster.inject(&Fault::Kill(node.into())).unwrap();
+        lab.cluster.start_missing().unwrap();
+        lab.wait("its return", RETIRED, |lab| {
+            lab.haven(node, &["status"]).is_ok_and(|text| text.contains("2 of 2 nodes"))
+        });
+    }
 }

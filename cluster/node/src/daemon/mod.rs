@@ -15,6 +15,7 @@ mod requests;
 mod restart;
 mod run;
 mod start;
+mod turns;
 
 use std::collections::BTreeMap;
 
@@ -109,6 +110,7 @@ pub enum End {
 }
 
 struct Daemon {
+    turns: turns::Turns<Input>,
     config: NodeConfig,
     node: NodeId,
     boot: BootId,
@@ -154,14 +156,22 @@ fn clock() -> Clock {
 impl Daemon {
     /// Feeds one input to the controller and carries out all that follows.
     fn step(&mut self, input: Input) {
-        let outputs = self.controller.step(clock(), input);
-        self.carry_out(outputs);
+        if let Some(input) = self.turns.take(input) {
+            let outputs = self.controller.step(clock(), input);
+            self.carry_out(outputs);
+        }
     }
 
-    fn carry_out(&mut self, outputs: Vec<Output>) {
-        self.refresh_entries();
-        for output in outputs {
-            self.perform(output);
+    /// Carries a step's outputs out, then steps with what came of them.
+    fn carry_out(&mut self, mut outputs: Vec<Output>) {
+        loop {
+            self.turns.begin();
+            self.refresh_entries();
+            for output in outputs {
+                self.perform(output);
+            }
+            let Some(input) = self.turns.end() else { return };
+            outputs = self.controller.step(clock(), input);
         }
     }
 

@@ -208,6 +208,7 @@ pub(super) async fn start(
         guarded: haven_controller::Guarded::default(),
         report: beat::Report::default(),
         carried: Vec::new(),
+        turns: super::turns::Turns::new(),
         gate_missing: Vec::new(),
         watchers: BTreeMap::new(),
         deferred: Vec::new(),
@@ -222,9 +223,7 @@ pub(super) async fn start(
         config,
     };
     daemon.refresh_entries();
-    for output in rest {
-        daemon.perform(output);
-    }
+    daemon.carry_out(rest);
     let inlets = Inlets { beats, happenings: happened, channel: channel_events, requests };
     Ok((daemon, inlets))
 }
