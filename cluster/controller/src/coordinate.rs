@@ -1,15 +1,14 @@
 //! The coordinator's duties: plan when something changed, and carry the plan out.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use haven_api::{EventSeverity, Format, ReplyBody};
+use haven_api::EventSeverity;
 use haven_base::Instant;
 use haven_policy::{Options, Placement};
 use haven_transition::{Engine, FlightId, Input as ToEngine, Output as FromEngine};
 use haven_types::graph::{Action, ActionKind, TransitionGraph};
 use haven_types::operation::{AgentName, Lease, Operation, OperationRecord, Order, OrderId};
-use haven_types::status::Status;
 use haven_types::{NodeId, Term};
 
 use crate::alerts::Happened;
@@ -19,9 +18,9 @@ use crate::history::{as_expected, cancelled_as_ordered};
 use crate::leaving::Leaving;
 use crate::message::PeerMessage;
 use crate::orders::Orders;
-use crate::picture::{self, Known};
 use crate::port::Clock;
 use crate::resource_requests::Restarts;
+use crate::upon::stands_upon;
 
 /// Plans made within [`PLANS_WITHIN`] at most.
 const MAX_PLANS: usize = 40;
@@ -39,6 +38,8 @@ pub(crate) struct Coordinator {
     /// Something changed since the last plan.
     pub(crate) replan: bool,
     pub(crate) engine: Engine,
+    /// The version of the configuration of which the engine knows what stands upon what.
+    upon_of: Option<haven_cib::Version>,
     pub(crate) placements: Vec<Placement>,
     pub(crate) warnings: Vec<String>,
     /// Orders whose answer is awaited.
@@ -77,6 +78,7 @@ impl Coordinator {
             ready: false,
             replan: true,
             engine: Engine::new(1),
+            upon_of: None,
             placements: Vec::new(),
             warnings: Vec::new(),
             orders: Orders::default(),
@@ -206,53 +208,14 @@ impl Controller {
             let left = u64::try_from(second - clock.wall.seconds).unwrap_or(0);
             clock.now + Duration::from_secs(left.max(1))
         });
+        if coordinator.upon_of != Some(self.state.cib.version) {
+            coordinator.upon_of = Some(self.state.cib.version);
+            let upon = stands_upon(&self.state.cib);
+            self.inbox.push_back(Internal::Engine(ToEngine::Upon(upon)));
+        }
         let limit = self.state.cib.option("node-action-limit").and_then(|text| text.parse().ok());
         self.inbox.push_back(Internal::Engine(ToEngine::NodeLimit(limit.unwrap_or(0))));
         self.inbox.push_back(Internal::Engine(ToEngine::Graph(Box::new(decision.graph))));
-    }
-
-    /// The status that plans are made with.
-    fn planning_status(&self) -> Status {
-        self.picture(&self.members_for_policy(), self.quorum.verdict.quorate)
-    }
-
-    /// What is known, as the policy engine takes it.
-    pub(crate) fn picture(&self, present: &BTreeSet<NodeId>, quorate: bool) -> Status {
-        let mut status = picture::status(&Known {
-            state: &self.state,
-            present,
-            alive: &self.alive.keys().copied().collect(),
-            dead: &self.dead.keys().copied().collect(),
-            confirmed: &self.confirmed_dead(),
-            facts: &self.config.facts,
-            histories: &self.histories,
-            quorate,
-            coordinator: self.config.node,
-        });
-        for node in &mut status.nodes {
-            let member = self.state.member_named(&node.uname);
-            node.attributes = member.map(|member| self.transient(member.id)).unwrap_or_default();
-            let leaving =
-                |id| self.coordinator.as_ref().is_some_and(|it| it.leaving.contains_key(&id));
-            if member.is_some_and(|member| leaving(member.id)) {
-                node.attributes.insert("standby".to_owned(), "on".to_owned());
-            }
-        }
-        self.mark_restarts(&mut status);
-        status
-    }
-
-    /// What plans are made with, as a document.
-    pub(crate) fn planning_input(&self, clock: Clock) -> ReplyBody {
-        let mut status = self.planning_status();
-        status.recorded_at = Some(clock.wall.seconds);
-        let text = self.state.cib.to_xml_with(&status);
-        ReplyBody::Configuration { version: self.api_version(), format: Format::Xml, text }
-    }
-
-    /// The view, less the nodes whose daemon was declared dead in the meantime.
-    pub(crate) fn members_for_policy(&self) -> BTreeSet<NodeId> {
-        self.view.members.iter().filter(|node| !self.dead.contains_key(node)).copied().collect()
     }
 
     pub(crate) fn step_engine(&mut self, clock: Clock, input: ToEngine) {

@@ -88,6 +88,7 @@ mod overview;
 mod picture;
 #[cfg(test)]
 mod picture_tests;
+mod planning;
 #[cfg(test)]
 mod planning_tests;
 mod port;
@@ -110,6 +111,7 @@ mod resource_requests;
 mod starting;
 #[cfg(test)]
 mod upheaval_tests;
+mod upon;
 mod waiting;
 
 pub use alerts::Alert;

@@ -88,12 +88,13 @@ fn node_state(known: &Picture<'_>, node: NodeId, name: &str) -> NodeState {
                 .iter()
                 .any(|(name, records)| active(records) && !given_up(known, node, name))
         });
-    let join = match (joined, heard) {
+    let stays = is_on_its_way(known, node) && !fences(&known.state.cib);
+    let join = match (joined || stays, heard) {
         (true, _) => "member",
         (false, true) => "pending",
         (false, false) => "down",
     };
-    let expected = if joined || lost { "member" } else { "down" };
+    let expected = if joined || lost || stays { "member" } else { "down" };
     let mut told = history.map(|h| resources(known, node, name, h)).unwrap_or_default();
     if heard && !joined && history.is_some() {
         told.extend(never_started(known, name, &told));
@@ -110,6 +111,22 @@ fn node_state(known: &Picture<'_>, node: NodeId, name: &str) -> NodeState {
         resources: told,
         ..NodeState::default()
     }
+}
+
+/// A node that is heard and whose status is known, but that some member cannot reach. Where lost nodes are fenced the engine
+/// knows such nodes (pending) and takes nothing from them. Where they are not it would forget all that they run:
+/// there they stand as in maintenance, in which nothing is touched either.
+pub(crate) fn is_on_its_way(known: &Known<'_>, node: NodeId) -> bool {
+    let heard = known.alive.contains(&node) && !known.present.contains(&node);
+    heard && known.histories.contains_key(&node)
+}
+
+/// Whether lost nodes are to be fenced.
+pub(crate) fn fences(cib: &haven_cib::Cib) -> bool {
+    let word = cib.option("fencing-enabled").or_else(|| cib.option("stonith-enabled"));
+    !word.is_some_and(|word| {
+        matches!(word.to_ascii_lowercase().as_str(), "false" | "off" | "no" | "0" | "n")
+    })
 }
 
 /// The leased resources that a node has nothing to tell of. A node on its way cannot be probed, and

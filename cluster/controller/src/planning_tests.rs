@@ -3,6 +3,7 @@
 use haven_api::{Format, ReplyBody, RequestBody};
 use haven_base::WallTime;
 use haven_cib::Cib;
+use haven_heartbeat::{Output as Beat, View};
 use haven_policy::{Options, Question, explain, schedule};
 use haven_types::NodeId;
 
@@ -82,4 +83,28 @@ fn what_waits_for_the_end_of_a_lease_goes_on_once_the_node_is_dead() {
     let starts = bench.called("one_start_0");
     assert_eq!(starts.len(), 2, "{starts:?}");
     assert_ne!(starts[1], home);
+}
+
+#[test]
+fn a_node_that_some_member_cannot_reach_keeps_what_it_runs_where_nothing_fences() {
+    let mut bench = Bench::new("property stonith-enabled=false");
+    let coordinator = bench.coordinator();
+    let home = (1..=3).find(|id| *id != coordinator).unwrap();
+    let lines = format!(
+        "{VIP}\nprimitive web ocf:haven:Dummy\nlocation here vip 100: n{home}\nlocation there web 100: n{home}"
+    );
+    bench.load(coordinator, &lines, true).unwrap();
+    bench.run(5_000);
+    let before = (bench.called("web_start_0"), bench.called("vip_start_0"), bench.grant());
+    assert_eq!((&before.0, &before.1), (&vec![home], &vec![home]));
+    // The third node hears the coordinator, which hears both: for a moment the view is those two.
+    let members = (1..=3).filter(|id| *id != home).map(NodeId).collect();
+    let view = View { number: 5, members };
+    for id in bench.ids() {
+        bench.beat(id, Beat::View(view.clone()));
+    }
+    bench.run(5_000);
+    let after = (bench.called("web_start_0"), bench.called("vip_start_0"), bench.grant());
+    assert_eq!(after, before, "nothing is started elsewhere, no lease changes hands");
+    assert!(bench.called("web_stop_0").is_empty() && bench.called("vip_stop_0").is_empty());
 }

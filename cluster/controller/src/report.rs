@@ -13,6 +13,7 @@ use crate::controller::Controller;
 use crate::history::{NodeHistory, Slot, active, failed, promoted};
 use crate::leases::{lease_group, leased_primitives};
 use crate::overview::Overview;
+use crate::picture;
 use crate::port::Clock;
 use crate::waiting::millis;
 
@@ -331,13 +332,8 @@ impl Controller {
         self.fences() && !device && !without && !leased
     }
 
-    /// Whether lost nodes are to be fenced.
     fn fences(&self) -> bool {
-        let cib = &self.state.cib;
-        let word = cib.option("fencing-enabled").or_else(|| cib.option("stonith-enabled"));
-        !word.is_some_and(|word| {
-            matches!(word.to_ascii_lowercase().as_str(), "false" | "off" | "no" | "0" | "n")
-        })
+        picture::fences(&self.state.cib)
     }
 
     pub(crate) fn lease_state(&self, primitive: &str) -> Option<LeaseState> {

@@ -1,5 +1,7 @@
 //! The engine's machine.
 
+mod upon;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -31,6 +33,8 @@ pub struct FlightId(pub u64);
 /// What the engine reacts to.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Input {
+    /// What stands directly upon what from now on: for each resource those that run before it and stop after it.
+    Upon(BTreeMap<String, BTreeSet<String>>),
     /// The decision now in force; replaces the one before.
     Graph(Box<TransitionGraph>),
     /// Most operations under way on one node from now on (`node-action-limit`); 0 is no limit.
@@ -129,6 +133,8 @@ enum Obstacle {
     Resource(String),
     /// An end among the operations of its node.
     Node(String),
+    /// The end of a flight that goes the other way, and a newer graph.
+    Opposed(FlightId),
 }
 
 /// The engine of the coordinator. A step costs as much as what it changes, times the logarithm of
@@ -161,6 +167,7 @@ pub struct Engine {
     by_node: BTreeMap<String, BTreeSet<FlightId>>,
     /// The recent ones among them, each with the instant at which it no longer is.
     recent: BTreeMap<String, BTreeSet<(Instant, FlightId)>>,
+    upon: upon::Upon,
     node_limit: usize,
     next_flight: u64,
     complete: bool,
@@ -222,6 +229,7 @@ impl Engine {
         let mut out = Vec::new();
         let stale = self.stale.len();
         match input {
+            Input::Upon(upon) => self.upon = upon::Upon(upon),
             Input::Graph(graph) => self.on_graph(*graph),
             Input::NodeLimit(limit) => {
                 self.node_limit = limit;
@@ -302,6 +310,12 @@ impl Engine {
                 recent.remove(&(ended.since + RECENT, flight));
             }
             self.release_node(node);
+        }
+        for ready in self.held.remove(&Obstacle::Opposed(flight)).unwrap_or_default() {
+            // What this graph wants of it may be wrong by now.
+            let resource = self.graph.actions[ready.1].resource.as_ref();
+            self.stale.extend(resource.map(|resource| resource.id.clone()));
+            self.ready.insert(ready);
         }
         let Some(index) = self.adopted.remove(&flight) else { return };
         if ok {
@@ -385,7 +399,7 @@ impl Engine {
                 None => out.push(self.take_off(now, ready.1)),
                 Some(obstacle) => {
                     let node = executing_node(action).map(str::to_owned);
-                    let of_resource = matches!(obstacle, Obstacle::Resource(_));
+                    let of_resource = !matches!(obstacle, Obstacle::Node(_));
                     self.held.entry(obstacle).or_default().insert(ready);
                     // It may have been let go for a place that another can take.
                     if let Some(node) = node.filter(|_| of_resource) {
@@ -439,6 +453,9 @@ impl Engine {
             && self.by_resource.get(&resource.id).is_some_and(|all| all.iter().any(conflicting))
         {
             return Some(Obstacle::Resource(resource.id.clone()));
+        }
+        if let Some(flight) = self.opposed(action) {
+            return Some(Obstacle::Opposed(flight));
         }
         let node = executing_node(action)?;
         let recent = self.recent.get(node).map_or(0, BTreeSet::len);

@@ -1,6 +1,6 @@
 //! The engine's rules, one test each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use haven_base::Instant;
@@ -265,7 +265,7 @@ fn random_graphs_are_worked_off_within_all_limits() {
         let mut engine = Engine::new(1);
         step(&mut engine, Input::NodeLimit(node_limit));
         let mut out = step(&mut engine, Input::Graph(Box::new(plan)));
-        let (mut flying, mut done) = (BTreeMap::new(), std::collections::BTreeSet::new());
+        let (mut flying, mut done) = (BTreeMap::new(), BTreeSet::new());
         loop {
             for output in out {
                 let Output::Perform { flight, action } = output else { continue };
@@ -359,4 +359,52 @@ fn a_start_elsewhere_does_not_go_when_the_one_it_waited_for_ends_well() {
     assert_eq!(step(&mut engine, Input::Tick), vec![]);
     let out = step(&mut engine, graph(vec![]));
     assert_eq!(out, vec![Output::Complete { unreached: 0 }]);
+}
+
+fn upon(pairs: &[(&str, &str)]) -> Input {
+    let mut below: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (upper, lower) in pairs {
+        below.entry((*upper).to_owned()).or_default().insert((*lower).to_owned());
+    }
+    Input::Upon(below)
+}
+
+#[test]
+fn nothing_is_stopped_below_what_is_just_being_started() {
+    let mut engine = Engine::new(1);
+    step(&mut engine, upon(&[("db", "web"), ("web", "ip")]));
+    let out = step(&mut engine, graph(vec![action(0, "db", "start", "n1", &[])]));
+    assert_eq!(performed(&out), vec![(1, "db_start_0@n1".to_owned())]);
+    // A plan that knows nothing of the start: what it stands upon stays, all else goes on.
+    let plan = || {
+        graph(vec![
+            action(0, "ip", "stop", "n1", &[]),
+            action(1, "ip", "stop", "n2", &[]),
+            action(2, "other", "stop", "n1", &[]),
+        ])
+    };
+    let out = step(&mut engine, plan());
+    let given: Vec<String> = performed(&out).into_iter().map(|(_, key)| key).collect();
+    assert_eq!(given, ["ip_stop_0@n2", "other_stop_0@n1"]);
+    // It has ended: first comes the plan that knows.
+    let out = step(&mut engine, Input::Finished { flight: FlightId(1), ok: true });
+    assert!(performed(&out).is_empty() && out.contains(&Output::Outdated), "{out:?}");
+    let stops =
+        graph(vec![action(0, "db", "stop", "n1", &[]), action(1, "ip", "stop", "n1", &[0])]);
+    let out = step(&mut engine, stops);
+    let given: Vec<String> = performed(&out).into_iter().map(|(_, key)| key).collect();
+    assert_eq!(given, ["db_stop_0@n1"]);
+}
+
+#[test]
+fn nothing_is_started_upon_what_is_just_being_stopped() {
+    let mut engine = Engine::new(1);
+    step(&mut engine, upon(&[("db", "web")]));
+    step(&mut engine, graph(vec![action(0, "web", "stop", "n1", &[])]));
+    let plan = vec![action(0, "db", "start", "n1", &[]), action(1, "db2", "start", "n1", &[])];
+    let out = step(&mut engine, graph(plan));
+    let given: Vec<String> = performed(&out).into_iter().map(|(_, key)| key).collect();
+    assert_eq!(given, ["db2_start_0@n1"]);
+    let out = step(&mut engine, Input::NodeLost("n1".to_owned()));
+    assert!(out.contains(&Output::Outdated), "{out:?}");
 }
