@@ -30,10 +30,7 @@ impl World {
         let Host { process: Some(process), kernel, .. } = host else { return };
         let Some(call) = process.calls.get_mut(&run) else { return };
         let Some(address) = address(&call.operation.params) else {
-            process.calls.remove(&run);
-            let code = OcfCode::BAD_CONFIGURATION;
-            let outcome = Outcome::done(code, "no address is given");
-            return self.give(node, Happening::Agent(run, outcome));
+            return self.service(node, life, run, answer);
         };
         if !call.acted {
             call.acted = true;
@@ -48,7 +45,9 @@ impl World {
                 }
                 _ => {}
             }
+            let (name, action) = (call.operation.resource.clone(), call.operation.action.clone());
             self.look(node);
+            self.checks.on_effect(self.now, node, &name, &action, &self.hosts);
             return self.plan(answer, Todo::Agent { node, life, run });
         }
         let (code, reason) = match call.operation.action.as_str() {

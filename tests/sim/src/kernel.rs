@@ -1,5 +1,5 @@
 //! What a host's kernel keeps whatever its processes do: the gate's deadlines and entries, and the
-//! addresses on its interfaces.
+//! addresses on its interfaces; and the services that run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,6 +14,10 @@ pub(crate) struct Kernel {
     deadlines: BTreeMap<GroupId, Instant>,
     entries: BTreeMap<IpAddr, GroupId>,
     pub(crate) addresses: BTreeSet<IpAddr>,
+    /// Services that run, by resource.
+    pub(crate) services: BTreeSet<String>,
+    /// Those among them that a killed daemon left and nobody has looked at since.
+    pub(crate) orphans: BTreeSet<String>,
     /// A mutant: gates close this much later than they were told to.
     pub(crate) late: Duration,
 }

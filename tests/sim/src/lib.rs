@@ -39,13 +39,16 @@ mod main_thread;
 mod network;
 mod people;
 mod processes;
+mod services;
 mod settings;
 mod storm;
 mod threads;
 mod trace;
+mod verbs;
 mod world;
 
 pub use haven_heartbeat::{Rule, Rules};
 pub use invariants::Broken;
 pub use life::{Ended, Life};
 pub use settings::{Faults, Mutant, Settings};
+pub use verbs::Verb;

@@ -67,6 +67,7 @@ impl World {
             return;
         }
         host.life += 1;
+        host.kernel.orphans.clone_from(&host.kernel.services);
         host.disk.crash(&mut self.rng);
         self.trace.note(self.now, node, "is killed", String::new);
         self.disconnect(node);

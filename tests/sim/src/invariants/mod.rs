@@ -12,6 +12,7 @@ mod promises;
 mod restarts;
 mod spacing;
 mod unprotected;
+mod upon;
 mod verdicts;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,8 @@ use haven_types::NodeId;
 use crate::clock::nanos;
 use crate::host::Host;
 use crate::settings::Settings;
+
+pub(crate) use upon::ADDRESS;
 
 /// The hosts as every rule may look at them.
 pub(crate) type Hosts = BTreeMap<NodeId, Host>;
@@ -53,6 +56,7 @@ pub(crate) struct Checks {
     promises: promises::Promises,
     restarts: restarts::Restarts,
     spacing: spacing::Spacing,
+    upon: upon::Upon,
     verdicts: verdicts::Verdicts,
 }
 
@@ -77,6 +81,7 @@ impl Checks {
             restarts: restarts::Restarts::new(terms),
             // A clock that runs 10 % fast makes of D_max·(1+ρ) no less than D_max.
             spacing: spacing::Spacing::new(nanos(terms.d_max)),
+            upon: upon::Upon::default(),
             verdicts: verdicts::Verdicts::default(),
         }
     }
@@ -128,6 +133,24 @@ impl Checks {
         self.judge(at, unprotected::RULE, verdict);
         let verdict = self.leases.on_gate(at, node, hosts);
         self.judge(at, leases::RULE, verdict);
+    }
+
+    /// An agent has just done something.
+    pub(crate) fn on_effect(
+        &mut self,
+        at: u64,
+        node: NodeId,
+        name: &str,
+        action: &str,
+        hosts: &Hosts,
+    ) {
+        let verdict = self.upon.look(node, name, action, hosts);
+        self.judge(at, upon::RULE, verdict);
+    }
+
+    /// Starts and stops by agents so far.
+    pub(crate) fn effects(&self) -> u64 {
+        self.upon.effects
     }
 
     /// A heartbeat machine took a step.
