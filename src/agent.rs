@@ -21,7 +21,7 @@ use haven_types::operation::AgentName;
 /// The built-in agents that others can use.
 const NAMES: &[&str] = &["ip"];
 
-/// Arguments of `haven agent`.
+/// Act as an OCF agent for another cluster engine, or make the links it calls; look at the OCF agents of this host
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   haven agent --link /usr/lib/ocf         make /usr/lib/ocf/resource.d/haven/ip lead here

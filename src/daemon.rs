@@ -196,3 +196,21 @@ fn log_to_stderr(level: &str) {
         .with_target(false)
         .try_init();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_file_in_the_help_is_one() {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let words = ["haven", "node", "run", "--help"].map(Into::into).to_vec();
+        haven_cli::run(words, &Node, &[], &mut out, &mut err);
+        let help = String::from_utf8_lossy(&out).into_owned();
+        let (_, rest) = help.split_once("configuration file says:").expect("an example");
+        let lines = rest.lines().skip(1).take_while(|line| line.starts_with("  "));
+        let text = lines.map(str::trim).collect::<Vec<_>>().join("\n");
+        let config = NodeConfig::parse(&text).expect("a configuration");
+        assert_eq!((config.cluster.as_str(), config.name.as_str()), ("demo", "n1"));
+    }
+}

@@ -187,10 +187,18 @@ Examples:
         force: bool,
     },
     /// Remove another node that will not come back
+    ///
+    /// A node that is there goes once nothing runs on it (`haven node standby NODE` first), and its daemon ends. One that
+    /// is away goes at once; its leases have ended by themselves. Refused, unless forced, where it may still run
+    /// something with lease=off: switch it off first.
+    #[command(after_long_help = "\
+Examples:
+  haven cluster remove n3             n3 is broken for good; its name and addresses are free for a new node
+  haven cluster remove n3 --force     … and switched off, though it may have run something with lease=off")]
     Remove {
         /// Name of the node
         node: String,
-        /// Remove it although resources run there
+        /// Remove it although resources run there, or may
         #[arg(long)]
         force: bool,
     },
@@ -302,6 +310,15 @@ pub(crate) enum Node {
     #[command(after_long_help = "\
 Logs go to standard error, one line each. TERM ends it after its resources have moved; `haven node restart` \
 replaces it without a gap.
+
+The least that its configuration file says:
+  [cluster]
+  name = \"demo\"
+  [node]
+  name = \"n1\"
+  [[link]]
+  number = 0
+  local = \"10.77.0.1\"    # this node's address on a network that the other nodes share
 
 Examples:
   haven node run --config /etc/haven/haven.toml")]

@@ -65,8 +65,12 @@ impl Daemon {
             };
             let Some(gate) = self.gate_of(&resource.id) else { continue };
             lease.gate = gate;
-            if gate == Gate::Closed && resource.trouble.is_none() {
-                resource.trouble = Some(silent(&self.config.name));
+            if gate == Gate::Closed {
+                let silent = silent(&self.config.name);
+                resource.trouble = Some(match resource.trouble.take() {
+                    Some(other) => format!("{silent}; besides, {other}"),
+                    None => silent,
+                });
             }
         }
     }

@@ -263,7 +263,9 @@ impl Daemon {
                     cost: self.controller.cost_of_growth(),
                 }))
             }
-            Err(reason) => Err(ApiError::new(Code::Unavailable, reason)),
+            Err(reason) => Err(ApiError::new(Code::NoCoordinator, reason).remedy(
+                "see `haven status`; a token needs a majority: start nodes again or restore links",
+            )),
         };
         self.desk.answer(request, false, body);
     }
