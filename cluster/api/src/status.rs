@@ -308,7 +308,7 @@ pub struct ResourceStatus {
     /// Why two owners are possible; none when they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unprotected: Option<String>,
-    /// How often it failed and was not cleaned up.
+    /// How often it failed and was not cleaned up, on all nodes together; 1 000 000 stands for INFINITY.
     #[serde(default)]
     pub fail_count: u32,
     /// One line of trouble: why it is not where or what it should be.

@@ -93,6 +93,9 @@ pub(crate) fn all(attributes: &BTreeMap<String, String>) -> Vec<FailureRow> {
         .collect()
 }
 
+/// What stands for a count that allows nothing more.
+pub(crate) const INFINITY: u32 = 1_000_000;
+
 /// How often each resource failed on a node, over all its operations, as [`count_of`] tells of one.
 pub(crate) fn counts(attributes: &BTreeMap<String, String>) -> BTreeMap<String, u32> {
     let mut counts: BTreeMap<String, u32> = BTreeMap::new();
@@ -100,7 +103,7 @@ pub(crate) fn counts(attributes: &BTreeMap<String, String>) -> BTreeMap<String, 
         let key = name.strip_prefix("fail-count-").and_then(|key| key.rsplit_once('#'));
         let Some((resource, _)) = key else { continue };
         let sum = counts.entry(resource.to_owned()).or_default();
-        *sum = sum.saturating_add(value.parse().unwrap_or(1_000_000)).min(1_000_000);
+        *sum = sum.saturating_add(value.parse().unwrap_or(INFINITY)).min(INFINITY);
     }
     counts
 }
@@ -111,7 +114,7 @@ pub(crate) fn count_of(attributes: &BTreeMap<String, String>, resource: &str) ->
     attributes
         .iter()
         .filter(|(name, _)| name.starts_with(&prefix))
-        .map(|(_, value)| value.parse().unwrap_or(1_000_000))
+        .map(|(_, value)| value.parse().unwrap_or(INFINITY))
         .fold(0_u32, u32::saturating_add)
-        .min(1_000_000)
+        .min(INFINITY)
 }

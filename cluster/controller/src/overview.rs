@@ -61,7 +61,7 @@ impl Controller {
         for history in self.histories.values() {
             for (resource, count) in failures::counts(&history.attributes) {
                 let sum = counts.entry(resource).or_default();
-                *sum = sum.saturating_add(count);
+                *sum = sum.saturating_add(count).min(failures::INFINITY);
             }
         }
         let mut all = cib.resources.iter().flat_map(Resource::primitives);
@@ -95,4 +95,26 @@ fn promotable(cib: &Cib) -> BTreeSet<&str> {
             CloneChild::Group(g) => g.members.iter().map(|p| p.id.as_str()).collect(),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use haven_api::{ReplyBody, RequestBody};
+
+    use crate::bench::Bench;
+
+    #[test]
+    fn a_resource_that_may_start_nowhere_any_more_has_failed_infinitely_often_and_no_more() {
+        let mut bench = Bench::new("property stonith-enabled=false");
+        for id in 1..=3 {
+            bench.codes.insert((id, "web_start_0".to_owned()), 1);
+        }
+        let coordinator = bench.coordinator();
+        bench.load(coordinator, "primitive web ocf:haven:Dummy", true).unwrap();
+        bench.run(5_000);
+        assert_eq!(bench.called("web_start_0").len(), 3);
+        let answer = bench.answer(coordinator, RequestBody::Status).unwrap();
+        let ReplyBody::Status(status) = answer else { panic!("{answer:?}") };
+        assert_eq!(status.resources[0].fail_count, 1_000_000);
+    }
 }

@@ -53,15 +53,17 @@ pub fn failures(rows: &[FailureRow], width: usize) -> String {
     text + &remedy(rows)
 }
 
+/// A count of failures in the words of the field.
+pub(super) fn how_often(count: u32) -> String {
+    if count >= INFINITY { "INFINITY".to_owned() } else { count.to_string() }
+}
+
 fn cells(row: &FailureRow) -> Vec<String> {
     let operation = match row.interval_ms {
         0 => row.operation.clone(),
         interval => format!("{} every {interval} ms", row.operation),
     };
-    let count = match row.count {
-        INFINITY.. => "INFINITY".to_owned(),
-        count => count.to_string(),
-    };
+    let count = how_often(row.count);
     let last = row.last.and_then(|second| jiff::Timestamp::from_second(second).ok());
     let last = last.map(|at| at.to_string()).unwrap_or_default();
     vec![row.resource.clone(), row.node.clone(), operation, count, last]
@@ -117,5 +119,6 @@ mod tests {
         let line = "web n2 monitor every 10000 ms INFINITY 1970-01-01T00:00:00Z ! code 7: gone";
         assert!(words.contains(line), "{text}");
         assert!(text.contains("haven resource cleanup web` forgets them"), "{text}");
+        assert_eq!((how_often(3), how_often(INFINITY)), ("3".to_owned(), "INFINITY".to_owned()));
     }
 }

@@ -202,7 +202,10 @@ fn resource_rows(resource: &ResourceStatus, depth: usize, rows: &mut Vec<Row>) {
         resource.agent.clone().unwrap_or(kind),
         state(resource),
         lease(resource),
-        if resource.fail_count > 0 { resource.fail_count.to_string() } else { String::new() },
+        match resource.fail_count {
+            0 => String::new(),
+            count => super::resource::how_often(count),
+        },
     ];
     let unprotected = resource
         .unprotected
