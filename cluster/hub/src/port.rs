@@ -1,0 +1,252 @@
+//! What happens to the main thread, and what it wants done.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use haven_api::{ApiError, Event, EventSeverity, ReplyBody, RequestBody};
+use haven_base::WallTime;
+use haven_consensus::{Batch, PersistToken};
+use haven_controller::{AgentSaid, Alert, AttributeChange, Hook, JoinRefusal, Member};
+use haven_executor::{HeldLease, RunId};
+use haven_messaging::KeyNotice;
+use haven_types::agent::AgentReport;
+use haven_types::operation::{Lease, Operation};
+use haven_types::{BootId, GroupId, LinkId, NodeId};
+
+/// What happens to the main thread.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Happening {
+    /// The heartbeat machine reports: everything but sends and gate orders.
+    Heartbeat(haven_heartbeat::Output),
+    /// The heartbeat thread has ended, and nobody holds leases here any more.
+    HeartbeatEnded,
+    /// A packet of the delivery over datagrams arrived, in an authentic, fresh frame.
+    Packet {
+        /// Its sender.
+        from: NodeId,
+        /// In which life.
+        boot: BootId,
+        /// By which link.
+        link: LinkId,
+        /// The packet.
+        bytes: Vec<u8>,
+    },
+    /// The first frame of a peer's life.
+    Heard {
+        /// Whose.
+        from: NodeId,
+        /// Which life.
+        boot: BootId,
+    },
+    /// A connection is up.
+    Connected {
+        /// The name under which the other end is known.
+        peer: String,
+    },
+    /// A frame arrived by a connection.
+    Frame {
+        /// The name under which the other end is known.
+        peer: String,
+        /// In which life.
+        boot: BootId,
+        /// The frame.
+        bytes: Bytes,
+    },
+    /// What agents said, in this order.
+    Agents(Vec<AgentSaid>),
+    /// The store has made everything up to this token durable.
+    Persisted(PersistToken),
+    /// The store could not.
+    PersistFailed {
+        /// What it said.
+        reason: String,
+    },
+    /// A client asks for something.
+    Asked {
+        /// Names the request until the last reply.
+        id: u64,
+        /// Who asks.
+        author: String,
+        /// What.
+        body: RequestBody,
+    },
+    /// What answers to [`Effect::Serve`] where the controller is to answer.
+    Request {
+        /// Names the request until the last reply.
+        id: u64,
+        /// Who asks.
+        author: String,
+        /// What.
+        body: RequestBody,
+    },
+    /// The client of a request is gone.
+    RequestGone(u64),
+    /// What agents of others on this node say of themselves, by name, for judging configurations.
+    Described(BTreeMap<String, AgentReport>),
+    /// A verified joiner wants to become a member.
+    Admit {
+        /// Names the joiner.
+        request: u64,
+        /// Name, role, addresses.
+        member: Member,
+        /// SHA-256 of the token's secret.
+        token: [u8; 32],
+    },
+    /// A token shall be good from now on.
+    MintToken {
+        /// Names the request.
+        request: u64,
+        /// SHA-256 of its secret.
+        token: [u8; 32],
+        /// When it is void.
+        expires: WallTime,
+    },
+    /// A new heartbeat key was drawn here: announce it.
+    RotateKey {
+        /// Names the request.
+        request: u64,
+        /// Which key.
+        notice: KeyNotice,
+    },
+    /// An attribute of this node has changed.
+    Attribute(AttributeChange),
+    /// Something stays wrong on this node until somebody acts.
+    Alarm(String),
+    /// The process is told to end.
+    Terminate,
+    /// All that has arrived was told, or the deadline has come: do what is due. Harmless at any time.
+    Tick,
+}
+
+/// What the main thread wants done, in this order.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Effect {
+    /// Tell the heartbeat machine.
+    Heartbeat(Box<haven_heartbeat::Input>),
+    /// Send a packet of the delivery over datagrams.
+    Transmit {
+        /// The receiver.
+        to: NodeId,
+        /// The link to send by.
+        link: LinkId,
+        /// The packet.
+        bytes: Vec<u8>,
+    },
+    /// All addresses under the gate, each with the group whose gate it is.
+    Entries(BTreeMap<IpAddr, GroupId>),
+    /// The other members are these: with whom to beat, connect and share keys.
+    Members(BTreeMap<NodeId, Member>),
+    /// Send a frame by the connection to a member; lost where there is none.
+    Stream {
+        /// The receiver.
+        to: NodeId,
+        /// The frame.
+        frame: Bytes,
+    },
+    /// A member that has no connection may be reached again: try now.
+    Reconnect(NodeId),
+    /// A member's connection is up: what goes by connections only may go on.
+    Connected(NodeId),
+    /// A member says something about the heartbeats' keys.
+    KeyMessage {
+        /// Who.
+        from: NodeId,
+        /// The message.
+        bytes: Bytes,
+    },
+    /// Make durable, then tell [`Happening::Persisted`]. Tokens rise.
+    Persist {
+        /// Comes back.
+        token: PersistToken,
+        /// What to write.
+        batch: Box<Batch>,
+    },
+    /// Call an agent, then tell what it said.
+    RunAgent {
+        /// Names the call.
+        run: RunId,
+        /// What to ask of it.
+        operation: Operation,
+        /// The lease the resource runs under, and its end as far as it is known here.
+        lease: Option<HeldLease>,
+    },
+    /// Stop waiting for an agent's answer.
+    AbortAgent(RunId),
+    /// Tell a started resource's agent what happened around it.
+    Notify {
+        /// The start it runs by.
+        operation: Operation,
+        /// What happened.
+        hook: Hook,
+    },
+    /// These run under leases that go on: what expires behind those must not expire meanwhile.
+    Extend(Vec<(Operation, Lease)>),
+    /// Serve a request: gather what its answer needs, then answer it or tell [`Happening::Request`].
+    Serve {
+        /// Names the request until the last reply.
+        id: u64,
+        /// Who asks.
+        author: String,
+        /// What.
+        body: RequestBody,
+    },
+    /// Answer a request.
+    Reply {
+        /// Which.
+        id: u64,
+        /// Whether more replies follow.
+        more: bool,
+        /// The answer.
+        body: Box<Result<ReplyBody, ApiError>>,
+    },
+    /// Answer a joiner.
+    Admitted {
+        /// Which.
+        request: u64,
+        /// The member with its number, or why not.
+        result: Result<Member, JoinRefusal>,
+    },
+    /// Answer [`Happening::MintToken`].
+    TokenMinted {
+        /// Which.
+        request: u64,
+        /// Nothing, or why not.
+        result: Result<(), String>,
+    },
+    /// The log announces the heartbeats' next key. May be told again.
+    NewKey(KeyNotice),
+    /// Answer [`Happening::RotateKey`].
+    KeyAnnounced {
+        /// Which.
+        request: u64,
+        /// Nothing, or why not.
+        result: Result<(), String>,
+    },
+    /// A member that was removed still holds the heartbeats' key: draw a new one.
+    KeyOutdated,
+    /// Something an operator may want to know; also a log line.
+    Event(Event),
+    /// A log line, and nothing else.
+    Line {
+        /// How much it matters.
+        severity: EventSeverity,
+        /// What happened.
+        text: String,
+    },
+    /// Call a program of the operator's, and wait for nothing.
+    Alert(Box<Alert>),
+    /// This node was removed from the cluster: no later life may be the member that it was.
+    Removed,
+    /// This life ends. Nothing is decided after it.
+    End(End),
+}
+
+/// How a life ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// For good, gates closed.
+    Stopped,
+    /// To be replaced by a new process of the same node at once, its gates left as they are (L9).
+    Replaced,
+}
