@@ -1,13 +1,20 @@
 //! The simulated agent: it puts an address up or takes it down after a while, or fails to.
 
+use haven_controller::AgentSaid;
 use haven_executor::RunId;
+use haven_hub::Happening;
 use haven_types::NodeId;
 use haven_types::operation::{OcfCode, Operation, Outcome};
 
 use crate::clock::MS;
 use crate::host::{Call, Host};
-use crate::main_thread::{Happening, address};
+use crate::main_thread::address;
 use crate::world::{Todo, World};
+
+/// An agent answers.
+pub(crate) fn finished(run: RunId, outcome: Outcome) -> Happening {
+    Happening::Agents(vec![AgentSaid::Finished { run, outcome }])
+}
 
 impl World {
     pub(crate) fn call_agent(&mut self, node: NodeId, run: RunId, operation: Operation) {
@@ -57,6 +64,6 @@ impl World {
         };
         process.calls.remove(&run);
         let outcome = Outcome::done(OcfCode(code), reason);
-        self.give(node, Happening::Agent(run, outcome));
+        self.give(node, finished(run, outcome));
     }
 }

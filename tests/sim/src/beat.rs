@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use haven_base::Instant;
 use haven_heartbeat::{GateOrder, HandOver, Heartbeat, Input, Message, Output};
+use haven_hub::Happening;
 use haven_messaging::{Frames, Kind};
 use haven_types::{BootId, GroupId, LinkId, NodeId};
 
@@ -23,14 +24,6 @@ pub(crate) enum Order {
     Stop,
 }
 
-/// What this thread tells the main one.
-#[derive(Debug)]
-pub(crate) enum News {
-    Machine(Output),
-    Express { from: NodeId, boot: BootId, link: LinkId, bytes: Vec<u8> },
-    Heard { from: NodeId, boot: BootId },
-}
-
 /// What one action did to the world outside the thread.
 #[derive(Debug)]
 pub(crate) enum Act {
@@ -39,7 +32,7 @@ pub(crate) enum Act {
     /// A sealed datagram leaves.
     Sent { to: NodeId, link: LinkId, bytes: Vec<u8> },
     /// For the main thread.
-    Told(News),
+    Told(Happening),
     /// The kernel's gate or the set of guarded addresses changed.
     Gate,
     /// Nothing to see.
@@ -72,7 +65,7 @@ pub(crate) struct BeatThread {
     outbox: VecDeque<Output>,
     writing: Option<Writing>,
     /// News to be told before anything else is done.
-    held_back: VecDeque<News>,
+    held_back: VecDeque<Happening>,
     /// The true time of the next run, if one is planned.
     pub(crate) runs_at: Option<u64>,
     pub(crate) stopped_until: u64,
@@ -163,7 +156,7 @@ impl BeatThread {
                 self.writing = Some(Writing::Begun(order));
                 Act::Quiet
             }
-            other => Act::Told(News::Machine(other)),
+            other => Act::Told(Happening::Heartbeat(other)),
         }
     }
 
@@ -263,7 +256,7 @@ impl BeatThread {
             Kind::Express => {
                 let bytes = opened.payload.to_vec();
                 self.pending.push_back(Input::Heard { from, boot, link });
-                Some(News::Express { from, boot, link, bytes })
+                Some(Happening::Packet { from, boot, link, bytes })
             }
         };
         let first = self.boots.insert(from, boot) != Some(boot);
@@ -271,7 +264,7 @@ impl BeatThread {
             // A life is told of before anything it said.
             (true, news) => {
                 self.held_back.extend(news);
-                Act::Told(News::Heard { from, boot })
+                Act::Told(Happening::Heard { from, boot })
             }
             (false, Some(news)) => Act::Told(news),
             (false, None) => Act::Quiet,

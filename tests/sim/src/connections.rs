@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bytes::Bytes;
+use haven_hub::Happening;
 use haven_types::NodeId;
 
 use crate::clock::MS;
 use crate::host::Host;
-use crate::main_thread::Happening;
 use crate::world::{Todo, World};
 
 /// A connection between two members, and what is under way on it in each direction.
@@ -15,7 +16,7 @@ use crate::world::{Todo, World};
 pub(crate) struct Connection {
     up: bool,
     generation: u64,
-    under_way: BTreeMap<NodeId, VecDeque<Vec<u8>>>,
+    under_way: BTreeMap<NodeId, VecDeque<Bytes>>,
 }
 
 /// How often connections are looked at.
@@ -26,12 +27,12 @@ impl World {
         if a < b { (a, b) } else { (b, a) }
     }
 
-    pub(crate) fn send_stream(&mut self, from: NodeId, to: NodeId, bytes: Vec<u8>) {
+    pub(crate) fn send_stream(&mut self, from: NodeId, to: NodeId, frame: Bytes) {
         let Some(connection) = self.connections.get_mut(&Self::pair(from, to)) else { return };
         if !connection.up {
             return;
         }
-        connection.under_way.entry(from).or_default().push_back(bytes);
+        connection.under_way.entry(from).or_default().push_back(frame);
         let generation = connection.generation;
         let delay = 200_000 + self.rng.below(3 * MS);
         self.plan(delay, Todo::Stream { from, to, generation });
@@ -49,7 +50,8 @@ impl World {
         }
         let first = connection.under_way.entry(from).or_default().pop_front();
         if let (Some(bytes), Some(boot)) = (first, boot) {
-            self.give(to, Happening::Frame { from, boot, bytes });
+            let peer = self.name(from);
+            self.give(to, Happening::Frame { peer, boot, bytes });
         }
     }
 
@@ -59,7 +61,7 @@ impl World {
             for &b in &running[i + 1..] {
                 let knows = |one: NodeId, other: NodeId| {
                     let main = self.hosts.get(&one).and_then(Host::main);
-                    main.is_some_and(|main| main.members.contains_key(&other))
+                    main.is_some_and(|main| main.hub.members().contains_key(&other))
                 };
                 let works = self.network.connects(a, b) && knows(a, b) && knows(b, a);
                 let up = self.connections.get(&(a, b)).is_some_and(|connection| connection.up);
@@ -67,8 +69,9 @@ impl World {
                     let connection = self.connections.entry((a, b)).or_default();
                     connection.up = true;
                     connection.generation += 1;
-                    self.give(a, Happening::Connected(b));
-                    self.give(b, Happening::Connected(a));
+                    let (named_a, named_b) = (self.name(a), self.name(b));
+                    self.give(a, Happening::Connected { peer: named_b });
+                    self.give(b, Happening::Connected { peer: named_a });
                 } else if !works && up && self.rng.chance(1, 10) {
                     self.break_connection((a, b));
                 }

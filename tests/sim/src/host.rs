@@ -9,15 +9,16 @@ use haven_consensus::Recovered;
 use haven_controller::{Clock, Config, Controller, HandOver, Input, Member, Output, Role};
 use haven_executor::RunId;
 use haven_heartbeat as heartbeat;
+use haven_hub::Happening;
 use haven_messaging::{ClusterKey, Frames, Keyring, Local};
 use haven_types::operation::Operation;
 use haven_types::{BootId, GroupId, NodeId};
 
-use crate::beat::{BeatThread, News};
+use crate::beat::BeatThread;
 use crate::clock::SECOND;
 use crate::disk::Disk;
 use crate::kernel::Kernel;
-use crate::main_thread::{MainThread, Phase, address};
+use crate::main_thread::{MainThread, address};
 use crate::settings::{Mutant, Settings};
 
 /// What a process leaves to the next one on the same boot of the host.
@@ -54,7 +55,7 @@ pub(crate) struct Process {
     /// Whether it knows what earlier processes promised, because there were none or by hand-over.
     pub(crate) knows_promises: bool,
     /// What the heartbeat thread told before the main thread listened.
-    pub(crate) early: VecDeque<News>,
+    pub(crate) early: VecDeque<Happening>,
 }
 
 /// One machine of the cluster.
@@ -113,7 +114,7 @@ impl Host {
 
     /// Whether its daemon runs and is neither leaving nor being replaced.
     pub(crate) fn serves(&self) -> bool {
-        self.main().is_some_and(|main| main.phase == Phase::Serving)
+        self.main().is_some_and(MainThread::serves)
     }
 
     /// Starts the daemon, in the daemon's own order: who am I, what did I promise, what does the kernel

@@ -1,12 +1,14 @@
 //! Members that come and go: tokens, admissions, removals.
 
 use haven_api::RequestBody;
+use haven_base::WallTime;
 use haven_consensus::Recovered;
 use haven_controller::{Member, Role};
+use haven_hub::Happening;
 use haven_types::NodeId;
 
 use crate::clock::{MS, SECOND};
-use crate::main_thread::Happening;
+use crate::host::wall;
 use crate::world::{World, member};
 
 /// Machines there may be at once, removed ones included.
@@ -37,7 +39,9 @@ impl World {
         let mut token = [1; 32];
         token[..2].copy_from_slice(&serial.to_be_bytes());
         self.trace.note(self.now, at, "mints a token", || format!("for n{serial}"));
-        self.give(at, Happening::Mint { id: u64::from(serial), token });
+        let expires = WallTime::from_seconds(wall(self.now).seconds + 86_400);
+        let request = u64::from(serial);
+        self.give(at, Happening::MintToken { request, token, expires });
         let until = self.now + 4 * SECOND;
         self.joiners.push(Joiner { token, member, minted: false, asked_at: 0, until });
     }
@@ -99,7 +103,7 @@ impl World {
             if let Some(at) = self.any_running() {
                 let serial = joiner.member.name[1..].parse().unwrap_or_default();
                 let Joiner { member, token, .. } = joiner;
-                self.give(at, Happening::Admit { id: serial, member, token });
+                self.give(at, Happening::Admit { request: serial, member, token });
             }
         }
     }

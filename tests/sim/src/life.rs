@@ -5,7 +5,6 @@ use haven_types::NodeId;
 
 use crate::clock::{MS, SECOND};
 use crate::invariants::Broken;
-use crate::main_thread::MainThread;
 use crate::people::{OPEN, configuration, load, standby, vip};
 use crate::settings::{Mutant, Settings};
 use crate::trace::Trace;
@@ -113,8 +112,9 @@ impl Life {
     fn explain(&mut self) {
         let world = &mut self.world;
         for (node, host) in &world.hosts {
-            let status = host.main().map(|main| main.controller.consensus_status());
-            let members = host.main().map(|main| main.members.keys().copied().collect::<Vec<_>>());
+            let status = host.main().map(|main| main.controller().consensus_status());
+            let members =
+                host.main().map(|main| main.hub.members().keys().copied().collect::<Vec<_>>());
             let status = status.map(|s| {
                 let (voters, outgoing) = (s.configuration_in_log.1.voters, s.configuration_in_log.1.outgoing);
                 format!(
@@ -122,7 +122,7 @@ impl Life {
                     s.role, s.term, s.leader, s.committed, s.last, s.mute
                 )
             });
-            let express = host.main().map(MainThread::under_way);
+            let express = host.main().map(|main| main.hub.under_way());
             let line =
                 format!("removed {} {status:?} members {members:?} {express:?}", host.removed);
             world.trace.note(world.now, *node, "stands at", || line);

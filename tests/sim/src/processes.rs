@@ -5,7 +5,6 @@ use haven_types::NodeId;
 use crate::clock::{Clock, MS, SECOND};
 use crate::host::{Legacy, Start};
 use crate::main_thread::MainThread;
-use crate::settings::Mutant;
 use crate::world::{Todo, World};
 
 impl World {
@@ -47,11 +46,9 @@ impl World {
         let Some(process) = host.process.as_mut() else { return };
         let Some(controller) = process.starting.take() else { return };
         let rest = std::mem::take(&mut process.rest);
-        let mut main = MainThread::new(node, process.boot, controller, links, large);
+        let config = haven_hub::Config { node, boot: process.boot, links, large };
+        let mut main = MainThread::new(config, controller, mutant);
         main.news = std::mem::take(&mut process.early);
-        main.renews_orders = mutant == Mutant::RenewedOrders;
-        main.forgets_leftovers = mutant == Mutant::ForgottenLeftovers;
-        main.restarts_hastily = mutant == Mutant::HastyRestarts;
         let effects = main.begin(clock, rest);
         process.main = Some(main);
         self.watch_main(node);

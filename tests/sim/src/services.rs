@@ -5,8 +5,8 @@ use haven_executor::RunId;
 use haven_types::NodeId;
 use haven_types::operation::{OcfCode, Outcome};
 
+use crate::agents::finished;
 use crate::host::Host;
-use crate::main_thread::Happening;
 use crate::world::{Todo, World};
 
 impl World {
@@ -32,7 +32,7 @@ impl World {
             _ => (OcfCode::OK, ""),
         };
         process.calls.remove(&run);
-        self.give(node, Happening::Agent(run, Outcome::done(code, reason)));
+        self.give(node, finished(run, Outcome::done(code, reason)));
     }
 
     /// The nodes on which a service runs.

@@ -4,8 +4,8 @@ use haven_api::RequestBody;
 use haven_types::{LinkId, NodeId};
 
 use crate::clock::{MS, nanos};
-use crate::main_thread::Happening;
 use crate::world::World;
+use haven_hub::Happening;
 
 impl World {
     fn any(&mut self) -> NodeId {

@@ -1,11 +1,13 @@
 //! How the two threads of a process run: one thing after another, with pauses.
 
+use haven_consensus::{Batch, PersistToken};
+use haven_hub::{Effect, Happening};
 use haven_types::NodeId;
 
-use crate::beat::Act;
+use crate::beat::{Act, Order};
 use crate::clock::{MS, nanos};
 use crate::host::{Host, Legacy};
-use crate::main_thread::{Effect, Happening};
+use crate::main_thread::last_order;
 use crate::world::{Todo, World};
 
 impl World {
@@ -90,8 +92,8 @@ impl World {
             Act::HandedOver(heartbeat) => {
                 self.checks.on_hand_over(self.now, node, &heartbeat);
                 let main = self.hosts.get(&node).and_then(Host::main);
-                let legacy =
-                    main.map(|main| Legacy { heartbeat, controller: main.controller.hand_over() });
+                let legacy = main
+                    .map(|main| Legacy { heartbeat, controller: main.controller().hand_over() });
                 self.end(node, legacy);
                 0
             }
@@ -160,7 +162,7 @@ impl World {
         if main.stopped_until > now {
             return self.wake_main(node, 0);
         }
-        if main.has_ended() {
+        if main.hub.ended().is_some() {
             return;
         }
         let effects = main.round(clock);
@@ -188,8 +190,7 @@ impl World {
     pub(crate) fn watch_main(&mut self, node: NodeId) {
         let host = self.hosts.get_mut(&node).and_then(|host| host.process.as_mut());
         let Some(main) = host.and_then(|process| process.main.as_mut()) else { return };
-        let seen = std::mem::take(&mut main.seen);
-        for (input, outputs) in &seen {
+        for (input, outputs) in &main.seen() {
             self.trace.main(self.now, node, input, outputs);
             self.checks.on_controller(self.now, node, input, outputs);
         }
@@ -198,48 +199,72 @@ impl World {
 
     pub(crate) fn carry_out(&mut self, node: NodeId, effects: Vec<Effect>) {
         for effect in effects {
-            match effect {
-                Effect::Beat(order) => {
-                    let host = self.hosts.get_mut(&node).and_then(|h| h.process.as_mut());
-                    if let Some(process) = host {
-                        process.beat.order(order);
-                        let delay = 1_000 + self.rng.below(4_000);
-                        self.wake_beat(node, delay);
-                    }
-                }
-                Effect::Persist { token, batch } => {
-                    let most = if self.stormy { nanos(self.settings.sync) } else { MS };
-                    let due = self.now + 50_000 + self.rng.below(most);
-                    let now = self.now;
-                    let Some(host) = self.hosts.get_mut(&node) else { continue };
-                    let (told, life) = (host.disk.submit(now, due, token, &batch), host.life);
-                    self.plan_at(told, Todo::Synced { node, life });
-                    if told < due {
-                        self.plan_at(due, Todo::Synced { node, life });
-                    }
-                }
-                Effect::RunAgent { run, operation } => self.call_agent(node, run, operation),
-                Effect::AbortAgent(run) => {
-                    let host = self.hosts.get_mut(&node).and_then(|h| h.process.as_mut());
-                    if let Some(process) = host {
-                        process.calls.remove(&run);
-                    }
-                }
-                Effect::Stream { to, bytes } => self.send_stream(node, to, bytes),
-                Effect::Reply { id, body } => {
-                    self.trace.note(self.now, node, "replies", || {
-                        let mut text = format!("{id}: {body:?}");
-                        text.truncate(160);
-                        text
-                    });
-                    self.answers.push((node, id, body));
-                }
-                Effect::Minted { id, ok } => self.minted.push((id, ok)),
-                Effect::Admitted { id, result } => {
-                    self.admitted.push((node, id, result.ok()));
-                }
-                Effect::Event(text) => self.trace.note(self.now, node, "says", || text),
+            self.carry_out_one(node, effect);
+        }
+    }
+
+    fn carry_out_one(&mut self, node: NodeId, effect: Effect) {
+        match effect {
+            Effect::Heartbeat(input) => self.order(node, Order::Machine(input)),
+            Effect::Transmit { to, link, bytes } => {
+                self.order(node, Order::Transmit { to, link, bytes });
             }
+            Effect::Entries(entries) => self.order(node, Order::Entries(entries)),
+            Effect::Members(others) => {
+                self.order(node, Order::Peers(others.into_keys().collect()));
+            }
+            Effect::End(end) => self.order(node, last_order(end)),
+            Effect::Persist { token, batch } => self.persist(node, token, &batch),
+            Effect::RunAgent { run, operation, .. } => self.call_agent(node, run, operation),
+            Effect::AbortAgent(run) => {
+                let host = self.hosts.get_mut(&node).and_then(|h| h.process.as_mut());
+                if let Some(process) = host {
+                    process.calls.remove(&run);
+                }
+            }
+            Effect::Stream { to, frame } => self.send_stream(node, to, frame),
+            Effect::Reply { more: true, .. } => {}
+            Effect::Reply { id, body, .. } => {
+                self.trace.note(self.now, node, "replies", || {
+                    let mut text = format!("{id}: {body:?}");
+                    text.truncate(160);
+                    text
+                });
+                self.answers.push((node, id, *body));
+            }
+            Effect::TokenMinted { request, result } => self.minted.push((request, result.is_ok())),
+            Effect::Admitted { request, result } => {
+                self.admitted.push((node, request, result.ok()));
+            }
+            Effect::Event(event) => {
+                let text = || format!("{} {}", event.code, event.text);
+                self.trace.note(self.now, node, "says", text);
+            }
+            Effect::Line { text, .. } => self.trace.note(self.now, node, "says", || text),
+            // What is told to agents and about keys changes nothing that is simulated here, and
+            // connections are looked at so often that nobody needs to ask for it.
+            _ => {}
+        }
+    }
+
+    fn order(&mut self, node: NodeId, order: Order) {
+        let host = self.hosts.get_mut(&node).and_then(|h| h.process.as_mut());
+        if let Some(process) = host {
+            process.beat.order(order);
+            let delay = 1_000 + self.rng.below(4_000);
+            self.wake_beat(node, delay);
+        }
+    }
+
+    fn persist(&mut self, node: NodeId, token: PersistToken, batch: &Batch) {
+        let most = if self.stormy { nanos(self.settings.sync) } else { MS };
+        let due = self.now + 50_000 + self.rng.below(most);
+        let now = self.now;
+        let Some(host) = self.hosts.get_mut(&node) else { return };
+        let (told, life) = (host.disk.submit(now, due, token, batch), host.life);
+        self.plan_at(told, Todo::Synced { node, life });
+        if told < due {
+            self.plan_at(due, Todo::Synced { node, life });
         }
     }
 
@@ -247,7 +272,7 @@ impl World {
         let now = self.now;
         let Some(host) = self.host(node, life) else { return };
         let done = if host.disk.broken {
-            Some(Happening::PersistFailed)
+            Some(Happening::PersistFailed { reason: "the disk is broken".to_owned() })
         } else {
             host.disk.sync(now).map(Happening::Persisted)
         };

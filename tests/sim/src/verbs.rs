@@ -2,12 +2,12 @@
 //! upon it, and a clone; every effect of an agent is judged by the rules, and after each step the cluster is audited.
 
 use haven_api::{LoadMode, RequestBody};
+use haven_hub::Happening;
 use haven_types::NodeId;
 
 use crate::clock::{MS, SECOND};
 use crate::invariants::ADDRESS;
 use crate::life::Life;
-use crate::main_thread::Happening;
 use crate::people::{load, standby, vip};
 use crate::settings::Settings;
 use crate::trace::Trace;

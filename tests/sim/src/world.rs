@@ -10,6 +10,7 @@ use haven_base::{Instant, Rng};
 use haven_consensus::Recovered;
 use haven_controller::{Command, Controller, Member, Replicated, Role};
 use haven_executor::RunId;
+use haven_hub::Happening;
 use haven_types::{LinkId, NodeId};
 
 use crate::clock::{Clock, MS, SECOND};
@@ -17,7 +18,6 @@ use crate::connections::{CONNECTIONS, Connection};
 use crate::host::Host;
 use crate::invariants::Checks;
 use crate::joining::Joiner;
-use crate::main_thread::Happening;
 use crate::network::{Network, Weather};
 use crate::settings::{Mutant, Settings};
 use crate::trace::Trace;
@@ -282,7 +282,7 @@ impl World {
     /// The node that leads with the highest term, if any does.
     pub(crate) fn leader(&self) -> Option<NodeId> {
         let leads = |host: &Host| {
-            let status = host.main()?.controller.consensus_status();
+            let status = host.main()?.controller().consensus_status();
             (status.role == haven_consensus::Role::Leader).then_some((status.term, host.node))
         };
         self.hosts.values().filter_map(leads).max().map(|(_, node)| node)
@@ -295,13 +295,13 @@ impl World {
             text.truncate(100);
             text
         });
-        self.give(node, Happening::Asked { id, body });
+        self.give(node, Happening::Asked { id, author: "operator".to_owned(), body });
     }
 }
 
 /// The controller of a running node.
 pub(crate) fn controller(hosts: &BTreeMap<NodeId, Host>, node: NodeId) -> Option<&Controller> {
-    Some(&hosts.get(&node)?.main()?.controller)
+    Some(hosts.get(&node)?.main()?.controller())
 }
 
 /// The local reading of a node's clock.
