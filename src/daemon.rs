@@ -49,7 +49,7 @@ impl Daemon for Node {
             .map_err(|error| failure(&error))?;
         match end {
             End::Stopped => Ok(()),
-            End::Replace => Err(replace()),
+            End::Replaced => Err(replace()),
         }
     }
 

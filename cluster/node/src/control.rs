@@ -208,6 +208,11 @@ impl Desk {
         }
     }
 
+    /// Whether a request is under way still, and its client not known to be gone.
+    pub(crate) fn knows(&self, id: u64) -> bool {
+        self.open.contains_key(&id)
+    }
+
     /// Replies that the connection of a request has room for; none when it is gone.
     pub(crate) fn room(&self, id: u64) -> Option<usize> {
         let (_, replies) = self.open.get(&id)?;

@@ -1,10 +1,11 @@
 //! Local checks: probes run beside everything else, what comes of them becomes an attribute.
 
 use haven_base::Instant;
-use haven_controller::{AttributeChange, Input};
+use haven_controller::AttributeChange;
 use haven_host::process::Launcher;
+use haven_hub::Happening;
 
-use super::{Daemon, Happening};
+use super::{Daemon, Done};
 use crate::checks::{Checks, Input as ToChecks, Output, probe};
 use crate::config::CheckKind;
 
@@ -47,7 +48,7 @@ impl Daemon {
                     let delay_ms = u64::try_from(delay.as_millis()).ok();
                     let (name, value) = (attribute, Some(value));
                     let change = AttributeChange { name, value, delay_ms, private: false };
-                    self.step(Input::Attribute(change));
+                    self.tell(Happening::Attribute(change));
                 }
             }
         }
@@ -55,11 +56,11 @@ impl Daemon {
 
     fn probe(&self, check: usize, target: usize) {
         let Some(config) = self.surroundings.checks.config(check).cloned() else { return };
-        let (happenings, launcher) = (self.happenings.clone(), self.surroundings.launcher.clone());
+        let (done, launcher) = (self.done.clone(), self.surroundings.launcher.clone());
         tokio::spawn(async move {
             let ok = probe::ask(config, target, launcher).await;
             // Nobody listens only when the daemon ends.
-            let _told = happenings.send(Happening::Checked(ToChecks::Answer { check, target, ok }));
+            let _told = done.send(Done::Checked(ToChecks::Answer { check, target, ok }));
         });
     }
 }

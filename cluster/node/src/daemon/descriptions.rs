@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use haven_controller::Input;
+use haven_hub::Happening;
 use haven_types::agent::AgentReport;
 
-use super::{Daemon, Happening};
-use crate::control::Asked;
+use super::{Asked, Daemon, Done};
 
 /// So long a request waits for the agents it is judged by.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -18,14 +17,14 @@ const AT_ONCE: usize = 8;
 impl Daemon {
     /// Hands a request on, after the agents have answered that it is judged by.
     pub(super) fn describe_first(&mut self, asked: Asked) {
-        let named = self.controller.agents_of(&asked.body);
+        let named = self.controller().agents_of(&asked.body);
         let askable: Vec<_> =
             named.into_iter().filter_map(|name| Some((self.agents.get(&name)?, name))).collect();
         if askable.is_empty() {
             self.hand_on(asked);
             return;
         }
-        let happenings = self.happenings.clone();
+        let done = self.done.clone();
         tokio::spawn(async move {
             let until = tokio::time::Instant::now() + PATIENCE;
             let turns = std::sync::Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
@@ -52,17 +51,21 @@ impl Daemon {
                 }
             }
             // Nobody listens only when the daemon ends.
-            let _sent = happenings.send(Happening::Described(asked, told));
+            let _sent = done.send(Done::Described(asked, told));
         });
     }
 
     pub(super) fn on_described(&mut self, asked: Asked, told: BTreeMap<String, AgentReport>) {
-        self.step(Input::Agents(told));
+        self.tell(Happening::Described(told));
         self.hand_on(asked);
     }
 
-    fn hand_on(&mut self, asked: Asked) {
-        let id = self.desk.enter(&asked);
-        self.step(Input::Request { id, author: asked.author, body: asked.body });
+    /// Has the controller answer. Its client may have gone meanwhile, which has been told already.
+    pub(super) fn hand_on(&mut self, asked: Asked) {
+        let Asked { id, author, body } = asked;
+        self.tell(Happening::Request { id, author, body });
+        if !self.desk.knows(id) {
+            self.tell(Happening::RequestGone(id));
+        }
     }
 }

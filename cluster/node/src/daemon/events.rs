@@ -16,7 +16,6 @@ use haven_base::Instant;
 use haven_host::drive::boot_time;
 
 use super::Daemon;
-use crate::control::Asked;
 
 /// Events kept for readers that come later or fall behind.
 pub(super) const EVENTS_KEPT: usize = 4096;
@@ -98,11 +97,10 @@ impl Daemon {
     /// A client wants the stream.
     pub(super) fn read_events(
         &mut self,
-        asked: &Asked,
+        id: u64,
         (after, boot): (Option<u64>, Option<u64>),
         follow: bool,
     ) {
-        let id = self.desk.enter(asked);
         // Without a cursor who does not follow wants what is kept.
         let after = if follow { after } else { Some(after.unwrap_or(0)) };
         let (after, missed) = begin(after, boot, self.boot.0, self.events.last());

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use haven_api::{ApiError, Code, Notice, ReplyBody};
 use haven_base::Instant;
-use haven_controller::{Input, Member};
+use haven_controller::Member;
 use haven_host::drive::boot_time;
 use haven_host::identity::fill;
+use haven_hub::Happening;
 use haven_messaging::{KeyNotice, Keyring};
 use haven_types::NodeId;
 use tokio::sync::mpsc;
 
 use super::run::chain;
-use super::{Daemon, Happening};
+use super::{Daemon, Done};
 use crate::beat;
 use crate::trust::{Identity, KeyInput, KeyMessage, KeyOutput, KeyStage, Rotation};
 
@@ -50,12 +51,8 @@ struct Asked {
 
 impl Keys {
     /// The keys that this process starts with. Rings it is to use are written below `state` and then
-    /// come back as [`Happening::KeysSaved`].
-    pub(super) fn new(
-        ring: Keyring,
-        state: PathBuf,
-        happenings: mpsc::UnboundedSender<Happening>,
-    ) -> Self {
+    /// come back as [`Done::KeysSaved`].
+    pub(super) fn new(ring: Keyring, state: PathBuf, done: mpsc::UnboundedSender<Done>) -> Self {
         let (disk, mut rings) = mpsc::unbounded_channel::<Keyring>();
         tokio::spawn(async move {
             while let Some(ring) = rings.recv().await {
@@ -68,7 +65,7 @@ impl Keys {
                     Err(error) => Some(error.to_string()),
                 };
                 // Nobody listens only when the daemon ends.
-                let _told = happenings.send(Happening::KeysSaved(ring, trouble));
+                let _told = done.send(Done::KeysSaved(ring, trouble));
             }
         });
         let rotation = Rotation::new(boot_time(), ring);
@@ -126,7 +123,7 @@ impl Keys {
 impl Daemon {
     pub(super) fn step_keys(&mut self, input: KeyInput) {
         let now = boot_time();
-        let present = KeyInput::Present(self.controller.present());
+        let present = KeyInput::Present(self.controller().present());
         let mut outputs = self.keys.rotation.step(now, present);
         outputs.extend(self.keys.rotation.step(now, input));
         for output in outputs {
@@ -151,7 +148,7 @@ impl Daemon {
     pub(super) fn on_keys_saved(&mut self, ring: Keyring, trouble: Option<String>) {
         if let Some(trouble) = trouble {
             tracing::error!("the heartbeats' keys are in use, but not on disk: {trouble}");
-            self.step(Input::Alarm(format!("the heartbeats' keys are not on disk: {trouble}")));
+            self.tell(Happening::Alarm(format!("the heartbeats' keys are not on disk: {trouble}")));
         }
         self.beat.send(beat::Order::Keys(ring.clone()));
         self.admissions.give_keys(ring.clone());
@@ -180,7 +177,7 @@ impl Daemon {
             self.desk.answer(request.unwrap_or(UNASKED), false, Err(error));
             return;
         }
-        let epoch = self.controller.state().key_epoch() + 1;
+        let epoch = self.controller().state().key_epoch() + 1;
         let notice = self.keys.rotation.propose(epoch, secret);
         let (since, told) = (boot_time(), String::new());
         if let Some(id) = request {
@@ -188,7 +185,7 @@ impl Daemon {
             let asked = Asked { epoch, announced: false, since, tell_at, told };
             self.keys.asked.insert(id, asked);
         }
-        self.step(Input::RotateKey { request: request.unwrap_or(UNASKED), notice });
+        self.tell(Happening::RotateKey { request: request.unwrap_or(UNASKED), notice });
     }
 
     /// The log has decided about a key that was drawn here.
@@ -258,7 +255,7 @@ impl Daemon {
     /// One line for the person who waits.
     fn progress(&self) -> String {
         let names = |nodes: &BTreeSet<NodeId>| {
-            let names = nodes.iter().map(|node| match self.members.get(node) {
+            let names = nodes.iter().map(|node| match self.hub.members().get(node) {
                 Some(member) => member.name.clone(),
                 None => format!("node {node}"),
             });

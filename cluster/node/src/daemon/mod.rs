@@ -1,12 +1,10 @@
-//! The daemon's main task: owns the controller, carries its outputs out, brings everything that
-//! happens to it as inputs. One task, no locks: whatever is slow runs elsewhere and comes back as an
-//! event.
+//! The daemon's main task: owns the [hub](haven_hub::Hub), tells it everything that happens and carries
+//! out its effects. One task, no locks: whatever is slow runs elsewhere and comes back as an event.
 
 mod agents;
 mod alerts;
 mod checks;
 mod descriptions;
-mod entries;
 mod events;
 mod keys;
 mod own_addresses;
@@ -15,28 +13,29 @@ mod requests;
 mod restart;
 mod run;
 mod start;
-mod turns;
 
 use std::collections::BTreeMap;
 
-use haven_api::Event;
+use haven_api::{Event, EventSeverity};
 use haven_base::Instant;
-use haven_controller::{Clock, Controller, Guarded, Input, Member, Output};
+use haven_controller::{Clock, Controller};
 use haven_executor::{AgentRegistry, RunId};
 use haven_host::drive::{boot_time, wall_time};
+use haven_host::gate::{Entry, EntryKind};
 use haven_host::socket::channel::Channel;
 use haven_host::store;
-use haven_messaging::Express;
+use haven_hub::{Effect, Hub};
 use haven_types::operation::Outcome;
-use haven_types::{BootId, Epoch, GroupId, NodeId};
+use haven_types::{BootId, NodeId};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use crate::beat;
 use crate::config::NodeConfig;
-use crate::control::{Asked, Desk};
-use crate::trust;
+use crate::control::Desk;
+use crate::trust::{Identity, KeyInput};
 
+pub use haven_hub::End;
 pub use run::run;
 pub use start::StartError;
 pub(crate) use start::{store_directory, to_store};
@@ -55,9 +54,9 @@ impl<F> std::fmt::Debug for BuiltIn<F> {
     }
 }
 
-/// What happens to the main task, beside heartbeats, clients and signals.
+/// What comes back from work that the main task has others do.
 #[derive(Debug)]
-enum Happening {
+enum Done {
     /// An agent answered.
     Agent(RunId, Outcome),
     /// A start or reload has ended well; these parameters cannot be reloaded.
@@ -80,6 +79,14 @@ enum Happening {
     Admit(Box<peers::Admit>),
 }
 
+/// A request that is being served, under the number that the desk gave it.
+#[derive(Debug)]
+struct Asked {
+    id: u64,
+    author: String,
+    body: haven_api::RequestBody,
+}
+
 /// A client that wants to be told of every change.
 #[derive(Clone, Copy, Debug)]
 struct Watcher {
@@ -87,47 +94,19 @@ struct Watcher {
     due: Instant,
 }
 
-/// How far the end of this daemon has got.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Phase {
-    /// It serves.
-    Serving,
-    /// It waits for its resources to move away, until then at most.
-    Leaving(Instant),
-    /// It waits for long leases to be replaced under, until then at most. The request to answer.
-    Restarting(Instant, u64),
-    /// It ends.
-    Ended(End),
-}
-
-/// How the daemon ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum End {
-    /// For good, gates closed.
-    Stopped,
-    /// To be replaced by a new process of the same node at once.
-    Replace,
-}
-
 struct Daemon {
-    turns: turns::Turns<Input>,
     config: NodeConfig,
     node: NodeId,
     boot: BootId,
-    controller: Controller,
+    hub: Hub,
     beat: beat::Handle,
-    express: Express,
     channel: Channel,
     store: store::Worker,
     agents: AgentRegistry,
     runs: BTreeMap<RunId, AbortHandle>,
-    /// Ends of held leases, as last told by the heartbeat thread.
-    leases: BTreeMap<GroupId, (Epoch, Instant)>,
     desk: Desk,
     alerts: alerts::Alerts,
     surroundings: checks::Surroundings,
-    members: BTreeMap<NodeId, Member>,
-    guarded: Guarded,
     /// Latest knowledge of the heartbeat thread.
     report: beat::Report,
     /// Addresses that this node's agents carry, as of the latest question.
@@ -135,18 +114,12 @@ struct Daemon {
     /// What the gate lacks, a line each.
     gate_missing: Vec<String>,
     watchers: BTreeMap<u64, Watcher>,
-    /// Changes that wait for a coordinator, each with the end of its patience.
-    deferred: Vec<(Instant, Asked)>,
     events: events::Ring,
     /// Clients that read the stream of events.
     readers: BTreeMap<u64, events::Reader>,
-    happenings: mpsc::UnboundedSender<Happening>,
+    done: mpsc::UnboundedSender<Done>,
     admissions: peers::Admissions,
     keys: keys::Keys,
-    phase: Phase,
-    /// Long leases are held until then, but an operation is under way still.
-    restart_ready: Option<Option<Instant>>,
-    next_extension: Instant,
 }
 
 fn clock() -> Clock {
@@ -154,72 +127,89 @@ fn clock() -> Clock {
 }
 
 impl Daemon {
-    /// Feeds one input to the controller and carries out all that follows.
-    fn step(&mut self, input: Input) {
-        if let Some(input) = self.turns.take(input) {
-            let outputs = self.controller.step(clock(), input);
-            self.carry_out(outputs);
+    /// Tells the hub what has happened. What follows is carried out by [`Daemon::carry_out`].
+    fn tell(&mut self, happening: haven_hub::Happening) {
+        self.hub.step(clock(), happening);
+    }
+
+    /// Carries out everything that was decided, in order, and what follows from that.
+    fn carry_out(&mut self) {
+        while let Some(effect) = self.hub.next_effect() {
+            self.perform(effect);
         }
     }
 
-    /// Carries a step's outputs out, then steps with what came of them.
-    fn carry_out(&mut self, mut outputs: Vec<Output>) {
-        loop {
-            self.turns.begin();
-            self.refresh_entries();
-            for output in outputs {
-                self.perform(output);
-            }
-            let Some(input) = self.turns.end() else { return };
-            outputs = self.controller.step(clock(), input);
-        }
+    fn controller(&self) -> &Controller {
+        self.hub.controller()
     }
 
-    fn perform(&mut self, output: Output) {
-        match output {
-            Output::Heartbeat(input) => self.beat.send(beat::Order::Machine(input)),
-            Output::Send { to, bytes, ordered } => self.send(to, bytes, ordered),
-            Output::Persist { token, batch } => {
-                self.store.submit(token.0, to_store(&batch));
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Heartbeat(input) => self.beat.send(beat::Order::Machine(input)),
+            Effect::Transmit { to, link, bytes } => {
+                self.beat.send(beat::Order::Transmit { to, link, bytes });
             }
-            Output::RunAgent { run, operation, lease } => self.run_agent(run, operation, lease),
-            Output::AbortAgent(run) => {
+            Effect::Entries(entries) => {
+                let exclusive = |(address, group): (_, haven_types::GroupId)| Entry {
+                    address,
+                    kind: EntryKind::Exclusive,
+                    group: group.0,
+                };
+                let entries = entries.into_iter().map(exclusive).collect();
+                self.beat.send(beat::Order::Entries(entries));
+            }
+            Effect::Members(others) => self.set_others(&others),
+            Effect::Stream { to, frame } => self.stream(to, frame),
+            Effect::Reconnect(to) => self.reconnect(to),
+            Effect::Connected(node) => self.step_keys(KeyInput::Connected(node)),
+            Effect::KeyMessage { from, bytes } => self.on_key_message(from, &bytes),
+            Effect::Persist { token, batch } => self.store.submit(token.0, to_store(&batch)),
+            Effect::RunAgent { run, operation, lease } => self.run_agent(run, operation, lease),
+            Effect::AbortAgent(run) => {
                 if let Some(task) = self.runs.remove(&run) {
                     task.abort();
                 }
             }
-            Output::Notify { operation, hook } => self.notify(operation, hook),
-            Output::Reply { id, more, body } => self.reply(id, more, *body),
-            Output::Members(members) => self.set_members(members),
-            Output::Admitted { request, result } => self.admitted(request, result),
-            Output::TokenMinted { request, result } => self.token_minted(request, result),
-            Output::NewKey(notice) => self.on_key_announced(notice),
-            Output::KeyAnnounced { request, result } => self.key_decided(request, result),
-            Output::KeyOutdated => {
+            Effect::Notify { operation, hook } => self.notify(operation, hook),
+            Effect::Extend(started) => self.extend_lifetimes(started),
+            Effect::Serve { id, author, body } => self.serve(Asked { id, author, body }),
+            Effect::Reply { id, more, body } => self.reply(id, more, *body),
+            Effect::Admitted { request, result } => self.admitted(request, result),
+            Effect::TokenMinted { request, result } => self.token_minted(request, result),
+            Effect::NewKey(notice) => self.on_key_announced(notice),
+            Effect::KeyAnnounced { request, result } => self.key_decided(request, result),
+            Effect::KeyOutdated => {
                 tracing::info!("a member was removed: the heartbeats get a new key");
                 self.rotate_key(None);
             }
-            Output::Event(event) => self.note_event(event),
-            Output::Alert(alert) => self.alerts.tell(*alert),
-            Output::Removed => {
-                tracing::warn!("this node was removed from the cluster; the daemon ends");
-                if let Err(error) = trust::Identity::retire(&self.config.state) {
-                    let reason = run::chain(&error);
-                    tracing::error!(
-                        "the next start will try to be the member that it was: {reason}"
-                    );
-                }
-                self.phase = Phase::Ended(End::Stopped);
-            }
+            Effect::Event(event) => self.note_event(event),
+            Effect::Line { severity, text } => match severity {
+                EventSeverity::Info => tracing::info!("{text}"),
+                EventSeverity::Warning => tracing::warn!("{text}"),
+                EventSeverity::Error => tracing::error!("{text}"),
+            },
+            Effect::Removed => self.retire(),
+            Effect::Alert(alert) => self.alerts.tell(*alert),
+            // The main loop sees it when it has carried out everything else.
+            Effect::End(_) => {}
+        }
+    }
+
+    /// The next start must not try to be the member that this node was.
+    fn retire(&self) {
+        tracing::warn!("this node was removed from the cluster; the daemon ends");
+        if let Err(error) = Identity::retire(&self.config.state) {
+            let reason = run::chain(&error);
+            tracing::error!("the next start will try to be the member that it was: {reason}");
         }
     }
 
     fn note_event(&mut self, event: Event) {
         let (code, subject, text) = (&event.code, &event.subject, &event.text);
         match event.severity {
-            haven_api::EventSeverity::Info => tracing::info!(code, subject, "{text}"),
-            haven_api::EventSeverity::Warning => tracing::warn!(code, subject, "{text}"),
-            haven_api::EventSeverity::Error => tracing::error!(code, subject, "{text}"),
+            EventSeverity::Info => tracing::info!(code, subject, "{text}"),
+            EventSeverity::Warning => tracing::warn!(code, subject, "{text}"),
+            EventSeverity::Error => tracing::error!(code, subject, "{text}"),
         }
         for id in self.watchers.keys().copied().collect::<Vec<_>>() {
             self.desk.answer(id, true, Ok(haven_api::ReplyBody::Event(event.clone())));

@@ -50,8 +50,8 @@ fn silent(node: &str) -> String {
 impl Daemon {
     /// The gate of a resource's lease where it runs; none for a resource without one, or one that nobody holds.
     fn gate_of(&self, resource: &str) -> Option<Gate> {
-        let state = self.controller.state();
-        let group = lease_group(&state.cib, self.controller.agent_facts(), resource)?;
+        let state = self.controller().state();
+        let group = lease_group(&state.cib, self.controller().agent_facts(), resource)?;
         let grant = state.grants.get(&group)?;
         Some(gate(&self.report.machine, grant.group, grant.holder?, boot_time()))
     }
@@ -96,8 +96,8 @@ impl Daemon {
 
     pub(super) fn add_to_addresses(&self, rows: &mut [AddressRow]) {
         for row in rows {
-            let state = self.controller.state();
-            let group = lease_group(&state.cib, self.controller.agent_facts(), &row.resource);
+            let state = self.controller().state();
+            let group = lease_group(&state.cib, self.controller().agent_facts(), &row.resource);
             let grant = group.and_then(|group| state.grants.get(&group));
             row.lease_left_ms = grant.and_then(|grant| self.lease_left(grant.group));
             let here = row.owner.as_ref() == Some(&self.config.name);

@@ -1,5 +1,4 @@
-//! Other nodes: small messages as express datagrams, large ones over the channel, and those who want
-//! to become members.
+//! Other nodes: what goes over the channel, where their links end, and those who want to become members.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -9,16 +8,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use haven_api::{ApiError, Code, ReplyBody, Token};
 use haven_base::WallTime;
-use haven_controller::{Input, JoinRefusal, Member, Role};
+use haven_controller::{JoinRefusal, Member, Role};
 use haven_host::drive::{boot_time, wall_time};
 use haven_host::socket::channel::{ChannelPeer, Stranger};
 use haven_host::socket::tls::fingerprint;
-use haven_messaging::express::{self, MAX_MESSAGE};
-use haven_messaging::{Class, Keyring};
+use haven_hub::{Frame, Happening};
+use haven_messaging::Keyring;
 use haven_types::{LinkId, NodeId};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Daemon, Happening};
+use super::{Daemon, Done};
 use crate::beat;
 use crate::config::NodeConfig;
 use crate::trust::{
@@ -26,89 +25,27 @@ use crate::trust::{
     Refused,
 };
 
-/// The express stream of everything whose order matters.
-const ORDERED: Class = Class::Ordered(1);
-/// First byte of a frame of the channel: a controller's message follows.
-const CONTROLLER: u8 = 1;
-/// A message about keys follows.
-const KEYS: u8 = 2;
-/// A consensus message that could not leave for so long is replaced by a newer one anyway.
-const STALE: Duration = Duration::from_secs(1);
-
 impl Daemon {
-    pub(super) fn send(&mut self, to: NodeId, bytes: Vec<u8>, ordered: bool) {
-        if bytes.len() > MAX_MESSAGE {
-            self.send_tagged(to, CONTROLLER, &bytes);
-            return;
-        }
-        let class = if ordered { ORDERED } else { Class::Unordered };
-        let expires = (!ordered).then(|| boot_time() + STALE);
-        self.step_express(express::Input::Send { to, class, bytes, expires });
-    }
-
-    pub(super) fn send_keys(&self, to: NodeId, message: &KeyMessage) {
-        self.send_tagged(to, KEYS, &message.encode());
-    }
-
-    fn send_tagged(&self, to: NodeId, tag: u8, bytes: &[u8]) {
-        let Some(member) = self.members.get(&to) else { return };
-        let frame = Bytes::from([&[tag], bytes].concat());
+    pub(super) fn stream(&self, to: NodeId, frame: Bytes) {
+        let Some(member) = self.hub.members().get(&to) else { return };
         if let Err(error) = self.channel.send(&member.name, frame) {
             tracing::debug!("a message to {} by the channel is lost: {error}", member.name);
         }
     }
 
-    /// A frame of a member, by the channel. One with another tag is of a newer version.
-    pub(super) fn on_frame(&mut self, peer: &str, boot: u64, frame: &[u8]) {
-        let Some(from) = self.member_named(peer) else { return };
-        match frame.split_first() {
-            Some((&CONTROLLER, bytes)) => {
-                let boot = haven_types::BootId(boot);
-                self.step(Input::Peer { from, boot, bytes: bytes.to_vec() });
-            }
-            Some((&KEYS, bytes)) => self.on_key_message(from, bytes),
-            Some((tag, _)) => tracing::warn!(
-                "{peer} sent a message of kind {tag}, which this version does not know; run the \
-                 same version of haven on all nodes"
-            ),
-            None => {}
+    pub(super) fn send_keys(&self, to: NodeId, message: &KeyMessage) {
+        self.stream(to, Frame::of_keys(&message.encode()));
+    }
+
+    pub(super) fn reconnect(&self, to: NodeId) {
+        if let Some(member) = self.hub.members().get(&to) {
+            self.channel.kick(&member.name);
         }
     }
 
-    pub(super) fn member_named(&self, name: &str) -> Option<NodeId> {
-        self.members.values().find(|member| member.name == name).map(|member| member.id)
-    }
-
-    pub(super) fn step_express(&mut self, input: express::Input) {
-        for output in self.express.step(boot_time(), input) {
-            match output {
-                express::Output::Transmit { to, link, bytes } => {
-                    self.beat.send(beat::Order::Transmit { to, link, bytes });
-                }
-                express::Output::Delivered { from, boot, bytes, .. } => {
-                    self.step(Input::Peer { from, boot, bytes });
-                }
-                express::Output::PeerReset { peer, .. } => self.step(Input::PeerReset(peer)),
-                express::Output::Overflow { to, length, cause, .. } => {
-                    tracing::warn!(
-                        "{length} bytes to node {to} were not sent: {}",
-                        cause.describe()
-                    );
-                }
-                express::Output::Expired { .. } => {}
-            }
-        }
-    }
-
-    pub(super) fn set_members(&mut self, members: BTreeMap<NodeId, Member>) {
-        let gone: Vec<NodeId> =
-            self.members.keys().filter(|node| !members.contains_key(node)).copied().collect();
-        self.members = members;
-        for peer in gone {
-            self.step_express(express::Input::PeerGone { peer });
-        }
-        let others = || self.members.values().filter(|member| member.id != self.node);
-        let peers = others()
+    pub(super) fn set_others(&mut self, others: &BTreeMap<NodeId, Member>) {
+        let peers = others
+            .values()
             .map(|member| ChannelPeer {
                 name: member.name.clone(),
                 address: member.channel,
@@ -116,29 +53,19 @@ impl Daemon {
             })
             .collect();
         self.channel.set_peers(peers);
-        self.beat.send(peers_order(&self.members, self.node));
-        let others = others().map(|member| member.id).collect();
-        self.step_keys(crate::trust::KeyInput::Peers(others));
-    }
-
-    pub(super) fn on_link(&mut self, peer: NodeId, link: LinkId, up: bool) {
-        self.step_express(express::Input::LinkState { peer, link, up });
-        if !up {
-            return;
-        }
-        if let Some(member) = self.members.get(&peer) {
-            self.channel.kick(&member.name);
-        }
+        self.beat.send(peers_order(others.values()));
+        self.step_keys(crate::trust::KeyInput::Peers(others.keys().copied().collect()));
     }
 }
 
 /// Who the other members are and where their links end, for the heartbeat thread.
-pub(super) fn peers_order(members: &BTreeMap<NodeId, Member>, own: NodeId) -> beat::Order {
-    let others = || members.values().filter(|member| member.id != own);
-    let addresses: BTreeMap<(NodeId, LinkId), SocketAddr> = others()
-        .flat_map(|member| member.links.iter().map(|(link, at)| ((member.id, *link), *at)))
-        .collect();
-    let members: BTreeSet<NodeId> = others().map(|member| member.id).collect();
+pub(super) fn peers_order<'a>(others: impl Iterator<Item = &'a Member>) -> beat::Order {
+    let mut members = BTreeSet::new();
+    let mut addresses: BTreeMap<(NodeId, LinkId), SocketAddr> = BTreeMap::new();
+    for member in others {
+        members.insert(member.id);
+        addresses.extend(member.links.iter().map(|(link, at)| ((member.id, *link), *at)));
+    }
     beat::Order::Peers { members, addresses }
 }
 
@@ -152,7 +79,7 @@ pub(super) struct Admit {
 /// Asks the main task, which asks the cluster.
 #[derive(Debug)]
 struct AskCluster {
-    happenings: mpsc::UnboundedSender<Happening>,
+    done: mpsc::UnboundedSender<Done>,
 }
 
 impl Admission for AskCluster {
@@ -160,7 +87,7 @@ impl Admission for AskCluster {
         let (answer, decision) = oneshot::channel();
         let admit = Admit { request, answer };
         // A main task that has ended drops the answer, which is the answer.
-        let _sent = self.happenings.send(Happening::Admit(Box::new(admit)));
+        let _sent = self.done.send(Done::Admit(Box::new(admit)));
         decision.await.unwrap_or(Err(Refused::NoQuorum))
     }
 }
@@ -183,11 +110,11 @@ impl Admissions {
         identity: Identity,
         config: &NodeConfig,
         strangers: mpsc::Receiver<Stranger>,
-        happenings: mpsc::UnboundedSender<Happening>,
+        done: mpsc::UnboundedSender<Done>,
     ) -> Self {
         let (keys, ring) = watch::channel(identity.keys.clone());
         let authority = fingerprint(&identity.authority);
-        let server = JoinServer::new(Arc::new(identity), ring, AskCluster { happenings });
+        let server = JoinServer::new(Arc::new(identity), ring, AskCluster { done });
         tokio::spawn(server.run(strangers, || (boot_time(), wall_time())));
         let (waiting, minting) = (BTreeMap::new(), BTreeMap::new());
         Self { authority, listen: config.channel, waiting, minting, next: 1, keys }
@@ -216,7 +143,7 @@ impl Daemon {
             channel: request.channel,
             key: request.key,
         };
-        self.step(Input::Admit { request: number, member, token: request.token });
+        self.tell(Happening::Admit { request: number, member, token: request.token });
     }
 
     pub(super) fn admitted(&mut self, request: u64, result: Result<Member, JoinRefusal>) {
@@ -224,7 +151,7 @@ impl Daemon {
         let decision = match result {
             Ok(member) => Ok(Admitted {
                 node: member.id,
-                members: self.controller.state().members.values().map(contact).collect(),
+                members: self.controller().state().members.values().map(contact).collect(),
             }),
             Err(refusal) => Err(refused(refusal)),
         };
@@ -247,7 +174,8 @@ impl Daemon {
         }
         let record = token.record();
         self.admissions.minting.insert(id, token);
-        self.step(Input::MintToken { request: id, token: record.token, expires: record.expires });
+        let (token, expires) = (record.token, record.expires);
+        self.tell(Happening::MintToken { request: id, token, expires });
     }
 
     pub(super) fn token_minted(&mut self, request: u64, result: Result<(), String>) {
@@ -260,7 +188,7 @@ impl Daemon {
                     token: token.text(),
                     command: token.command(&[self.admissions.listen]),
                     expires_in_ms: u64::try_from(seconds).unwrap_or(0) * 1000,
-                    cost: self.controller.cost_of_growth(),
+                    cost: self.controller().cost_of_growth(),
                 }))
             }
             Err(reason) => Err(ApiError::new(Code::NoCoordinator, reason).remedy(

@@ -2,54 +2,30 @@
 
 use std::time::Duration;
 
-use haven_api::{
-    ApiError, AttributeLifetime, Code, Hello, LinkHealth, LinkState, ReplyBody, RequestBody, Status,
-};
+use haven_api::{ApiError, Hello, LinkHealth, LinkState, ReplyBody, RequestBody, Status};
 use haven_base::Instant;
-use haven_controller::Input;
 use haven_heartbeat::LinkStatus;
 use haven_host::drive::boot_time;
+use haven_hub::Happening;
 
 use super::own_addresses::carried;
-use super::{Daemon, Happening, Phase, Watcher};
+use super::{Asked, Daemon, Done, Watcher};
 use crate::beat::Report;
-use crate::control::Asked;
+use crate::control;
 
 /// Bounds of a watcher's interval.
 const WATCH_INTERVAL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(60));
-/// How long a change waits for a coordinator to be elected.
-const COORDINATOR_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a planned restart may wait for its long leases.
-const RESTART_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Daemon {
-    pub(super) fn on_asked(&mut self, asked: Asked) {
-        let own_affair = matches!(
-            asked.body,
-            RequestBody::NodeAttributeSet { lifetime: AttributeLifetime::Reboot, .. }
-        );
-        let alone = self.controller.leader().is_none() && asked.body.mutates() && !own_affair;
-        if alone && asked.body != RequestBody::PlanRestart {
-            // A coordinator is usually elected within a moment; nobody should have to type again.
-            self.deferred.push((boot_time() + COORDINATOR_PATIENCE, asked));
-        } else {
-            self.dispatch(asked);
-        }
-    }
-
-    /// Requests that waited for a coordinator: served now that there is one, or refused in the end.
-    pub(super) fn serve_deferred(&mut self, now: Instant) {
-        let elected = self.controller.leader().is_some();
-        let (ready, waiting): (Vec<_>, Vec<_>) =
-            self.deferred.drain(..).partition(|(until, _)| elected || *until <= now);
-        self.deferred = waiting;
-        for (_, asked) in ready {
-            self.dispatch(asked);
-        }
+    pub(super) fn on_asked(&mut self, asked: control::Asked) {
+        let id = self.desk.enter(&asked);
+        let control::Asked { author, body, .. } = asked;
+        self.tell(Happening::Asked { id, author, body });
     }
 
     #[allow(clippy::wildcard_enum_match_arm, reason = "the rest is for the controller")]
-    fn dispatch(&mut self, asked: Asked) {
+    pub(super) fn serve(&mut self, asked: Asked) {
+        let id = asked.id;
         match &asked.body {
             RequestBody::Status
             | RequestBody::IpStatus
@@ -59,26 +35,15 @@ impl Daemon {
             }
             RequestBody::Hello => {
                 let hello = self.hello();
-                let id = self.desk.enter(&asked);
                 self.desk.answer(id, false, Ok(ReplyBody::Hello(hello)));
             }
-            RequestBody::Watch { after, interval_ms } => {
-                let (after, interval_ms) = (*after, *interval_ms);
-                self.watch(&asked, after, interval_ms);
-            }
+            RequestBody::Watch { after, interval_ms } => self.watch(id, *after, *interval_ms),
             RequestBody::Events { after, boot, follow } => {
-                let (from, follow) = ((*after, *boot), *follow);
-                self.read_events(&asked, from, follow);
+                self.read_events(id, (*after, *boot), *follow);
             }
-            RequestBody::PlanRestart => self.plan_restart(&asked),
-            RequestBody::KeyRotate => {
-                let id = self.desk.enter(&asked);
-                self.rotate_key(Some(id));
-            }
+            RequestBody::KeyRotate => self.rotate_key(Some(id)),
             RequestBody::ClusterToken { lifetime_ms } => {
-                let lifetime = lifetime_ms.map(Duration::from_millis);
-                let id = self.desk.enter(&asked);
-                self.mint_token(id, lifetime);
+                self.mint_token(id, lifetime_ms.map(Duration::from_millis));
             }
             _ => self.describe_first(asked),
         }
@@ -86,27 +51,26 @@ impl Daemon {
 
     /// Fetches the heartbeat thread's knowledge first; it answers within a beat.
     fn inform(&self, asked: Asked) {
-        let (beat, happenings) = (self.beat.clone(), self.happenings.clone());
+        let (beat, done) = (self.beat.clone(), self.done.clone());
         let agents = self.agents.clone();
         tokio::spawn(async move {
             if matches!(asked.body, RequestBody::IpStatus | RequestBody::IpWhy { .. }) {
-                let _sent = happenings.send(Happening::Carried(carried(agents).await));
+                let _sent = done.send(Done::Carried(carried(agents).await));
             }
             if let Some(report) = beat.report().await {
-                let _sent = happenings.send(Happening::Informed(asked, Box::new(report)));
+                let _sent = done.send(Done::Informed(asked, Box::new(report)));
             }
         });
     }
 
     pub(super) fn on_informed(&mut self, asked: Asked, report: Report) {
         self.report = report;
-        let id = self.desk.enter(&asked);
         if asked.body == RequestBody::Counters {
             let counters = self.counters();
-            self.desk.answer(id, false, Ok(ReplyBody::Counters(counters)));
+            self.desk.answer(asked.id, false, Ok(ReplyBody::Counters(counters)));
             return;
         }
-        self.step(Input::Request { id, author: asked.author, body: asked.body });
+        self.hand_on(asked);
     }
 
     pub(super) fn reply(&mut self, id: u64, more: bool, body: Result<ReplyBody, ApiError>) {
@@ -124,7 +88,7 @@ impl Daemon {
                 self.add_lease_ends(&mut status);
                 self.add_gates(&mut status.resources);
                 status.alarms.extend(self.gate_missing.iter().cloned());
-                status.alarms.extend(self.keys.trouble(&self.members));
+                status.alarms.extend(self.keys.trouble(self.hub.members()));
                 if !self.report.realtime {
                     status.alarms.push(
                         "the heartbeat thread has no realtime scheduling: leases last 250 ms"
@@ -162,7 +126,7 @@ impl Daemon {
 
     fn add_lease_ends(&self, status: &mut Status) {
         let duration = u64::try_from(self.report.machine.duration.as_millis()).ok();
-        let grants = &self.controller.state().grants;
+        let grants = &self.controller().state().grants;
         for resource in &mut status.resources {
             let group = grants.get(&resource.id).map(|grant| grant.group);
             let left = group.and_then(|group| self.lease_left(group));
@@ -204,14 +168,13 @@ impl Daemon {
                 counters.insert(format!("heartbeat_{name}"), value);
             }
         }
-        counters.extend(self.controller.run_times().counters());
+        counters.extend(self.controller().run_times().counters());
         counters
     }
 
-    fn watch(&mut self, asked: &Asked, after: Option<u64>, interval_ms: Option<u64>) {
+    fn watch(&mut self, id: u64, after: Option<u64>, interval_ms: Option<u64>) {
         let interval = interval_ms.map_or(Duration::from_secs(1), Duration::from_millis);
         let interval = interval.clamp(WATCH_INTERVAL.0, WATCH_INTERVAL.1);
-        let id = self.desk.enter(asked);
         self.watchers.insert(id, Watcher { interval, due: boot_time() });
         let Some(after) = after else { return };
         for event in self.events.after(after) {
@@ -224,7 +187,7 @@ impl Daemon {
         for id in self.desk.abandoned() {
             self.watchers.remove(&id);
             self.readers.remove(&id);
-            self.step(Input::RequestGone(id));
+            self.tell(Happening::RequestGone(id));
         }
         let due: Vec<u64> =
             self.watchers.iter().filter(|(_, w)| w.due <= now).map(|(id, _)| *id).collect();
@@ -232,10 +195,10 @@ impl Daemon {
             if let Some(watcher) = self.watchers.get_mut(&id) {
                 watcher.due = now + watcher.interval;
             }
-            let (beat, happenings) = (self.beat.clone(), self.happenings.clone());
+            let (beat, done) = (self.beat.clone(), self.done.clone());
             tokio::spawn(async move {
                 if let Some(report) = beat.report().await {
-                    let _sent = happenings.send(Happening::Watched(id, Box::new(report)));
+                    let _sent = done.send(Done::Watched(id, Box::new(report)));
                 }
             });
         }
@@ -245,24 +208,13 @@ impl Daemon {
         self.report = report;
         if self.watchers.contains_key(&id) {
             let author = String::new();
-            self.step(Input::Request { id, author, body: RequestBody::Status });
+            let body = RequestBody::Status;
+            self.tell(Happening::Request { id, author, body });
         }
     }
 
     pub(super) fn watchers_due(&self) -> Option<Instant> {
         self.watchers.values().map(|watcher| watcher.due).min()
-    }
-
-    fn plan_restart(&mut self, asked: &Asked) {
-        let id = self.desk.enter(asked);
-        if self.phase != Phase::Serving {
-            let error = ApiError::new(Code::Unavailable, "the daemon is ending already");
-            self.desk.answer(id, false, Err(error));
-            return;
-        }
-        self.phase = Phase::Restarting(boot_time() + RESTART_PATIENCE, id);
-        let order = crate::beat::Order::Machine(Box::new(haven_heartbeat::Input::PlanRestart));
-        self.beat.send(order);
     }
 }
 

@@ -1,17 +1,14 @@
-//! The planned restart (L9): long leases first, then everything the next process needs is written
+//! The planned restart (L9), once there are long leases: everything the next process needs is written
 //! down, then this process becomes the next one.
 
 use std::path::PathBuf;
 
-use haven_api::{ApiError, Code, ReplyBody};
-use haven_base::Instant;
 use haven_controller::HandOver;
-use haven_host::drive::boot_time;
 use haven_host::identity::write_durable;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::{Daemon, End, Phase};
+use super::Daemon;
 use crate::beat::Order;
 use crate::config::NodeConfig;
 
@@ -52,38 +49,6 @@ impl Legacy {
 }
 
 impl Daemon {
-    /// The heartbeat thread has long leases, or has none to keep.
-    pub(super) fn on_restart_ready(&mut self, until: Option<Instant>) {
-        let Phase::Restarting(_, request) = self.phase else { return };
-        if self.controller.busy() {
-            // Looked at again whenever something happens, until the operation or patience ends.
-            self.restart_ready = Some(until);
-            return;
-        }
-        let left = until.map(|until| until.since(boot_time()));
-        let body = ReplyBody::Restarting {
-            boot: self.boot.0,
-            lease_left_ms: left.and_then(|left| u64::try_from(left.as_millis()).ok()),
-        };
-        self.desk.answer(request, false, Ok(body));
-        self.phase = Phase::Ended(End::Replace);
-    }
-
-    /// A restart that could not be prepared in time is called off.
-    pub(super) fn call_off_restart(&mut self, request: u64) {
-        let order = Order::Machine(Box::new(haven_heartbeat::Input::Resume));
-        self.beat.send(order);
-        self.phase = Phase::Serving;
-        self.restart_ready = None;
-        let error = ApiError::new(
-            Code::Timeout,
-            "the restart is called off: no majority answered for a long lease in time, or an \
-             operation was under way",
-        )
-        .remedy("see `haven status`, then try again");
-        self.desk.answer(request, false, Err(error));
-    }
-
     /// Writes down what the next process needs. From here on no frame leaves.
     pub(super) async fn bequeath(&mut self) -> Result<(), String> {
         let (answer, heartbeat) = oneshot::channel();
@@ -95,7 +60,7 @@ impl Daemon {
             host_boot: host_boot(),
             node: self.node,
             heartbeat,
-            controller: self.controller.hand_over(),
+            controller: self.controller().hand_over(),
         };
         let bytes = postcard::to_stdvec(&legacy).map_err(|error| error.to_string())?;
         write_durable(&file(&self.config), &bytes, 0o600).map_err(|error| error.to_string())

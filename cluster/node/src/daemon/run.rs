@@ -3,23 +3,22 @@
 use std::time::Duration;
 
 use haven_base::Instant;
-use haven_controller::{AgentSaid, Input};
+use haven_controller::AgentSaid;
 use haven_executor::AgentRegistry;
 use haven_host::drive::boot_time;
 use haven_host::socket::channel::ChannelEvent;
 use haven_host::store;
+use haven_hub::Happening;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::start::{Inlets, StartError, start};
-use super::{BuiltIn, Daemon, End, Happening, Phase, clock};
+use super::{BuiltIn, Daemon, Done, End};
 use crate::beat::News;
 use crate::config::NodeConfig;
 use crate::trust::KeyInput;
 
-/// How long a daemon that was told to end waits for its resources to move away.
-const LEAVE_PATIENCE: Duration = Duration::from_secs(20);
-/// Happenings dealt with in one round at most.
+/// Answers dealt with in one round at most.
 const AT_ONCE: usize = 64;
 /// A control that is never late by more than this although nothing is due.
 const IDLE: Duration = Duration::from_secs(1);
@@ -37,10 +36,9 @@ pub async fn run(
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::System)?;
     // Absent outside of systemd; then nobody waits for the notice.
     let _noticed = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    daemon.step(Input::Tick);
     loop {
         daemon.one_round(&mut inlets, &mut terminate, &mut interrupt).await;
-        if let Phase::Ended(end) = daemon.phase {
+        if let Some(end) = daemon.hub.ended() {
             return Ok(daemon.end(end).await);
         }
     }
@@ -55,35 +53,29 @@ impl Daemon {
         interrupt: &mut Signal,
     ) {
         let pause = self.due().since(boot_time());
-        let mut happened = Vec::new();
+        let mut done = Vec::new();
         tokio::select! {
             biased;
             news = inlets.beats.recv() => self.on_news(news),
-            _ = inlets.happenings.recv_many(&mut happened, AT_ONCE) => self.on_happenings(happened),
+            _ = inlets.done.recv_many(&mut done, AT_ONCE) => self.on_all_done(done),
             Some(event) = inlets.channel.recv() => self.on_channel(event),
             Some(asked) = inlets.requests.recv() => self.on_asked(asked),
-            _ = terminate.recv() => self.leave(),
-            _ = interrupt.recv() => self.leave(),
+            _ = terminate.recv() => self.tell(Happening::Terminate),
+            _ = interrupt.recv() => self.tell(Happening::Terminate),
             () = tokio::time::sleep(pause) => {}
         }
+        self.carry_out();
         self.on_time(inlets);
+        self.carry_out();
     }
 
     fn due(&self) -> Instant {
-        let phase = match self.phase {
-            Phase::Leaving(until) | Phase::Restarting(until, _) => Some(until),
-            Phase::Serving | Phase::Ended(_) => None,
-        };
         [
-            self.controller.deadline(),
-            self.express.deadline(),
+            self.hub.deadline(),
             self.keys.deadline(),
             self.watchers_due(),
             self.readers_due(),
             self.surroundings.deadline(),
-            phase,
-            Some(self.next_extension),
-            self.deferred.iter().map(|(until, _)| *until).min(),
         ]
         .into_iter()
         .flatten()
@@ -94,54 +86,29 @@ impl Daemon {
 
     fn on_time(&mut self, inlets: &mut Inlets) {
         // What has arrived in the meantime is older than any deadline that has come.
-        while let Ok(news) = inlets.beats.try_recv()
-            && !self.has_ended()
-        {
+        while let Ok(news) = inlets.beats.try_recv() {
             self.on_news(Some(news));
+            self.carry_out();
         }
-        if self.has_ended() {
-            // What is handed over stays as it was when the long leases were there.
+        self.tell(Happening::Tick);
+        self.carry_out();
+        if self.hub.ended().is_some() {
             return;
         }
         let now = boot_time();
-        if self.express.deadline().is_some_and(|at| at <= now) {
-            self.step_express(haven_messaging::express::Input::Tick);
-        }
-        if self.controller.deadline().is_some_and(|at| at <= now) {
-            self.step(Input::Tick);
-        }
         self.keys_due(now);
         self.check_surroundings(now);
-        self.extend_lifetimes(now);
         self.serve_watchers(now);
         self.serve_readers(now);
-        self.serve_deferred(now);
-        if let Some(until) = self.restart_ready.take() {
-            self.on_restart_ready(until);
-        }
-        match self.phase {
-            Phase::Leaving(until) if until <= now || self.controller.started_count() == 0 => {
-                self.phase = Phase::Ended(End::Stopped);
-            }
-            Phase::Restarting(until, request) if until <= now => self.call_off_restart(request),
-            Phase::Leaving(_) | Phase::Restarting(..) | Phase::Serving | Phase::Ended(_) => {}
-        }
-    }
-
-    const fn has_ended(&self) -> bool {
-        matches!(self.phase, Phase::Ended(_))
     }
 
     fn on_news(&mut self, news: Option<News>) {
         match news {
-            Some(News::Machine(output)) => self.on_heartbeat(output),
+            Some(News::Machine(output)) => self.tell(Happening::Heartbeat(output)),
             Some(News::Express { from, boot, link, bytes }) => {
-                let input = haven_messaging::express::Input::Received { from, boot, link, bytes };
-                self.step_express(input);
+                self.tell(Happening::Packet { from, boot, link, bytes });
             }
-            Some(News::Heard { from, boot }) => {
-                self.step_express(haven_messaging::express::Input::Heard { from, boot });
-            }
+            Some(News::Heard { from, boot }) => self.tell(Happening::Heard { from, boot }),
             Some(News::GateMissing(missing)) => {
                 for line in &missing {
                     tracing::error!("{line}");
@@ -154,102 +121,77 @@ impl Daemon {
             Some(News::Line(line)) => tracing::warn!("{line}"),
             Some(News::Alarm(text)) => {
                 tracing::error!("{text}");
-                self.step(Input::Alarm(text));
+                self.tell(Happening::Alarm(text));
             }
             None => {
                 tracing::error!("the heartbeat thread has ended; so does the daemon");
-                self.phase = Phase::Ended(End::Stopped);
+                self.tell(Happening::HeartbeatEnded);
             }
         }
     }
 
-    #[allow(clippy::wildcard_enum_match_arm, reason = "the rest is for the controller")]
-    fn on_heartbeat(&mut self, output: haven_heartbeat::Output) {
-        use haven_heartbeat::Output as Beat;
-        match &output {
-            Beat::LeaseGained { group, epoch, until } => {
-                self.leases.insert(*group, (*epoch, *until));
-            }
-            Beat::LeaseLost { group, .. } | Beat::Released { group, .. } => {
-                self.leases.remove(group);
-            }
-            Beat::Link { peer, link, up } => {
-                let (peer, link, up) = (*peer, *link, *up);
-                self.on_link(peer, link, up);
-            }
-            Beat::RestartReady { until } => {
-                let until = *until;
-                self.on_restart_ready(until);
-                return;
-            }
-            _ => {}
-        }
-        self.step(Input::Heartbeat(output));
-    }
-
-    /// Deals with what has happened, in order; what agents said in a row, at once.
+    /// Deals with answers, in order; what agents said in a row, at once.
     #[allow(clippy::wildcard_enum_match_arm, reason = "the rest is dealt with one by one")]
-    fn on_happenings(&mut self, happened: Vec<Happening>) {
+    fn on_all_done(&mut self, done: Vec<Done>) {
         let mut said = Vec::new();
-        for happening in happened {
-            match happening {
-                Happening::Agent(run, outcome) => {
-                    if self.runs.remove(&run).is_some() || outcome.code.0 != 0 {
-                        said.push(AgentSaid::Finished { run, outcome });
-                    }
+        for done in done {
+            match done {
+                Done::Agent(run, outcome) => {
+                    self.runs.remove(&run);
+                    said.push(AgentSaid::Finished { run, outcome });
                 }
-                Happening::Restarting(run, parameters) => {
+                Done::Restarting(run, parameters) => {
                     said.push(AgentSaid::Restarting { run, parameters });
                 }
                 other => {
-                    self.step_agents(&mut said);
-                    self.on_happening(other);
+                    self.tell_agents(&mut said);
+                    self.on_done(other);
+                    self.carry_out();
                 }
             }
         }
-        self.step_agents(&mut said);
+        self.tell_agents(&mut said);
     }
 
-    fn step_agents(&mut self, said: &mut Vec<AgentSaid>) {
+    fn tell_agents(&mut self, said: &mut Vec<AgentSaid>) {
         if !said.is_empty() {
-            let outputs = self.controller.step_agents(clock(), std::mem::take(said));
-            self.carry_out(outputs);
+            self.tell(Happening::Agents(std::mem::take(said)));
+            self.carry_out();
         }
     }
 
-    fn on_happening(&mut self, happening: Happening) {
-        match happening {
+    fn on_done(&mut self, done: Done) {
+        match done {
             // Dealt with before.
-            Happening::Agent(..) | Happening::Restarting(..) => {}
-            Happening::Store(store::Done::Persisted { token }) => {
+            Done::Agent(..) | Done::Restarting(..) => {}
+            Done::Store(store::Done::Persisted { token }) => {
                 let token = haven_consensus::PersistToken(token);
-                self.step(Input::Persisted(token));
+                self.tell(Happening::Persisted(token));
             }
-            Happening::Store(store::Done::Failed { error }) => {
+            Done::Store(store::Done::Failed { error }) => {
                 let reason = chain(&error);
                 tracing::error!("the store failed: this node no longer votes: {reason}");
-                self.step(Input::PersistFailed { reason });
+                self.tell(Happening::PersistFailed { reason });
             }
-            Happening::Described(asked, told) => self.on_described(asked, told),
-            Happening::Informed(asked, report) => self.on_informed(asked, *report),
-            Happening::Watched(id, report) => self.on_watched(id, *report),
-            Happening::Carried(all) => self.carried = all,
-            Happening::Checked(input) => self.step_checks(boot_time(), input),
-            Happening::KeysSaved(ring, trouble) => self.on_keys_saved(ring, trouble),
-            Happening::Admit(admit) => self.admit(*admit),
+            Done::Described(asked, told) => self.on_described(asked, told),
+            Done::Informed(asked, report) => self.on_informed(asked, *report),
+            Done::Watched(id, report) => self.on_watched(id, *report),
+            Done::Carried(all) => self.carried = all,
+            Done::Checked(input) => self.step_checks(boot_time(), input),
+            Done::KeysSaved(ring, trouble) => self.on_keys_saved(ring, trouble),
+            Done::Admit(admit) => self.admit(*admit),
         }
     }
 
     fn on_channel(&mut self, event: ChannelEvent) {
         match event {
-            ChannelEvent::Frame { peer, boot, bytes } => self.on_frame(&peer, boot, &bytes),
+            ChannelEvent::Frame { peer, boot, bytes } => {
+                let boot = haven_types::BootId(boot);
+                self.tell(Happening::Frame { peer, boot, bytes });
+            }
             ChannelEvent::Connected { peer } => {
                 tracing::info!("channel to {peer} is up");
-                if let Some(node) = self.member_named(&peer) {
-                    self.step_keys(KeyInput::Connected(node));
-                    // What was too large for a datagram was lost while there was no channel.
-                    self.step(Input::PeerReset(node));
-                }
+                self.tell(Happening::Connected { peer });
             }
             ChannelEvent::Disconnected { peer, reason } => {
                 // What it has lost is said again when it is up.
@@ -261,22 +203,11 @@ impl Daemon {
         }
     }
 
-    fn leave(&mut self) {
-        if self.phase != Phase::Serving {
-            // Asked twice: do not wait any longer.
-            self.phase = Phase::Ended(End::Stopped);
-            return;
-        }
-        tracing::info!("ending: what runs here moves away first");
-        self.phase = Phase::Leaving(boot_time() + LEAVE_PATIENCE);
-        self.step(Input::Shutdown);
-    }
-
     async fn end(mut self, end: End) -> End {
         let _noticed = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-        if end == End::Replace {
+        if end == End::Replaced {
             match self.bequeath().await {
-                Ok(()) => return End::Replace,
+                Ok(()) => return End::Replaced,
                 Err(error) => tracing::error!("nothing could be handed over: {error}"),
             }
         }

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use haven_base::Instant;
 use haven_consensus::{Batch, RecordError, Recovered, RecoveredRecords};
 use haven_controller::{
     Config as ControllerConfig, Controller, Input, Member, Output, Role, StartControllerError,
@@ -19,7 +18,9 @@ use haven_host::socket::LinkSpec;
 use haven_host::socket::channel::{Channel, ChannelConfig, ChannelEvent};
 use haven_host::socket::tls::TlsError;
 use haven_host::store::{self, Store, StoreError, Worker};
-use haven_messaging::{Express, Local};
+use haven_hub::Hub;
+use haven_messaging::Local;
+use haven_messaging::express::MAX_MESSAGE;
 use haven_policy::AgentFacts;
 use haven_types::BootId;
 use tokio::sync::mpsc;
@@ -27,7 +28,7 @@ use tokio::sync::mpsc;
 use super::keys::Keys;
 use super::restart::Legacy;
 use super::run::Requests;
-use super::{BuiltIn, Daemon, Happening, Phase, clock, peers};
+use super::{BuiltIn, Daemon, Done, clock, peers};
 use crate::beat::{self, NewsReceiver, StartBeatError};
 use crate::config::{GateChoice, LinkConfig, NodeConfig};
 use crate::control::{self, ControlError, Desk};
@@ -99,7 +100,7 @@ pub enum StartError {
 /// What the main loop listens to.
 pub(super) struct Inlets {
     pub(super) beats: NewsReceiver,
-    pub(super) happenings: mpsc::UnboundedReceiver<Happening>,
+    pub(super) done: mpsc::UnboundedReceiver<Done>,
     pub(super) channel: mpsc::Receiver<ChannelEvent>,
     pub(super) requests: Requests,
 }
@@ -165,8 +166,9 @@ pub(super) async fn start(
         upkeep,
         keep_gates,
     })?;
-    beat.send(peers::peers_order(&controller.state().members, identity.node));
-    let (happenings, happened) = mpsc::unbounded_channel();
+    let known = controller.state().members.values();
+    beat.send(peers::peers_order(known.filter(|member| member.id != identity.node)));
+    let (done, answers) = mpsc::unbounded_channel();
     let (requests_in, requests) = mpsc::channel(MAX_REQUESTS);
     let (strangers_in, strangers) = mpsc::channel(MAX_STRANGERS);
     let (channel, channel_events) = Channel::start(ChannelConfig {
@@ -175,10 +177,10 @@ pub(super) async fn start(
         boot: boot.0,
         joins: Some(strangers_in),
     })?;
-    let told = happenings.clone();
+    let told = done.clone();
     let store = Worker::start(opened, move |done| {
         // The main task listens as long as it lives.
-        let _sent = told.send(Happening::Store(done));
+        let _sent = told.send(Done::Store(done));
     })?;
     control::serve(&config.control_socket(), requests_in)?;
     let agents = (built_in.agents)().map_err(StartError::Agents)?;
@@ -188,44 +190,45 @@ pub(super) async fn start(
     }
     let links = config.links.iter().map(|link| link.number).collect();
     let node = identity.node;
-    let keys = Keys::new(identity.keys.clone(), config.state.clone(), happenings.clone());
-    let admissions = peers::Admissions::new(identity, &config, strangers, happenings.clone());
+    let keys = Keys::new(identity.keys.clone(), config.state.clone(), done.clone());
+    let admissions = peers::Admissions::new(identity, &config, strangers, done.clone());
+    let hub = haven_hub::Config { node, boot, links, large: MAX_MESSAGE };
+    let hub = Hub::new(hub, controller, guarded_by(&agents));
     let mut daemon = Daemon {
         node,
         boot,
-        controller,
+        hub,
         beat,
-        express: Express::new(boot, links),
         channel,
         store,
         agents,
         runs: BTreeMap::new(),
-        leases: BTreeMap::new(),
         desk: Desk::default(),
         alerts: super::alerts::Alerts::default(),
         surroundings: super::checks::Surroundings::new(&config, now),
-        members: BTreeMap::new(),
-        guarded: haven_controller::Guarded::default(),
         report: beat::Report::default(),
         carried: Vec::new(),
-        turns: super::turns::Turns::new(),
         gate_missing: Vec::new(),
         watchers: BTreeMap::new(),
-        deferred: Vec::new(),
         events: super::events::Ring::default(),
         readers: BTreeMap::new(),
-        happenings,
+        done,
         admissions,
         keys,
-        phase: Phase::Serving,
-        restart_ready: None,
-        next_extension: Instant::ZERO,
         config,
     };
-    daemon.refresh_entries();
-    daemon.carry_out(rest);
-    let inlets = Inlets { beats, happenings: happened, channel: channel_events, requests };
+    daemon.hub.begin(clock(), rest);
+    daemon.carry_out();
+    let inlets = Inlets { beats, done: answers, channel: channel_events, requests };
     Ok((daemon, inlets))
+}
+
+/// For which addresses this host must be silent without a lease, as its agents tell.
+fn guarded_by(agents: &AgentRegistry) -> haven_hub::Addresses {
+    let agents = agents.clone();
+    Box::new(move |agent, params| {
+        agents.get(agent).map(|agent| agent.guarded(params)).unwrap_or_default()
+    })
 }
 
 /// The first line of a log: who begins, where it speaks, and what holds its leases.
