@@ -4,9 +4,9 @@
 //! ```text
 //!            Terminate                        nothing runs here, or LEAVE_PATIENCE
 //!  Serving ─────────────▶ Leaving ──────────────────────────────────────────────▶ Ended(Stopped)
-//!    │  ▲  RESTART_PATIENCE   └─ Terminate again ────────────────────────────────▶
-//!    ▼  │                          Terminate                                      │
-//!  Restarting ────────────────────────────────────────────────────────────────────┘
+//!    │  ▲  RESTART_PATIENCE ▲ └─ Terminate again ────────────────────────────────▶
+//!    ▼  │        Terminate  │
+//!  Restarting ──────────────┘
 //!       └─ RestartReady and no operation under way ──────────────────────────────▶ Ended(Replaced)
 //! ```
 //! Removed from the cluster, or without a heartbeat thread, a life is stopped in any phase.
@@ -65,9 +65,14 @@ impl<C: Core> Hub<C> {
     }
 
     pub(crate) fn on_terminate(&mut self, clock: Clock) {
-        if self.phase != Phase::Serving {
+        match self.phase {
+            Phase::Serving | Phase::Ended(_) => {}
             // Asked twice: do not wait any longer.
-            return self.end(End::Stopped);
+            Phase::Leaving { .. } => return self.end(End::Stopped),
+            Phase::Restarting { request, .. } => {
+                let error = ApiError::new(Code::Unavailable, "the daemon was told to end");
+                self.call_off_restart(request, error);
+            }
         }
         let text = "ending: what runs here moves away first".to_owned();
         self.line(EventSeverity::Info, text);

@@ -128,10 +128,10 @@ impl<C: Core> Hub<C> {
             Happening::Heartbeat(output) => self.on_heartbeat(clock, output),
             Happening::HeartbeatEnded => self.end(End::Stopped),
             Happening::Packet { from, boot, link, bytes } => {
-                self.deliver(clock, express::Input::Received { from, boot, link, bytes });
+                self.hear(clock, from, express::Input::Received { from, boot, link, bytes });
             }
             Happening::Heard { from, boot } => {
-                self.deliver(clock, express::Input::Heard { from, boot });
+                self.hear(clock, from, express::Input::Heard { from, boot });
             }
             Happening::Connected { peer } => self.on_connected(clock, &peer),
             Happening::Frame { peer, boot, bytes } => self.on_frame(clock, &peer, boot, bytes),

@@ -63,6 +63,14 @@ impl<C: Core> Hub<C> {
         }
     }
 
+    /// Tells the delivery something of a member. What was under way of one that is none any more leaves
+    /// nothing behind.
+    pub(crate) fn hear(&mut self, clock: Clock, peer: NodeId, input: express::Input) {
+        if self.members.contains_key(&peer) {
+            self.deliver(clock, input);
+        }
+    }
+
     pub(crate) fn on_connected(&mut self, clock: Clock, peer: &str) {
         if let Some(node) = self.member_named(peer) {
             self.effect(Effect::Connected(node));
@@ -91,7 +99,7 @@ impl<C: Core> Hub<C> {
     }
 
     pub(crate) fn on_link(&mut self, clock: Clock, peer: NodeId, link: LinkId, up: bool) {
-        self.deliver(clock, express::Input::LinkState { peer, link, up });
+        self.hear(clock, peer, express::Input::LinkState { peer, link, up });
         if up && self.members.contains_key(&peer) {
             self.effect(Effect::Reconnect(peer));
         }

@@ -91,7 +91,7 @@ const TABLE: [Row; 8] = [
         [
             ("leaving", ""),
             ("stopped", "Stopped"),
-            ("stopped", "Stopped"),
+            ("leaving", "resume, 1: Unavailable"),
             ("stopped", ""),
             ("replaced", ""),
         ],
@@ -419,6 +419,12 @@ fn a_member_that_was_removed_leaves_nothing_behind() {
     bed.told();
     assert_eq!(bed.tell(frame("n3", b"\x01message")), []);
     assert_eq!(bed.told(), []);
+    // What the heartbeat thread told before it knew.
+    let (from, boot, link) = (NodeId(3), BootId(5), LinkId(0));
+    bed.tell(Happening::Heard { from, boot });
+    bed.tell(Happening::Packet { from, boot, link, bytes: vec![1] });
+    bed.tell(self::link(3, true));
+    assert!(!bed.hub.under_way().peers.contains_key(&NodeId(3)), "nor begun anew");
     let large = Output::Send { to: NodeId(3), bytes: vec![1; LARGE + 1], ordered: true };
     assert_eq!(bed.say(vec![large]), []);
 }
