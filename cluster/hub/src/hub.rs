@@ -57,7 +57,7 @@ impl Core for Controller {
 pub type Addresses =
     Box<dyn Fn(&AgentName, &BTreeMap<String, String>) -> Vec<IpAddr> + Send + Sync>;
 
-/// The main thread of one life of a node; see the [crate](crate).
+/// The main thread of one life of a node; see the [crate].
 pub struct Hub<C = Controller> {
     pub(crate) config: Config,
     pub(crate) core: C,
