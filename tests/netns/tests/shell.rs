@@ -141,7 +141,7 @@ fn at_a_terminal_tab_completes_from_the_cluster_as_it_is_and_answers_follow() {
     terminal.shows("/n1)> ");
     // A mistake is named, and the shell goes on.
     terminal.types("primitve x ocf:haven:Dummy\r");
-    terminal.shows("unrecognized subcommand");
+    terminal.shows("did you mean \"primitive\"?");
     terminal.shows("/n1)> ");
     terminal.types("quit\r");
     let ended = haven_lab::wait::until(
@@ -180,7 +180,7 @@ fn two_loads_at_one_instant_are_one_after_the_other_or_one_is_refused_and_never_
     };
     for round in 0..8 {
         // As the whole: whoever came last has all, the other nothing.
-        let made = both(round, &["--replace"]);
+        let made = both(round, &["--replace", "--force"]);
         assert!(made.iter().any(Result::is_ok), "{made:?}");
         let counts = (there("a", round), there("b", round));
         assert!(matches!(counts, (20, 0) | (0, 20)), "{counts:?}: {made:?}");

@@ -9,7 +9,7 @@
 use haven_sim_tests::{Broken, Life, Mutant, Rule, Rules, Settings};
 
 /// Lives in which a mutant may show itself; the rarest takes a few hundred.
-const LIVES: u64 = 600;
+const LIVES: u64 = 2000;
 
 /// Asserts that one of these rules is the first to be broken in some life of the mutant.
 fn expect(name: &str, rules: &[&str], change: impl Fn(&mut Settings)) {
