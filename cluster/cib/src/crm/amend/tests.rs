@@ -165,6 +165,14 @@ fn a_value_is_set_by_its_path() {
     assert!(set("property.maintenance-mode", "false").contains("maintenance-mode=false"));
     assert!(set("n1.rack", "7").contains("attributes rack=7"));
     assert!(set("copies.interleave", "false").contains("interleave=false"));
+    for (path, line) in [
+        ("property.batch-limit", "property batch-limit=5"),
+        ("rsc_defaults.resource-stickiness", "rsc_defaults resource-stickiness=5"),
+        ("op_defaults.timeout", "op_defaults timeout=5"),
+    ] {
+        let first = show(&set_value(&Cib::default(), path, "5").unwrap());
+        assert!(first.contains(line), "{path}: {first}");
+    }
     for (path, told) in [
         ("b.nothing", "b.params.nothing"),
         ("b.op.monitor.timeout", "2 operations"),

@@ -1,7 +1,7 @@
 //! Setting one value by its path.
 
 use super::{finished, place_of};
-use crate::crm::document::{Document, Object};
+use crate::crm::document::{Document, Entry, Object};
 use crate::crm::finding::Finding;
 use crate::crm::names::{META, OPERATION, nearest};
 use crate::crm::references::blocks_mut;
@@ -9,6 +9,15 @@ use crate::model::{Cib, NvPair, NvSet, Operation, Primitive};
 
 /// Lists of values of resources, as paths call them.
 const LISTS: [&str; 3] = ["params", "meta", "utilization"];
+
+/// Options and defaults: what paths call them, the id that a first block gets, and what it is.
+const OPTIONS: [(&str, &str, Wrap); 3] = [
+    ("property", "cib-bootstrap-options", Object::Property),
+    ("rsc_defaults", "rsc-options", Object::RscDefaults),
+    ("op_defaults", "op-options", Object::OpDefaults),
+];
+
+type Wrap = fn(NvSet) -> Object;
 
 /// The configuration in which the value at `path` is `value`.
 ///
@@ -20,6 +29,13 @@ const LISTS: [&str; 3] = ["params", "meta", "utilization"];
 /// A finding where the path leads nowhere, or to several places.
 pub fn set_value(cib: &Cib, path: &str, value: &str) -> Result<Cib, Vec<Finding>> {
     let mut document = Document::from_cib(cib);
+    let options = OPTIONS.iter().find(|(kind, ..)| path.split('.').next() == Some(kind));
+    if let Some((kind, id, object)) = options
+        && place_of(&document, kind).is_err()
+    {
+        let object = object(NvSet { id: (*id).to_owned(), ..NvSet::default() });
+        document.entries.push(Entry { comments: Vec::new(), line: None, object, unknown: None });
+    }
     let (place, rest) = object_of(&document, path).map_err(|finding| vec![finding])?;
     let object = &mut document.entries[place].object;
     let parts: Vec<&str> = rest.splitn(2, '.').collect();
