@@ -9,39 +9,40 @@ use haven_types::NodeId;
 
 use crate::controller::Controller;
 use crate::failures;
+use crate::guarded::{parameters, template};
 use crate::leases::unprotected;
-use crate::report::{target, value};
+use crate::report::target;
 
 impl Controller {
-    fn addresses_of(&self) -> Vec<(IpAddr, &Primitive)> {
-        self.state
-            .cib
-            .resources
-            .iter()
-            .flat_map(Resource::primitives)
-            .filter(|p| p.provider.as_deref() == Some("haven") && p.kind.as_deref() == Some("ip"))
-            .filter_map(|p| Some((parameter(p, "ip")?, p)))
-            .flat_map(|(list, p)| {
-                list.split([' ', ','])
-                    .filter_map(|word| word.parse().ok())
-                    .map(|address| (address, p))
-                    .collect::<Vec<_>>()
-            })
-            .collect()
+    /// Each address with its resource and that one's parameters, a template's included.
+    fn addresses_of(&self) -> Vec<(IpAddr, &Primitive, BTreeMap<String, String>)> {
+        let cib = &self.state.cib;
+        let mut found = Vec::new();
+        for p in cib.resources.iter().flat_map(Resource::primitives) {
+            let agent = template(cib, p).unwrap_or(p);
+            if (agent.provider.as_deref(), agent.kind.as_deref()) != (Some("haven"), Some("ip")) {
+                continue;
+            }
+            let params = parameters(cib, p);
+            let list = params.get("ip").map(String::as_str).unwrap_or_default();
+            let addresses = list.split([' ', ',']).filter_map(|word| word.parse().ok());
+            found.extend(addresses.map(|address| (address, p, params.clone())));
+        }
+        found
     }
 
     pub(crate) fn addresses(&self) -> Vec<AddressRow> {
         self.addresses_of()
             .into_iter()
-            .map(|(address, p)| {
+            .map(|(address, p, params)| {
                 let owner = self.active_on(&p.id).into_iter().next();
                 let lease = self.lease_state(&p.id);
                 let widest = if address.is_ipv4() { 32 } else { 128 };
-                let prefix = parameter(p, "cidr_netmask").and_then(|text| text.parse().ok());
+                let prefix = params.get("cidr_netmask").and_then(|text| text.parse().ok());
                 AddressRow {
                     address,
                     prefix_len: prefix.unwrap_or(widest),
-                    device: parameter(p, "nic").map(str::to_owned),
+                    device: params.get("nic").cloned(),
                     resource: p.id.clone(),
                     state: if owner.is_some() { AddressState::Up } else { AddressState::Down },
                     owner,
@@ -60,8 +61,8 @@ impl Controller {
     #[allow(clippy::wildcard_enum_match_arm, reason = "any other target asks why it does not run")]
     pub(crate) fn why(&self, address: IpAddr) -> Result<ReplyBody, ApiError> {
         let all = self.addresses_of();
-        let Some((_, p)) = all.iter().find(|(known, _)| *known == address) else {
-            let known: Vec<String> = all.iter().map(|(a, _)| a.to_string()).collect();
+        let Some((_, p, _)) = all.iter().find(|(known, ..)| *known == address) else {
+            let known: Vec<String> = all.iter().map(|(a, ..)| a.to_string()).collect();
             let have = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             let message = format!("{address} belongs to no resource");
             return Err(
@@ -156,6 +157,27 @@ impl Controller {
     }
 }
 
-fn parameter<'a>(p: &'a Primitive, name: &str) -> Option<&'a str> {
-    value(&p.params, name)
+#[cfg(test)]
+mod tests {
+    use crate::bench::Bench;
+
+    #[test]
+    fn an_address_that_a_template_describes_is_told_like_any_other() {
+        let mut bench = Bench::new("");
+        let lines = "rsc_template t ocf:haven:ip params nic=client cidr_netmask=24 ip=192.0.2.7\n\
+                     primitive vip @t\nprimitive other @t params ip=\"192.0.2.8, 192.0.2.9\"";
+        let coordinator = bench.coordinator();
+        bench.load(coordinator, lines, true).unwrap();
+        bench.run(5_000);
+        let controller = &bench.nodes[&haven_types::NodeId(coordinator)];
+        let rows = controller.addresses().into_iter().map(|row| {
+            (row.address.to_string(), row.prefix_len, row.device.unwrap_or_default(), row.resource)
+        });
+        let row =
+            |address: &str, of: &str| (address.to_owned(), 24, "client".to_owned(), of.to_owned());
+        let expected =
+            [row("192.0.2.7", "vip"), row("192.0.2.8", "other"), row("192.0.2.9", "other")];
+        assert_eq!(rows.collect::<Vec<_>>(), expected);
+        assert!(controller.why("192.0.2.9".parse().unwrap()).is_ok());
+    }
 }

@@ -95,7 +95,8 @@ fn configured(controller: &Controller) -> Vec<Resource> {
         .collect()
 }
 
-fn template<'a>(cib: &'a Cib, primitive: &Primitive) -> Option<&'a Primitive> {
+/// What a primitive is made from.
+pub(crate) fn template<'a>(cib: &'a Cib, primitive: &Primitive) -> Option<&'a Primitive> {
     let name = primitive.template.as_ref()?;
     cib.templates.iter().find(|template| template.id == *name)
 }

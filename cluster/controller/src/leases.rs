@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use haven_cib::{Cib, NvSet, Primitive, Resource};
 use haven_policy::{AgentFacts, AgentId};
 
+use crate::guarded::template;
+
 /// The lease group of a primitive: the id of the outermost resource around it, when the primitive
 /// runs under a lease. A clone's instances are many by intent and share nothing: no lease.
 #[must_use]
@@ -102,8 +104,7 @@ impl<'a> Settings<'a> {
     }
 
     fn of(cib: &'a Cib, facts: &AgentFacts, primitive: &'a Primitive, outer: &'a [NvSet]) -> Self {
-        let template = primitive.template.as_ref();
-        let template = template.and_then(|id| cib.templates.iter().find(|it| it.id == *id));
+        let template = template(cib, primitive);
         let inherited = template.map_or([].as_slice(), |template| template.meta.as_slice());
         let sets = [primitive.meta.as_slice(), inherited, outer, cib.rsc_defaults.as_slice()];
         let meta = |name| sets.into_iter().find_map(|sets| value(sets, name));
