@@ -19,9 +19,9 @@ use super::{
     LinkConfig, MAX_LINKS, MAX_LOG_MIB, NodeConfig,
 };
 
-/// Every section and the keys it may hold.
 /// Longest run directory in bytes: with `/control.sock` it fits the 108 bytes of `sun_path`, the end included.
 const MAX_RUN: usize = 94;
+/// Every section and the keys it may hold.
 const SCHEMA: &[(&str, &[&str])] = &[
     ("cluster", &["name"]),
     ("node", &["name"]),
