@@ -1,5 +1,6 @@
-//! What a node's main thread decides: how its controller, the delivery of messages, agents, connections,
-//! members and the end of a life are joined.
+//! What a node's two threads decide around their machines. [`Hub`] is the main thread: how its controller,
+//! the delivery of messages, agents, connections, members and the end of a life are joined. [`Heart`] is the
+//! heartbeat thread: in which order its machine is told things, and where goes what it says.
 //!
 //! ```text
 //!  heartbeat thread ──reports, packets, lives──▶┌───────────────────────────┐──orders, packets──▶ heartbeat thread
@@ -10,7 +11,7 @@
 //!                                               └───────────────────────────┘──end─────────────▶ the process
 //! ```
 //!
-//! The daemon and the simulation of whole clusters both drive this machine: what one of them shows holds
+//! The daemon and the simulation of whole clusters both drive these machines: what one of them shows holds
 //! for the other. A shell tells [`Hub::step`] everything that happens, in order, takes the
 //! [effects](Hub::next_effect) and carries them out in the order in which it gets them. When it has told
 //! all there is to tell, it says [`Happening::Tick`]; it does so again at the [deadline](Hub::deadline).
@@ -36,6 +37,7 @@
 mod bed;
 mod ending;
 mod frame;
+mod heart;
 mod hub;
 mod leases;
 mod peers;
@@ -46,6 +48,7 @@ mod tests;
 
 pub use ending::{LEAVE_PATIENCE, Phase, RESTART_PATIENCE};
 pub use frame::Frame;
+pub use heart::{Errand, Heart, Turn};
 pub use hub::{Addresses, Config, Core, Hub};
 pub use leases::{EXTEND_EVERY, LEAST_LEASE};
 pub use peers::STALE;

@@ -3,13 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
-use std::time::Duration;
 
 use haven_base::Instant;
-use haven_heartbeat::{GateOrder, HandOver, Heartbeat, Input, Message, Output};
-use haven_hub::Happening;
+use haven_heartbeat::{HandOver, Input, Output};
+use haven_hub::{Errand, Happening, Heart, Turn};
 use haven_messaging::{Frames, Kind};
-use haven_types::{BootId, GroupId, LinkId, NodeId};
+use haven_types::{GroupId, LinkId, NodeId};
 
 use crate::kernel::Kernel;
 
@@ -47,22 +46,18 @@ pub(crate) enum Act {
 #[derive(Debug)]
 enum Writing {
     /// Decided, not written: the clock is read and the deadline put after this.
-    Begun(GateOrder),
-    /// Written; the acknowledgement is on its way.
-    Done(Input),
+    Begun(Turn),
+    /// Written, or not; the acknowledgement is on its way.
+    Done(Turn, bool),
 }
 
 #[derive(Debug)]
 pub(crate) struct BeatThread {
-    machine: Option<Heartbeat>,
+    heart: Heart,
     frames: Frames,
-    tick: Duration,
     orders: VecDeque<Order>,
     socket: VecDeque<Vec<u8>>,
-    boots: BTreeMap<NodeId, BootId>,
     members: BTreeSet<NodeId>,
-    pending: VecDeque<Input>,
-    outbox: VecDeque<Output>,
     writing: Option<Writing>,
     /// News to be told before anything else is done.
     held_back: VecDeque<Happening>,
@@ -77,22 +72,13 @@ pub(crate) struct BeatThread {
 const SOCKET: usize = 2_000;
 
 impl BeatThread {
-    pub(crate) fn new(
-        machine: Heartbeat,
-        frames: Frames,
-        tick: Duration,
-        first: Vec<Input>,
-    ) -> Self {
+    pub(crate) fn new(heart: Heart, frames: Frames) -> Self {
         Self {
-            machine: Some(machine),
+            heart,
             frames,
-            tick,
             orders: VecDeque::new(),
             socket: VecDeque::new(),
-            boots: BTreeMap::new(),
             members: BTreeSet::new(),
-            pending: first.into_iter().chain([Input::Tick]).collect(),
-            outbox: VecDeque::new(),
             writing: None,
             held_back: VecDeque::new(),
             runs_at: None,
@@ -112,7 +98,7 @@ impl BeatThread {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.machine.as_ref().and_then(Heartbeat::deadline)
+        self.heart.deadline()
     }
 
     /// Does the next thing there is to do; `None` when there is nothing until the deadline.
@@ -123,10 +109,10 @@ impl BeatThread {
         if let Some(writing) = self.writing.take() {
             return Some(self.write(now, kernel, writing, fail));
         }
-        if let Some(output) = self.outbox.pop_front() {
-            return Some(self.perform(output));
+        if let Some(errand) = self.heart.next_errand() {
+            return Some(self.perform(errand));
         }
-        if let Some(input) = self.pending.pop_front() {
+        if let Some(input) = self.heart.next_input() {
             return Some(self.step(now, input));
         }
         if let Some(order) = self.orders.pop_front() {
@@ -139,24 +125,22 @@ impl BeatThread {
     }
 
     fn step(&mut self, now: Instant, input: Input) -> Act {
-        let Some(machine) = &mut self.machine else { return Act::Quiet };
         let lost = self.drops_beats && matches!(input, Input::Received { .. });
         let taken = if lost { Input::Tick } else { input.clone() };
-        let outputs = machine.step(now, taken);
-        self.outbox.extend(outputs.iter().cloned());
-        Act::Stepped { input, outputs }
+        self.heart.step(now, taken);
+        Act::Stepped { input, outputs: self.heart.decided().to_vec() }
     }
 
-    fn perform(&mut self, output: Output) -> Act {
-        match output {
-            Output::Send { to, link, message } => {
+    fn perform(&mut self, errand: Errand) -> Act {
+        match errand {
+            Errand::Send { to, link, message } => {
                 self.send(to, link, Kind::Beat, &message.encode())
             }
-            Output::Gate(order) => {
-                self.writing = Some(Writing::Begun(order));
+            Errand::Gate(turn) => {
+                self.writing = Some(Writing::Begun(turn));
                 Act::Quiet
             }
-            other => Act::Told(Happening::Heartbeat(other)),
+            Errand::Tell(happening) => Act::Told(happening),
         }
     }
 
@@ -170,60 +154,38 @@ impl BeatThread {
         Act::Sent { to, link, bytes }
     }
 
-    /// The gate's contract: the kernel compares the deadline, which is the lease's end less a tick,
-    /// with its own clock; what is past is never written.
+    /// The gate's contract: the kernel compares the deadline with its own clock; what is past is never
+    /// written.
     fn write(&mut self, now: Instant, kernel: &mut Kernel, writing: Writing, fail: bool) -> Act {
         match writing {
-            Writing::Begun(GateOrder::Renew { group, deadline, ticket, .. }) => {
-                let deadline = deadline.before(self.tick);
-                let answer = if fail {
-                    Input::GateFailed { group, ticket }
-                } else if now >= deadline {
-                    kernel.remove_deadline(group);
-                    Input::GateFailed { group, ticket }
-                } else {
-                    kernel.put_deadline(group, deadline);
-                    Input::GateOpened { group, ticket }
-                };
-                self.writing = Some(Writing::Done(answer));
+            Writing::Begun(turn) => {
+                let open = turn.until.filter(|until| now < *until);
+                match open {
+                    _ if fail => {}
+                    Some(until) => kernel.put_deadline(turn.group, until),
+                    None => kernel.remove_deadline(turn.group),
+                }
+                let done = !fail && open.is_some() == turn.until.is_some();
+                self.writing = Some(Writing::Done(turn, done));
                 Act::Gate
             }
-            Writing::Begun(GateOrder::Close { group, ticket }) => {
-                let answer = if fail {
-                    Input::GateFailed { group, ticket }
-                } else {
-                    kernel.remove_deadline(group);
-                    Input::GateClosed { group, ticket }
-                };
-                self.writing = Some(Writing::Done(answer));
-                Act::Gate
-            }
-            Writing::Done(answer) => {
-                self.pending.push_back(self.judged(now, kernel, answer));
+            Writing::Done(turn, done) => {
+                let done = done && stands(now, kernel, turn);
+                self.heart.acknowledge(turn, done);
                 Act::Quiet
             }
         }
-    }
-
-    /// After the acknowledgement the clock is read again.
-    fn judged(&self, now: Instant, kernel: &mut Kernel, answer: Input) -> Input {
-        let Input::GateOpened { group, ticket } = answer else { return answer };
-        if kernel.deadline(group).is_some_and(|end| now < end) {
-            return answer;
-        }
-        kernel.remove_deadline(group);
-        Input::GateFailed { group, ticket }
     }
 
     fn obey(&mut self, now: Instant, kernel: &mut Kernel, order: Order) -> Act {
         match order {
             Order::Machine(input) => {
-                self.pending.push_back(*input);
+                self.heart.take(*input);
                 Act::Quiet
             }
             Order::Peers(members) => {
                 self.frames.set_members(now, &members);
-                self.boots.retain(|node, _| members.contains(node));
+                self.heart.set_members(&members);
                 self.members = members;
                 Act::Quiet
             }
@@ -232,13 +194,9 @@ impl BeatThread {
                 kernel.set_entries(entries);
                 Act::Gate
             }
-            Order::HandOver => match self.machine.take() {
-                Some(machine) => Act::HandedOver(machine.hand_over(now)),
-                None => Act::Quiet,
-            },
+            Order::HandOver => self.heart.hand_over(now).map_or(Act::Quiet, Act::HandedOver),
             Order::Stop => {
                 kernel.close_all();
-                self.machine = None;
                 Act::Stopped
             }
         }
@@ -246,28 +204,18 @@ impl BeatThread {
 
     fn open(&mut self, now: Instant, mut datagram: Vec<u8>) -> Act {
         let Ok(opened) = self.frames.open(now, &mut datagram) else { return Act::Quiet };
-        let (from, boot, link) = (opened.from, opened.boot, opened.link);
-        let news = match opened.kind {
-            Kind::Beat => {
-                let Ok(message) = Message::decode(opened.payload) else { return Act::Quiet };
-                self.pending.push_back(Input::Received { from, boot, link, message });
-                None
-            }
-            Kind::Express => {
-                let bytes = opened.payload.to_vec();
-                self.pending.push_back(Input::Heard { from, boot, link });
-                Some(Happening::Packet { from, boot, link, bytes })
-            }
-        };
-        let first = self.boots.insert(from, boot) != Some(boot);
-        match (first, news) {
-            // A life is told of before anything it said.
-            (true, news) => {
-                self.held_back.extend(news);
-                Act::Told(Happening::Heard { from, boot })
-            }
-            (false, Some(news)) => Act::Told(news),
-            (false, None) => Act::Quiet,
-        }
+        let held_back = &mut self.held_back;
+        // A beat that does not decode is a log line, which nobody reads here.
+        let _decoded = self.heart.hear(&opened, |news| held_back.push_back(news));
+        self.held_back.pop_front().map_or(Act::Quiet, Act::Told)
     }
+}
+
+/// After the acknowledgement of an opened gate the clock is read again.
+fn stands(now: Instant, kernel: &mut Kernel, turn: Turn) -> bool {
+    if turn.until.is_none() || kernel.deadline(turn.group).is_some_and(|end| now < end) {
+        return true;
+    }
+    kernel.remove_deadline(turn.group);
+    false
 }

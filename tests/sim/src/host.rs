@@ -9,7 +9,7 @@ use haven_consensus::Recovered;
 use haven_controller::{Clock, Config, Controller, HandOver, Input, Member, Output, Role};
 use haven_executor::RunId;
 use haven_heartbeat as heartbeat;
-use haven_hub::Happening;
+use haven_hub::{Happening, Heart};
 use haven_messaging::{ClusterKey, Frames, Keyring, Local};
 use haven_types::operation::Operation;
 use haven_types::{BootId, GroupId, NodeId};
@@ -156,12 +156,10 @@ impl Host {
         let first = first.into_iter().filter_map(|input| machine.learn(input)).collect();
         let local = Local { node: self.node, boot, salt: start.salt };
         let frames = Frames::new(local, Keyring::new(ClusterKey { epoch: 1, secret: [7; 32] }));
-        let tick = start.settings.terms.tick;
         let configurations = machine.configurations.clone();
         let members = machine.members.keys().copied().collect();
         let knows_promises = !matches!(machine.start, heartbeat::Start::Unknown);
-        let mut beat =
-            BeatThread::new(heartbeat::Heartbeat::new(machine, clock.now), frames, tick, first);
+        let mut beat = BeatThread::new(Heart::new(machine, first, clock.now), frames);
         let known = controller.state().members.keys().copied();
         let others = known.filter(|node| *node != self.node).collect();
         beat.order(crate::beat::Order::Peers(others));

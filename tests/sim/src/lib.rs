@@ -8,7 +8,7 @@
 //!  │ World: agenda under true time                      │──every step──▶ Checks (invariants/)
 //!  │  Host: clock · kernel (gates, addresses) · disk    │──every step──▶ Trace
 //!  │    Process: BeatThread ⇄ MainThread ⇄ agents       │
-//!  │      Heartbeat, Frames   Hub (Controller, Express) │
+//!  │      Heart, Frames       Hub (Controller, Express) │
 //!  └──────────────┬─────────────────────────────────────┘
 //!                 ▼ datagrams (sealed), connections
 //!              Network

@@ -1,22 +1,19 @@
 //! Carries the lease's orders to the kernel's gate and brings the acknowledgements back.
 
-use std::time::Duration;
-
-use haven_heartbeat::{GateOrder, Input};
 use haven_host::gate::{Entry, Gate, Renewal};
+use haven_hub::Turn;
 
 /// The gate with its counters.
 #[derive(Debug)]
 pub(super) struct Gatekeeper {
     gate: Gate,
-    tick: Duration,
     pub(super) writes: u64,
     pub(super) failures: u64,
 }
 
 impl Gatekeeper {
-    pub(super) fn new(gate: Gate, tick: Duration) -> Self {
-        Self { gate, tick, writes: 0, failures: 0 }
+    pub(super) fn new(gate: Gate) -> Self {
+        Self { gate, writes: 0, failures: 0 }
     }
 
     /// Makes these the addresses under the gate. What could not be done is told in words.
@@ -27,35 +24,26 @@ impl Gatekeeper {
             .map(|error| format!("the kernel does not take the gate's addresses: {error}"))
     }
 
-    /// Carries one order out and returns the machine's next input. Synchronous: when this returns the
-    /// kernel has acknowledged, or the order has failed.
-    pub(super) fn obey(&mut self, order: GateOrder) -> (Input, Option<String>) {
+    /// Carries one order out; false, with a reason in words or without, when it failed. Synchronous: when
+    /// this returns the kernel has acknowledged, or the order has failed.
+    pub(super) fn obey(&mut self, turn: Turn) -> (bool, Option<String>) {
         self.writes += 1;
-        match order {
-            GateOrder::Renew { group, deadline, ticket, .. } => {
-                // The lease ends one tick later than the gate, never the other way round.
-                match self.gate.renew(group.0, deadline.before(self.tick)) {
-                    Ok(Renewal::Open { .. }) => (Input::GateOpened { group, ticket }, None),
-                    Ok(Renewal::Lapsed) => (Input::GateFailed { group, ticket }, None),
-                    Err(error) => {
-                        self.failures += 1;
-                        let line = format!("the gate of lease group {group} did not open: {error}");
-                        (Input::GateFailed { group, ticket }, Some(line))
-                    }
-                }
-            }
-            GateOrder::Close { group, ticket } => match self.gate.close(group.0) {
-                Ok(()) => (Input::GateClosed { group, ticket }, None),
+        let group = turn.group;
+        let did = match turn.until {
+            Some(until) => match self.gate.renew(group.0, until) {
+                Ok(Renewal::Open { .. }) => return (true, None),
+                Ok(Renewal::Lapsed) => return (false, None),
+                Err(error) => format!("open: {error}"),
+            },
+            None => match self.gate.close(group.0) {
+                Ok(()) => return (true, None),
                 Err(error) => {
-                    self.failures += 1;
-                    let line = format!(
-                        "the gate of lease group {group} did not close: {error}; it closes by \
-                         itself when the lease ends"
-                    );
-                    (Input::GateFailed { group, ticket }, Some(line))
+                    format!("close: {error}; it closes by itself when the lease ends")
                 }
             },
-        }
+        };
+        self.failures += 1;
+        (false, Some(format!("the gate of lease group {group} did not {did}")))
     }
 
     /// Closes every gate there is; for a daemon that starts without knowing what an earlier one held.

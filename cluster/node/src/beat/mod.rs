@@ -14,8 +14,9 @@ use std::sync::mpsc;
 use haven_heartbeat as heartbeat;
 use haven_host::gate::{Entry, GateError};
 use haven_host::socket::WakeHandle;
+use haven_hub::Happening;
 use haven_messaging::Keyring;
-use haven_types::{BootId, LinkId, NodeId};
+use haven_types::{LinkId, NodeId};
 use tokio::sync::{mpsc as tokio_mpsc, oneshot};
 
 pub use thread::{Settings, spawn};
@@ -56,26 +57,8 @@ pub enum Order {
 /// What the thread tells the rest of the daemon.
 #[derive(Debug)]
 pub enum News {
-    /// From the heartbeat machine: everything but sends and gate orders.
-    Machine(heartbeat::Output),
-    /// An express packet arrived.
-    Express {
-        /// Its sender.
-        from: NodeId,
-        /// In which life.
-        boot: BootId,
-        /// By which link.
-        link: LinkId,
-        /// The packet.
-        bytes: Vec<u8>,
-    },
-    /// The first frame of a peer's life.
-    Heard {
-        /// Whose.
-        from: NodeId,
-        /// Which life.
-        boot: BootId,
-    },
+    /// For the main thread's machine.
+    Told(Happening),
     /// What the gate lacks from now on, a line each.
     GateMissing(Vec<String>),
     /// A frame under this name is sealed with a key that is not held here. Told as seldom as its line.

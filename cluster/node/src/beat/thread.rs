@@ -1,18 +1,19 @@
 //! The loop of the heartbeat thread.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use haven_base::Instant;
-use haven_heartbeat::{Heartbeat, Input, Message, Output};
+use haven_heartbeat::{Heartbeat, Input, Message};
 use haven_host::drive::{boot_time, realtime_thread};
 use haven_host::gate::{Gate, Upkeep};
 use haven_host::socket::{Batch, LinkSpec, LinkState, Ready, UdpLink, Waker, wait};
-use haven_messaging::{Frames, Kind, Local, Opened, Rejected, Rejections};
-use haven_types::{BootId, LinkId, NodeId};
+use haven_hub::{Errand, Heart};
+use haven_messaging::{Frames, Kind, Local, Rejected, Rejections};
+use haven_types::{LinkId, NodeId};
 use tokio::sync::mpsc as tokio_mpsc;
 
 use super::gatekeeper::Gatekeeper;
@@ -60,7 +61,7 @@ pub fn spawn(settings: Settings) -> Result<(Handle, NewsReceiver), StartBeatErro
     let (news, receiver) = tokio_mpsc::unbounded_channel();
     let waker = Waker::new()?;
     let handle = Handle { orders, waker: waker.handle() };
-    let mut keeper = Gatekeeper::new(settings.gate, settings.machine.terms.tick);
+    let mut keeper = Gatekeeper::new(settings.gate);
     if !settings.keep_gates {
         keeper.close_all()?;
     }
@@ -79,7 +80,7 @@ pub fn spawn(settings: Settings) -> Result<(Handle, NewsReceiver), StartBeatErro
             config.floor = config.floor.max(FLOOR_WITHOUT_REALTIME);
         }
         let mut thread = Thread {
-            machine: Some(Heartbeat::new(config, boot_time())),
+            heart: Heart::new(config, first, boot_time()),
             frames,
             rejections: Rejections::new(),
             links,
@@ -89,17 +90,12 @@ pub fn spawn(settings: Settings) -> Result<(Handle, NewsReceiver), StartBeatErro
             inbox,
             waker,
             news,
-            boots: BTreeMap::new(),
-            pending: VecDeque::new(),
             sealed: Vec::new(),
             next_upkeep: boot_time() + UPKEEP,
             beaten: false,
             _alive: alive,
             realtime: granted.scheduled,
         };
-        for input in first {
-            thread.step(input);
-        }
         thread.run();
     })?;
     Ok((handle, receiver))
@@ -111,8 +107,7 @@ fn tell(news: &tokio_mpsc::UnboundedSender<News>, item: News) {
 }
 
 struct Thread {
-    /// None once it was handed over.
-    machine: Option<Heartbeat>,
+    heart: Heart,
     frames: Frames,
     rejections: Rejections,
     links: BTreeMap<LinkId, UdpLink>,
@@ -122,8 +117,6 @@ struct Thread {
     inbox: mpsc::Receiver<Order>,
     waker: Waker,
     news: tokio_mpsc::UnboundedSender<News>,
-    boots: BTreeMap<NodeId, BootId>,
-    pending: VecDeque<Input>,
     sealed: Vec<u8>,
     next_upkeep: Instant,
     /// A beat has left since the sockets were last looked at.
@@ -143,7 +136,7 @@ enum Go {
 impl Thread {
     fn run(&mut self) {
         let mut batch = Batch::new(BATCH, haven_messaging::frame::MAX_DATAGRAM);
-        self.step(Input::Tick);
+        self.settle();
         loop {
             let Some(ready) = self.sleep() else { return };
             if ready.at(0) && self.take_orders() == Go::End {
@@ -173,10 +166,13 @@ impl Thread {
 
     fn obey(&mut self, order: Order) -> Go {
         match order {
-            Order::Machine(input) => self.step(*input),
+            Order::Machine(input) => {
+                self.heart.take(*input);
+                self.settle();
+            }
             Order::Peers { members, addresses } => {
                 self.frames.set_members(boot_time(), &members);
-                self.boots.retain(|node, _| members.contains(node));
+                self.heart.set_members(&members);
                 self.addresses = addresses;
             }
             Order::Transmit { to, link, bytes } => {
@@ -193,8 +189,8 @@ impl Thread {
                 let _answered = answer.send(self.report());
             }
             Order::HandOver(answer) => {
-                if let Some(machine) = self.machine.take() {
-                    let _answered = answer.send(machine.hand_over(boot_time()));
+                if let Some(left) = self.heart.hand_over(boot_time()) {
+                    let _answered = answer.send(left);
                 }
                 return Go::End;
             }
@@ -212,32 +208,31 @@ impl Thread {
         Go::On
     }
 
-    fn step(&mut self, input: Input) {
-        self.pending.push_back(input);
-        while let Some(input) = self.pending.pop_front() {
-            let Some(machine) = &mut self.machine else { return };
-            for output in machine.step(boot_time(), input) {
-                self.perform(output);
+    /// Has the machine take in what waits, and carries out what follows.
+    fn settle(&mut self) {
+        while let Some(input) = self.heart.next_input() {
+            self.heart.step(boot_time(), input);
+            while let Some(errand) = self.heart.next_errand() {
+                self.perform(errand);
             }
         }
     }
 
-    #[allow(clippy::wildcard_enum_match_arm, reason = "everything else is for the controller")]
-    fn perform(&mut self, output: Output) {
-        match output {
-            Output::Send { to, link, message } => {
+    fn perform(&mut self, errand: Errand) {
+        match errand {
+            Errand::Send { to, link, message } => {
                 self.beaten |= matches!(message, Message::Beat(_));
                 let bytes = message.encode();
                 self.send(to, link, Kind::Beat, &bytes);
             }
-            Output::Gate(order) => {
-                let (answer, trouble) = self.keeper.obey(order);
+            Errand::Gate(turn) => {
+                let (done, trouble) = self.keeper.obey(turn);
                 if let Some(trouble) = trouble {
                     tell(&self.news, News::Line(trouble));
                 }
-                self.pending.push_back(answer);
+                self.heart.acknowledge(turn, done);
             }
-            other => tell(&self.news, News::Machine(other)),
+            Errand::Tell(happening) => tell(&self.news, News::Told(happening)),
         }
     }
 
@@ -262,17 +257,16 @@ impl Thread {
     }
 
     fn receive(&mut self, link: LinkId, batch: &mut Batch) {
-        let mut inputs = Vec::new();
-        let Self { links, frames, rejections, news, boots, .. } = self;
+        let Self { links, frames, rejections, news, heart, .. } = self;
         let Some(socket) = links.get_mut(&link) else { return };
         socket.receive(batch, |_, datagram| {
             let now = boot_time();
             match frames.open(now, datagram) {
                 Ok(opened) => {
-                    if boots.insert(opened.from, opened.boot) != Some(opened.boot) {
-                        tell(news, News::Heard { from: opened.from, boot: opened.boot });
+                    let heard = heart.hear(&opened, |happening| tell(news, News::Told(happening)));
+                    if let Err(error) = heard {
+                        tell(news, News::Line(format!("node {}: {error}", opened.from)));
                     }
-                    inputs.extend(dispatch(&opened, news));
                 }
                 Err(rejected) => {
                     if let Some(line) = rejections.note(now, rejected) {
@@ -284,15 +278,13 @@ impl Thread {
                 }
             }
         });
-        for input in inputs {
-            self.step(input);
-        }
+        self.settle();
     }
 
     fn tick_if_due(&mut self) {
-        let due = self.machine.as_ref().and_then(Heartbeat::deadline);
-        if due.is_some_and(|at| at <= boot_time()) {
-            self.step(Input::Tick);
+        if self.heart.deadline().is_some_and(|at| at <= boot_time()) {
+            self.heart.take(Input::Tick);
+            self.settle();
         }
     }
 
@@ -323,9 +315,8 @@ impl Thread {
     /// the places after, in the order of the links. None when sleeping itself fails.
     fn sleep(&mut self) -> Option<Ready> {
         let now = boot_time();
-        let due = self.machine.as_ref().and_then(Heartbeat::deadline);
-        let until = due.map_or(self.next_upkeep, |at| at.min(self.next_upkeep));
-        let calm = self.machine.as_ref().is_some_and(Heartbeat::is_calm);
+        let until = self.heart.deadline().map_or(self.next_upkeep, |at| at.min(self.next_upkeep));
+        let calm = self.heart.machine().is_some_and(Heartbeat::is_calm);
         let slept = if std::mem::take(&mut self.beaten) && calm && until > now + COLLECT {
             wait(&[Some(self.waker.fd())], Some(COLLECT))
         } else {
@@ -344,30 +335,11 @@ impl Thread {
 
     fn report(&self) -> Report {
         Report {
-            machine: self.machine.as_ref().map(|m| m.status(boot_time())).unwrap_or_default(),
+            machine: self.heart.machine().map(|m| m.status(boot_time())).unwrap_or_default(),
             rejected: self.rejections.totals().collect(),
             links: self.links.keys().map(|id| (*id, self.link_trouble.get(id).cloned())).collect(),
             gate_writes: (self.keeper.writes, self.keeper.failures),
             realtime: self.realtime,
-        }
-    }
-}
-
-/// The machine's input for an authentic frame.
-fn dispatch(opened: &Opened<'_>, news: &tokio_mpsc::UnboundedSender<News>) -> Option<Input> {
-    let Opened { from, boot, link, kind, payload } = *opened;
-    match kind {
-        Kind::Beat => match Message::decode(payload) {
-            Ok(message) => Some(Input::Received { from, boot, link, message }),
-            Err(error) => {
-                tell(news, News::Line(format!("node {from}: {error}")));
-                None
-            }
-        },
-        Kind::Express => {
-            let bytes = payload.to_vec();
-            tell(news, News::Express { from, boot, link, bytes });
-            Some(Input::Heard { from, boot, link })
         }
     }
 }

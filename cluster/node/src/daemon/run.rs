@@ -104,11 +104,7 @@ impl Daemon {
 
     fn on_news(&mut self, news: Option<News>) {
         match news {
-            Some(News::Machine(output)) => self.tell(Happening::Heartbeat(output)),
-            Some(News::Express { from, boot, link, bytes }) => {
-                self.tell(Happening::Packet { from, boot, link, bytes });
-            }
-            Some(News::Heard { from, boot }) => self.tell(Happening::Heard { from, boot }),
+            Some(News::Told(happening)) => self.tell(happening),
             Some(News::GateMissing(missing)) => {
                 for line in &missing {
                     tracing::error!("{line}");
