@@ -9,7 +9,7 @@ use bytes::Bytes;
 use haven_base::{Instant, WallTime};
 use haven_cib::crm;
 use haven_consensus::Recovered;
-use haven_controller::{AgentSaid, Clock, Command, Controller, Input, Member, Output};
+use haven_controller::{AgentSaid, Clock, Command, Controller, HandOver, Input, Member, Output};
 use haven_controller::{Replicated, Role};
 use haven_executor::RunId;
 use haven_heartbeat::{Input as ToBeat, Output as Beat, View};
@@ -72,30 +72,36 @@ pub(crate) fn members(ids: &[u16]) -> BTreeMap<NodeId, Member> {
     ids.iter().map(|id| (NodeId(*id), member(*id))).collect()
 }
 
+/// That of node 1, over a log of a cluster of these, with these lines configured.
+pub(crate) fn controller(ids: &[u16], lines: &str, left: Option<HandOver>) -> Controller {
+    let mut state = Replicated::founded(member(ids[0]), haven_cib::Cib::default());
+    for id in &ids[1..] {
+        let (expires, answer) = (WallTime::from_seconds(2_000), (NodeId(1), 1));
+        let token = [u8::try_from(*id).unwrap(); 32];
+        state.apply(Command::MintToken { token, expires, answer });
+        state.apply(Command::AddMember { member: member(*id), token, answer });
+    }
+    state.cib = crm::load(&state.cib, lines, crm::Mode::Update).unwrap().cib;
+    let node = NodeId(1);
+    let config = haven_controller::Config {
+        node,
+        boot: BootId(1),
+        name: "n1".to_owned(),
+        cluster: "test".to_owned(),
+        consensus: haven_consensus::Config::new(node),
+        facts: haven_policy::AgentFacts::default(),
+        verification: crm::Facts::default(),
+        seed: 1,
+    };
+    let recovered = Recovered::founding(members(ids).into_keys(), state.encode());
+    Controller::new(config, recovered, vec![], left, Instant::ZERO).unwrap()
+}
+
 impl Bed {
     /// Node 1 of a cluster of these, which it has founded, with these lines configured.
     pub(crate) fn new(ids: &[u16], lines: &str) -> Self {
-        let mut state = Replicated::founded(member(1), haven_cib::Cib::default());
-        for id in &ids[1..] {
-            let (expires, answer) = (WallTime::from_seconds(2_000), (NodeId(1), 1));
-            let token = [u8::try_from(*id).unwrap(); 32];
-            state.apply(Command::MintToken { token, expires, answer });
-            state.apply(Command::AddMember { member: member(*id), token, answer });
-        }
-        state.cib = crm::load(&state.cib, lines, crm::Mode::Update).unwrap().cib;
         let node = NodeId(1);
-        let config = haven_controller::Config {
-            node,
-            boot: BootId(1),
-            name: "n1".to_owned(),
-            cluster: "test".to_owned(),
-            consensus: haven_consensus::Config::new(node),
-            facts: haven_policy::AgentFacts::default(),
-            verification: crm::Facts::default(),
-            seed: 1,
-        };
-        let recovered = Recovered::founding(members(ids).into_keys(), state.encode());
-        let controller = Controller::new(config, recovered, vec![], None, Instant::ZERO).unwrap();
+        let controller = controller(ids, lines, None);
         let core = Told { controller, told: Vec::new(), says: None };
         let config = Config { node, boot: BootId(1), links: vec![LinkId(0)], large: LARGE };
         let address = |_: &AgentName, params: &BTreeMap<String, String>| -> Vec<IpAddr> {

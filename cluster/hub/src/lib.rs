@@ -1,6 +1,7 @@
 //! What a node's two threads decide around their machines. [`Hub`] is the main thread: how its controller,
 //! the delivery of messages, agents, connections, members and the end of a life are joined. [`Heart`] is the
-//! heartbeat thread: in which order its machine is told things, and where goes what it says.
+//! heartbeat thread: in which order its machine is told things, and where goes what it says. [`Beginning`]
+//! is what both begin with.
 //!
 //! ```text
 //!  heartbeat thread ──reports, packets, lives──▶┌───────────────────────────┐──orders, packets──▶ heartbeat thread
@@ -35,6 +36,7 @@
 
 #[cfg(test)]
 mod bed;
+mod beginning;
 mod ending;
 mod frame;
 mod heart;
@@ -46,6 +48,7 @@ mod requests;
 #[cfg(test)]
 mod tests;
 
+pub use beginning::{Beginning, Origin};
 pub use ending::{LEAVE_PATIENCE, Phase, RESTART_PATIENCE};
 pub use frame::Frame;
 pub use heart::{Errand, Heart, Turn};

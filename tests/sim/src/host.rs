@@ -6,13 +6,13 @@ use std::time::Duration;
 use haven_base::WallTime;
 use haven_cib::crm::Facts;
 use haven_consensus::Recovered;
-use haven_controller::{Clock, Config, Controller, HandOver, Input, Member, Output, Role};
+use haven_controller::{Clock, Config, Controller, HandOver, Member, Output, Role};
 use haven_executor::RunId;
 use haven_heartbeat as heartbeat;
-use haven_hub::{Happening, Heart};
+use haven_hub::{Beginning, Happening, Heart, Origin};
 use haven_messaging::{ClusterKey, Frames, Keyring, Local};
 use haven_types::operation::Operation;
-use haven_types::{BootId, GroupId, NodeId};
+use haven_types::{BootId, NodeId};
 
 use crate::beat::BeatThread;
 use crate::clock::SECOND;
@@ -134,41 +134,35 @@ impl Host {
         let bootstrap = self.bootstrap.clone();
         let mut controller = Controller::new(config, recovered, bootstrap, handed_over, clock.now)
             .map_err(|error| error.to_string())?;
-        let (first, rest) = first_outputs(&mut controller, clock);
-        let held = self.held(&controller, promises.as_ref());
-        if promises.is_none() {
-            self.kernel.close_all();
-        }
-        let mut machine = heartbeat::Config {
-            role: self.heartbeat_role(&controller),
+        let origin = Origin {
+            node: self.node,
+            boot,
+            role: self.role,
             links: start.settings.links(),
             terms: start.settings.terms,
-            floor: start.settings.floor,
             seed: start.seed,
-            held,
-            start: match promises {
-                Some(legacy) => heartbeat::Start::HandedOver(legacy.promises),
-                None if first_life => heartbeat::Start::First,
-                None => heartbeat::Start::Unknown,
-            },
-            ..heartbeat::Config::new(self.node, boot)
+            first_life,
+            left: promises,
+            open: self.kernel.groups().collect(),
         };
-        let first = first.into_iter().filter_map(|input| machine.learn(input)).collect();
+        let begun = Beginning::of(&mut controller, clock, origin);
+        if !begun.keep_gates {
+            self.kernel.close_all();
+        }
+        let machine = heartbeat::Config { floor: start.settings.floor, ..begun.heartbeat };
         let local = Local { node: self.node, boot, salt: start.salt };
         let frames = Frames::new(local, Keyring::new(ClusterKey { epoch: 1, secret: [7; 32] }));
         let configurations = machine.configurations.clone();
         let members = machine.members.keys().copied().collect();
         let knows_promises = !matches!(machine.start, heartbeat::Start::Unknown);
-        let mut beat = BeatThread::new(Heart::new(machine, first, clock.now), frames);
-        let known = controller.state().members.keys().copied();
-        let others = known.filter(|node| *node != self.node).collect();
-        beat.order(crate::beat::Order::Peers(others));
+        let mut beat = BeatThread::new(Heart::new(machine, begun.first, clock.now), frames);
+        beat.order(crate::beat::Order::Peers(begun.others.into_keys().collect()));
         beat.drops_beats = start.settings.mutant == Mutant::DroppedBeats;
         self.process = Some(Process {
             boot,
             beat,
             main: None,
-            rest,
+            rest: begun.rest,
             starting: Some(controller),
             calls: BTreeMap::new(),
             configurations,
@@ -211,43 +205,9 @@ impl Host {
             seed: start.seed,
         }
     }
-
-    fn heartbeat_role(&self, controller: &Controller) -> heartbeat::Role {
-        let known = controller.state().members.get(&self.node);
-        let role = known.map_or(self.role, |member| member.role);
-        if role == Role::Witness { heartbeat::Role::Witness } else { heartbeat::Role::Full }
-    }
-
-    /// Gates that the process before left open on purpose, with the grants they stand for.
-    fn held(
-        &self,
-        controller: &Controller,
-        legacy: Option<&heartbeat::HandOver>,
-    ) -> Vec<heartbeat::Held> {
-        let Some(legacy) = legacy else { return Vec::new() };
-        let started: Vec<GroupId> =
-            controller.started().filter_map(|(_, lease)| lease.map(|lease| lease.group)).collect();
-        let held = legacy.held.iter().copied();
-        held.filter(|h| self.kernel.deadline(h.group).is_some() && started.contains(&h.group))
-            .collect()
-    }
 }
 
 /// Civil time: the same everywhere, for it decides nothing.
 pub(crate) fn wall(now: u64) -> WallTime {
     WallTime::from_seconds(1_800_000_000 + i64::try_from(now / SECOND).unwrap_or(0))
-}
-
-fn first_outputs(
-    controller: &mut Controller,
-    clock: Clock,
-) -> (Vec<heartbeat::Input>, Vec<Output>) {
-    let (mut first, mut rest) = (Vec::new(), Vec::new());
-    for output in controller.step(clock, Input::Tick) {
-        match output {
-            Output::Heartbeat(input) => first.push(*input),
-            other => rest.push(other),
-        }
-    }
-    (first, rest)
 }

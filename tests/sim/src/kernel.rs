@@ -45,6 +45,11 @@ impl Kernel {
         self.deadlines.get(&group).copied()
     }
 
+    /// Groups whose gate it holds, lapsed or not.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = GroupId> {
+        self.deadlines.keys().copied()
+    }
+
     /// Groups whose gate stands open at `now`.
     pub(crate) fn open(&self, now: Instant) -> impl Iterator<Item = (GroupId, Instant)> {
         self.deadlines.iter().filter(move |(_, end)| now < **end).map(|(group, end)| (*group, *end))

@@ -1,14 +1,12 @@
 //! From a configuration file to a running daemon, in the order safety asks for: who am I, what did I
 //! promise, what does the kernel hold, and only then the first frame.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use haven_consensus::{Batch, RecordError, Recovered, RecoveredRecords};
-use haven_controller::{
-    Config as ControllerConfig, Controller, Input, Member, Output, Role, StartControllerError,
-};
+use haven_controller::{Config as ControllerConfig, Controller, Role, StartControllerError};
 use haven_executor::AgentRegistry;
 use haven_heartbeat as heartbeat;
 use haven_host::drive::{boot_time, defer_this_process, kernel_tick, prefer_this_process};
@@ -18,11 +16,11 @@ use haven_host::socket::LinkSpec;
 use haven_host::socket::channel::{Channel, ChannelConfig, ChannelEvent};
 use haven_host::socket::tls::TlsError;
 use haven_host::store::{self, Store, StoreError, Worker};
-use haven_hub::Hub;
+use haven_hub::{Beginning, Hub, Origin};
 use haven_messaging::Local;
 use haven_messaging::express::MAX_MESSAGE;
 use haven_policy::AgentFacts;
-use haven_types::BootId;
+use haven_types::{BootId, GroupId};
 use tokio::sync::mpsc;
 
 use super::keys::Keys;
@@ -135,39 +133,34 @@ pub(super) async fn start(
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut controller =
         Controller::new(settings, recovered, bootstrap, handed_over, now)?.paced(processors);
-    let (first, rest) = first_outputs(&mut controller);
     let (gate, upkeep) = open_gate(&config)?;
     introduce(&config, &identity, boot, upkeep.status().back_end);
-    let keep_gates = promises.is_some();
-    let mut machine = heartbeat::Config {
-        role: role_of(&controller, &identity),
+    let origin = Origin {
+        node: identity.node,
+        boot,
+        role: if identity.role == trust::Role::Witness { Role::Witness } else { Role::Full },
         links: config.links.iter().map(|link| link.number).collect(),
         terms,
         seed,
-        held: held(&controller, &gate, promises.as_ref())?,
-        start: match promises {
-            Some(legacy) => heartbeat::Start::HandedOver(legacy.promises),
-            None if first_life => heartbeat::Start::First,
-            None => heartbeat::Start::Unknown,
-        },
-        ..heartbeat::Config::new(identity.node, boot)
+        first_life,
+        left: promises,
+        open: gate.deadlines()?.iter().map(|deadline| GroupId(deadline.group)).collect(),
     };
-    let first = first.into_iter().filter_map(|input| machine.learn(input)).collect();
+    let begun = Beginning::of(&mut controller, clock(), origin);
     if let Err(error) = prefer_this_process() {
         tracing::debug!(%error, "the daemon runs at ordinary priority");
     }
     let (beat, beats) = beat::spawn(beat::Settings {
-        machine,
-        first,
+        machine: begun.heartbeat,
+        first: begun.first,
         local: Local { node: identity.node, boot, salt: random_u64()? },
         keys: identity.keys.clone(),
         links: config.links.iter().map(|link| (link.number, spec(link))).collect(),
         gate,
         upkeep,
-        keep_gates,
+        keep_gates: begun.keep_gates,
     })?;
-    let known = controller.state().members.values();
-    beat.send(peers::peers_order(known.filter(|member| member.id != identity.node)));
+    beat.send(peers::peers_order(begun.others.values()));
     let (done, answers) = mpsc::unbounded_channel();
     let (requests_in, requests) = mpsc::channel(MAX_REQUESTS);
     let (strangers_in, strangers) = mpsc::channel(MAX_STRANGERS);
@@ -217,7 +210,7 @@ pub(super) async fn start(
         keys,
         config,
     };
-    daemon.hub.begin(clock(), rest);
+    daemon.hub.begin(clock(), begun.rest);
     daemon.carry_out();
     let inlets = Inlets { beats, done: answers, channel: channel_events, requests };
     Ok((daemon, inlets))
@@ -318,27 +311,6 @@ fn controller_config(
     }
 }
 
-/// What the log at hand already tells the heartbeat machine, and everything else.
-#[allow(clippy::wildcard_enum_match_arm, reason = "the rest waits until the daemon runs")]
-fn first_outputs(controller: &mut Controller) -> (Vec<heartbeat::Input>, Vec<Output>) {
-    let mut first = Vec::new();
-    let mut rest = Vec::new();
-    for output in controller.step(clock(), Input::Tick) {
-        match output {
-            Output::Heartbeat(input) => first.push(*input),
-            other => rest.push(other),
-        }
-    }
-    (first, rest)
-}
-
-fn role_of(controller: &Controller, identity: &Identity) -> heartbeat::Role {
-    let known: Option<&Member> = controller.state().members.get(&identity.node);
-    let told = identity.role == trust::Role::Witness;
-    let witness = known.map_or(told, |member| member.role == Role::Witness);
-    if witness { heartbeat::Role::Witness } else { heartbeat::Role::Full }
-}
-
 fn open_gate(config: &NodeConfig) -> Result<(Gate, Upkeep), StartError> {
     std::fs::create_dir_all(&config.run).map_err(StartError::System)?;
     let back_end = match config.gate {
@@ -349,22 +321,4 @@ fn open_gate(config: &NodeConfig) -> Result<(Gate, Upkeep), StartError> {
     };
     let lock = config.run.join("gate.lock");
     Ok(Gate::open(&GateConfig { instance: config.name.clone(), lock, back_end })?)
-}
-
-/// Gates that the process before this one left open on purpose, with the grants they stand for.
-fn held(
-    controller: &Controller,
-    gate: &Gate,
-    legacy: Option<&heartbeat::HandOver>,
-) -> Result<Vec<heartbeat::Held>, StartError> {
-    let Some(legacy) = legacy else { return Ok(Vec::new()) };
-    let open: BTreeSet<u32> = gate.deadlines()?.iter().map(|deadline| deadline.group).collect();
-    let started: BTreeSet<_> =
-        controller.started().filter_map(|(_, lease)| lease.map(|lease| lease.group)).collect();
-    Ok(legacy
-        .held
-        .iter()
-        .filter(|held| open.contains(&held.group.0) && started.contains(&held.group))
-        .copied()
-        .collect())
 }
