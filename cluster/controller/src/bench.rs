@@ -15,7 +15,7 @@ use haven_types::{BootId, Epoch, GroupId, NodeId};
 
 use crate::command::{Command, JoinRefusal, Member, Role};
 use crate::controller::{Config, Controller};
-use crate::port::{Clock, Input, Output};
+use crate::port::{Clock, Input, Local, Output};
 use crate::replicated::Replicated;
 
 pub(crate) const VIP: &str =
@@ -158,7 +158,7 @@ impl Bench {
                 let known = self.contacts.get(&node).is_none_or(|known| known.contains_key(&to));
                 self.flying.extend(known.then_some((node, to, bytes)));
             }
-            Output::Persist { token, .. } => self.step(id, Input::Persisted(token)),
+            Output::Persist { token, .. } => self.step(id, Input::Local(Local::Persisted(token))),
             Output::RunAgent { run, operation, .. } => {
                 let key = operation.key();
                 let probe = operation.interval.is_zero() && operation.action == "monitor";
@@ -267,7 +267,10 @@ impl Bench {
     pub(crate) fn ask(&mut self, id: u16, body: RequestBody) -> u64 {
         self.next += 1;
         let request = self.next;
-        self.step(id, Input::Request { id: request, author: "uid 0".to_owned(), body });
+        self.step(
+            id,
+            Input::Local(Local::Request { id: request, author: "uid 0".to_owned(), body }),
+        );
         request
     }
 

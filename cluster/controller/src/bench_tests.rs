@@ -12,7 +12,7 @@ use haven_types::{BootId, Epoch, NodeId, Term};
 use crate::bench::{Answer, Bench, VIP, member};
 use crate::command::{Command, JoinRefusal, Role};
 use crate::message::PeerMessage;
-use crate::port::{Input, Output};
+use crate::port::{Input, Local, Output};
 
 fn code(answer: &Answer) -> Code {
     answer.as_ref().unwrap_err().code
@@ -370,12 +370,18 @@ fn a_joiner_with_an_expired_token_is_refused() {
     let coordinator = bench.coordinator();
     for (byte, seconds) in [(7_u8, 900), (8, 5_000)] {
         let (token, expires) = ([byte; 32], WallTime::from_seconds(seconds));
-        bench.step(coordinator, Input::MintToken { request: 1, token, expires });
+        bench.step(coordinator, Input::Local(Local::MintToken { request: 1, token, expires }));
     }
     bench.run(500);
-    bench.step(coordinator, Input::Admit { request: 1, member: member(4), token: [7; 32] });
+    bench.step(
+        coordinator,
+        Input::Local(Local::Admit { request: 1, member: member(4), token: [7; 32] }),
+    );
     assert_eq!(bench.joins, [Err(JoinRefusal::ExpiredToken)]);
-    bench.step(coordinator, Input::Admit { request: 2, member: member(4), token: [8; 32] });
+    bench.step(
+        coordinator,
+        Input::Local(Local::Admit { request: 2, member: member(4), token: [8; 32] }),
+    );
     bench.run(500);
     let joined = bench.joins.last().unwrap();
     assert_eq!(joined.as_ref().map(|member| member.id), Ok(NodeId(4)));
@@ -445,7 +451,7 @@ fn the_votes_seen_go_into_the_log_only_where_they_are_tracked() {
 fn alarms_are_bounded() {
     let mut bench = Bench::new("");
     for n in 0..200 {
-        bench.step(1, Input::Alarm(format!("number {n}")));
+        bench.step(1, Input::Local(Local::Alarm(format!("number {n}"))));
     }
     assert_eq!(bench.nodes[&NodeId(1)].alarms.len(), 64);
 }

@@ -8,7 +8,7 @@ use haven_types::{LogIndex, NodeId};
 
 use crate::bench::{Bench, member};
 use crate::controller::Internal;
-use crate::port::Input;
+use crate::port::{Input, Local};
 
 /// Three members of whom one is away while a fourth joins and comes to lead; the one away.
 fn led_by_a_newcomer() -> (Bench, u16, crate::controller::Controller) {
@@ -18,9 +18,9 @@ fn led_by_a_newcomer() -> (Bench, u16, crate::controller::Controller) {
     let left = bench.nodes.remove(&NodeId(away)).unwrap();
     bench.notice(away);
     let (token, expires) = ([9; 32], WallTime::from_seconds(9_000));
-    bench.step(at, Input::MintToken { request: 1, token, expires });
+    bench.step(at, Input::Local(Local::MintToken { request: 1, token, expires }));
     bench.run(500);
-    bench.step(at, Input::Admit { request: 2, member: member(4), token });
+    bench.step(at, Input::Local(Local::Admit { request: 2, member: member(4), token }));
     bench.run(500);
     let known = bench.nodes[&NodeId(at)].state().members.values().cloned().collect();
     bench.boot_from(4, Recovered::blank(), known);

@@ -21,7 +21,7 @@ use crate::forwarding::Forwarded;
 use crate::history::NodeHistory;
 use crate::message::PeerMessage;
 use crate::orders::Taken;
-use crate::port::{AgentSaid, Clock, Input, Output};
+use crate::port::{AgentSaid, Clock, Input, Local, Output};
 use crate::quorum::Quorum;
 use crate::replicated::Replicated;
 use crate::waiting::Waiter;
@@ -279,16 +279,6 @@ impl Controller {
                 self.tell_quorum(peer);
                 self.repeat_orders_to(clock, peer);
             }
-            Input::Persisted(token) => {
-                self.inbox.push_back(Internal::Consensus(haven_consensus::Input::Persisted(token)));
-            }
-            Input::PersistFailed { reason } => {
-                self.alarm(format!(
-                    "the store failed ({reason}): this node no longer votes; \
-                     make the disk sound, then restart the daemon"
-                ));
-                self.inbox.push_back(Internal::Consensus(haven_consensus::Input::PersistFailed));
-            }
             Input::AgentFinished { run, outcome } => {
                 let input = haven_executor::Input::AgentFinished { run, outcome };
                 self.inbox.push_back(Internal::Executor(input));
@@ -297,21 +287,8 @@ impl Controller {
                 let input = haven_executor::Input::Restarting { run, parameters };
                 self.inbox.push_back(Internal::Executor(input));
             }
-            Input::Agents(told) => self.on_agents(told),
-            Input::Request { id, author, body } => self.on_request(clock, id, author, body),
-            Input::RequestGone(id) => {
-                self.waiters.remove(&id);
-            }
-            Input::Admit { request, member, token } => self.on_admit(clock, request, member, token),
-            Input::MintToken { request, token, expires } => {
-                self.on_mint_token(request, token, expires);
-            }
-            Input::RotateKey { request, notice } => self.on_rotate_key(request, notice),
-            Input::Attribute(change) => {
-                self.on_change_attribute(clock, self.config.node, None, &change);
-            }
+            Input::Local(local) => self.accept_local(clock, local),
             Input::Shutdown => self.on_shutdown(clock),
-            Input::Alarm(text) => self.alarm(text),
             Input::Tick => {
                 self.inbox.push_back(Internal::Consensus(haven_consensus::Input::Tick));
                 self.inbox.push_back(Internal::Executor(haven_executor::Input::Tick));
@@ -319,6 +296,35 @@ impl Controller {
                     self.inbox.push_back(Internal::Engine(haven_transition::Input::Tick));
                 }
             }
+        }
+    }
+
+    fn accept_local(&mut self, clock: Clock, local: Local) {
+        match local {
+            Local::Persisted(token) => {
+                self.inbox.push_back(Internal::Consensus(haven_consensus::Input::Persisted(token)));
+            }
+            Local::PersistFailed { reason } => {
+                self.alarm(format!(
+                    "the store failed ({reason}): this node no longer votes; \
+                     make the disk sound, then restart the daemon"
+                ));
+                self.inbox.push_back(Internal::Consensus(haven_consensus::Input::PersistFailed));
+            }
+            Local::Described(told) => self.on_agents(told),
+            Local::Request { id, author, body } => self.on_request(clock, id, author, body),
+            Local::RequestGone(id) => {
+                self.waiters.remove(&id);
+            }
+            Local::Admit { request, member, token } => self.on_admit(clock, request, member, token),
+            Local::MintToken { request, token, expires } => {
+                self.on_mint_token(request, token, expires);
+            }
+            Local::RotateKey { request, notice } => self.on_rotate_key(request, notice),
+            Local::Attribute(change) => {
+                self.on_change_attribute(clock, self.config.node, None, &change);
+            }
+            Local::Alarm(text) => self.alarm(text),
         }
     }
 

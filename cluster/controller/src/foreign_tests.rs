@@ -6,7 +6,7 @@ use haven_api::{Code, ReplyBody, RequestBody};
 use haven_types::agent::{AgentDescription, AgentReport, ParameterDescription};
 
 use crate::bench::Bench;
-use crate::port::Input;
+use crate::port::{Input, Local};
 
 const WEB: &str = "primitive web ocf:x:web params port=80 op start timeout=20s op monitor interval=10s\nproperty stonith-enabled=false";
 
@@ -15,7 +15,7 @@ fn tell(bench: &mut Bench, id: u16, names: &[&str]) {
     let params = names.iter().map(|name| ((*name).to_owned(), ParameterDescription::default()));
     let described = AgentDescription { params: params.collect(), ..AgentDescription::default() };
     let told = BTreeMap::from([("ocf:x:web".to_owned(), AgentReport::Described(described))]);
-    bench.step(id, Input::Agents(told));
+    bench.step(id, Input::Local(Local::Described(told)));
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn what_agents_say_on_the_node_that_is_asked_comes_with_the_coordinators_answer(
     let coordinator = bench.coordinator();
     let other = if coordinator == 1 { 2 } else { 1 };
     let told = BTreeMap::from([("ocf:x:web".to_owned(), AgentReport::Absent)]);
-    bench.step(other, Input::Agents(told));
+    bench.step(other, Input::Local(Local::Described(told)));
     let warned = |answer: Result<ReplyBody, haven_api::ApiError>| {
         let Ok(ReplyBody::Committed { findings, .. }) = answer else { panic!("{answer:?}") };
         findings.into_iter().filter(|it| it.code == "HV0322").map(|it| it.line).collect::<Vec<_>>()

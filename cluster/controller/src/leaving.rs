@@ -179,6 +179,7 @@ impl Controller {
 mod tests {
     use super::*;
     use crate::bench::{Bench, VIP};
+    use crate::port::{Input, Local};
 
     /// Asks a member for its own removal, as `haven cluster leave` does there, until it is answered.
     fn leaves(bench: &mut Bench, node: u16) -> Vec<crate::bench::Answer> {
@@ -197,10 +198,10 @@ mod tests {
         let mut bench = Bench::new(VIP);
         let (at, owner) = (bench.coordinator(), bench.owner());
         let (token, expires) = ([9; 32], haven_base::WallTime::from_seconds(90_000));
-        bench.step(at, crate::port::Input::MintToken { request: 1, token, expires });
+        bench.step(at, Input::Local(Local::MintToken { request: 1, token, expires }));
         bench.run(500);
         let member = crate::bench::member(4);
-        bench.step(at, crate::port::Input::Admit { request: 2, member, token });
+        bench.step(at, Input::Local(Local::Admit { request: 2, member, token }));
         bench.run(500);
         let members = |bench: &Bench| bench.nodes[&NodeId(at)].state().members.len();
         assert_eq!(members(&bench), 4);

@@ -41,13 +41,6 @@ pub enum Input {
     },
     /// Messages to or from this peer may have been lost: what it must know is said again.
     PeerReset(NodeId),
-    /// The store has made everything up to this token durable.
-    Persisted(PersistToken),
-    /// The store could not. This node stops voting until its daemon is started anew.
-    PersistFailed {
-        /// What the store said.
-        reason: String,
-    },
     /// An agent answered.
     AgentFinished {
         /// Which call.
@@ -62,8 +55,27 @@ pub enum Input {
         /// The parameters of which a change asks for a restart.
         parameters: Vec<String>,
     },
+    /// This node's own surroundings say something.
+    Local(Local),
+    /// This daemon is to end: ask the coordinator to move away what runs here.
+    Shutdown,
+    /// Time may have passed.
+    Tick,
+}
+
+/// What this node's own store, clients, joiners and checks say: nothing that anybody else must know of before the
+/// controller does.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Local {
+    /// The store has made everything up to this token durable.
+    Persisted(PersistToken),
+    /// The store could not. This node stops voting until its daemon is started anew.
+    PersistFailed {
+        /// What the store said.
+        reason: String,
+    },
     /// What agents of others on this node say of themselves, by name, for judging configurations.
-    Agents(BTreeMap<String, AgentReport>),
+    Described(BTreeMap<String, AgentReport>),
     /// A request from the control socket.
     Request {
         /// Names the client's request until the last reply.
@@ -102,12 +114,8 @@ pub enum Input {
     },
     /// An attribute of this node has changed.
     Attribute(AttributeChange),
-    /// This daemon is to end: ask the coordinator to move away what runs here.
-    Shutdown,
     /// Something stays wrong on this node until somebody acts.
     Alarm(String),
-    /// Time may have passed.
-    Tick,
 }
 
 /// What an agent's call has come to, one of several that are told at once.
@@ -143,7 +151,7 @@ pub enum Output {
         /// Whether messages to this peer must arrive in the order they were sent.
         ordered: bool,
     },
-    /// Make durable, then answer [`Input::Persisted`].
+    /// Make durable, then answer [`Local::Persisted`].
     Persist {
         /// Comes back.
         token: PersistToken,
@@ -186,7 +194,7 @@ pub enum Output {
         /// The member with its number, or why not.
         result: Result<Member, JoinRefusal>,
     },
-    /// Answer [`Input::MintToken`].
+    /// Answer [`Local::MintToken`].
     TokenMinted {
         /// Which.
         request: u64,
@@ -195,7 +203,7 @@ pub enum Output {
     },
     /// The log announces the heartbeats' next key. May be told again.
     NewKey(KeyNotice),
-    /// Answer [`Input::RotateKey`].
+    /// Answer [`Local::RotateKey`].
     KeyAnnounced {
         /// Which.
         request: u64,

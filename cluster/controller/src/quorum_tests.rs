@@ -13,7 +13,7 @@ use haven_types::{BootId, NodeId};
 use crate::command::{Command, Member, Role};
 use crate::controller::{Config, Controller};
 use crate::message::PeerMessage;
-use crate::port::{Clock, Input, Output};
+use crate::port::{Clock, Input, Local, Output};
 use crate::quorum;
 use crate::replicated::Replicated;
 use crate::starting::HandOver;
@@ -95,7 +95,7 @@ fn hear(controller: &mut Controller, ids: &[u16]) -> Vec<Output> {
 
 fn status(controller: &mut Controller) -> Status {
     let (id, author, body) = (1, String::new(), RequestBody::Status);
-    let out = controller.step(clock(20), Input::Request { id, author, body });
+    let out = controller.step(clock(20), Input::Local(Local::Request { id, author, body }));
     let status = out.into_iter().find_map(|output| match output {
         Output::Reply { body, .. } => match *body {
             Ok(ReplyBody::Status(status)) => Some(*status),
@@ -361,7 +361,9 @@ fn a_jump_of_the_civil_clock_moves_nothing() {
             while let Some(input) = inputs.pop() {
                 for output in controller.step(clock, input) {
                     match output {
-                        Output::Persist { token, .. } => inputs.push(Input::Persisted(token)),
+                        Output::Persist { token, .. } => {
+                            inputs.push(Input::Local(Local::Persisted(token)))
+                        }
                         Output::RunAgent { run, operation, .. } => {
                             seen.push((millis, operation.key()));
                             let code = haven_types::operation::OcfCode(
@@ -386,7 +388,7 @@ fn a_jump_of_the_civil_clock_moves_nothing() {
                 }
             }
             let (id, author, body) = (1, String::new(), RequestBody::Status);
-            controller.step(clock, Input::Request { id, author, body });
+            controller.step(clock, Input::Local(Local::Request { id, author, body }));
         }
         seen
     };

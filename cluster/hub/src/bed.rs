@@ -9,8 +9,8 @@ use bytes::Bytes;
 use haven_base::{Instant, WallTime};
 use haven_cib::crm;
 use haven_consensus::Recovered;
-use haven_controller::{AgentSaid, Clock, Command, Controller, HandOver, Input, Member, Output};
-use haven_controller::{Replicated, Role};
+use haven_controller::{AgentSaid, Clock, Command, Controller, HandOver, Input, Local};
+use haven_controller::{Member, Output, Replicated, Role};
 use haven_executor::RunId;
 use haven_heartbeat::{Input as ToBeat, Output as Beat, View};
 use haven_types::operation::{AgentName, OcfCode, Outcome};
@@ -147,7 +147,7 @@ impl Bed {
     /// Makes the controller say something, and returns what follows.
     pub(crate) fn say(&mut self, outputs: Vec<Output>) -> Vec<Effect> {
         self.hub.core_mut().says = Some(outputs);
-        self.tell(Happening::RequestGone(0))
+        self.tell(Happening::Local(Local::RequestGone(0)))
     }
 
     /// Only the next input will have the controller say this.
@@ -181,7 +181,7 @@ impl Bed {
     fn answer(&mut self, effect: Effect) -> Option<Happening> {
         let until = self.clock().now + Duration::from_millis(500);
         match effect {
-            Effect::Persist { token, .. } => Some(Happening::Persisted(token)),
+            Effect::Persist { token, .. } => Some(Happening::Local(Local::Persisted(token))),
             Effect::Heartbeat(input) => match *input {
                 ToBeat::Claim { group, epoch } => {
                     Some(Happening::Heartbeat(Beat::LeaseGained { group, epoch, until }))
@@ -192,7 +192,9 @@ impl Bed {
                 }
                 _ => None,
             },
-            Effect::Serve { id, author, body } => Some(Happening::Request { id, author, body }),
+            Effect::Serve { id, author, body } => {
+                Some(Happening::Local(Local::Request { id, author, body }))
+            }
             Effect::RunAgent { run, .. } if self.hangs => {
                 self.hung.push(run);
                 None

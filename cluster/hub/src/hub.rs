@@ -74,6 +74,8 @@ pub struct Hub<C = Controller> {
     pub(crate) phase: Phase,
     /// Long leases are held, until then, but an operation is under way still.
     pub(crate) restart_ready: Option<Option<Instant>>,
+    /// Said by the controller, and not yet taken further.
+    outputs: VecDeque<Output>,
     /// Decided, and not yet taken by the shell.
     effects: VecDeque<Effect>,
 }
@@ -107,6 +109,7 @@ impl<C: Core> Hub<C> {
             deferred: VecDeque::new(),
             phase: Phase::Serving,
             restart_ready: None,
+            outputs: VecDeque::new(),
             effects: VecDeque::new(),
             config,
         }
@@ -115,7 +118,7 @@ impl<C: Core> Hub<C> {
     /// What the controller said before there was a hub is carried out now that its surroundings are there,
     /// and the controller looks at the time.
     pub fn begin(&mut self, clock: Clock, said: Vec<Output>) {
-        self.carry_out(clock, said);
+        self.said(clock, said);
         self.decide(clock, Input::Tick);
     }
 
@@ -137,29 +140,10 @@ impl<C: Core> Hub<C> {
             Happening::Frame { peer, boot, bytes } => self.on_frame(clock, &peer, boot, bytes),
             Happening::Agents(said) => {
                 let outputs = self.core.step_agents(clock, said);
-                self.carry_out(clock, outputs);
-            }
-            Happening::Persisted(token) => self.decide(clock, Input::Persisted(token)),
-            Happening::PersistFailed { reason } => {
-                self.decide(clock, Input::PersistFailed { reason });
+                self.said(clock, outputs);
             }
             Happening::Asked { id, author, body } => self.on_asked(clock, id, author, body),
-            Happening::Request { id, author, body } => {
-                self.decide(clock, Input::Request { id, author, body });
-            }
-            Happening::RequestGone(id) => self.decide(clock, Input::RequestGone(id)),
-            Happening::Described(told) => self.decide(clock, Input::Agents(told)),
-            Happening::Admit { request, member, token } => {
-                self.decide(clock, Input::Admit { request, member, token });
-            }
-            Happening::MintToken { request, token, expires } => {
-                self.decide(clock, Input::MintToken { request, token, expires });
-            }
-            Happening::RotateKey { request, notice } => {
-                self.decide(clock, Input::RotateKey { request, notice });
-            }
-            Happening::Attribute(change) => self.decide(clock, Input::Attribute(change)),
-            Happening::Alarm(text) => self.decide(clock, Input::Alarm(text)),
+            Happening::Local(local) => self.decide(clock, Input::Local(local)),
             Happening::Terminate => self.on_terminate(clock),
             Happening::Tick => self.on_tick(clock),
         }
@@ -266,12 +250,15 @@ impl<C: Core> Hub<C> {
     /// Feeds one input to the controller, and takes what it says further.
     pub(crate) fn decide(&mut self, clock: Clock, input: Input) {
         let outputs = self.core.step(clock, input);
-        self.carry_out(clock, outputs);
+        self.said(clock, outputs);
     }
 
-    fn carry_out(&mut self, clock: Clock, outputs: Vec<Output>) {
+    /// Takes further what the controller said, behind what it said before: also when it says something while
+    /// that is still being taken further.
+    fn said(&mut self, clock: Clock, outputs: Vec<Output>) {
         self.refresh_entries();
-        for output in outputs {
+        self.outputs.extend(outputs);
+        while let Some(output) = self.outputs.pop_front() {
             self.perform(clock, output);
         }
     }

@@ -5,12 +5,10 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use haven_api::{ApiError, Event, EventSeverity, ReplyBody, RequestBody};
-use haven_base::WallTime;
 use haven_consensus::{Batch, PersistToken};
-use haven_controller::{AgentSaid, Alert, AttributeChange, Hook, JoinRefusal, Member};
+use haven_controller::{AgentSaid, Alert, Hook, JoinRefusal, Local, Member};
 use haven_executor::{HeldLease, RunId};
 use haven_messaging::KeyNotice;
-use haven_types::agent::AgentReport;
 use haven_types::operation::{Lease, Operation};
 use haven_types::{BootId, GroupId, LinkId, NodeId};
 
@@ -55,13 +53,6 @@ pub enum Happening {
     },
     /// What agents said, in this order.
     Agents(Vec<AgentSaid>),
-    /// The store has made everything up to this token durable.
-    Persisted(PersistToken),
-    /// The store could not.
-    PersistFailed {
-        /// What it said.
-        reason: String,
-    },
     /// A client asks for something.
     Asked {
         /// Names the request until the last reply.
@@ -71,48 +62,8 @@ pub enum Happening {
         /// What.
         body: RequestBody,
     },
-    /// What answers to [`Effect::Serve`] where the controller is to answer.
-    Request {
-        /// Names the request until the last reply.
-        id: u64,
-        /// Who asks.
-        author: String,
-        /// What.
-        body: RequestBody,
-    },
-    /// The client of a request is gone.
-    RequestGone(u64),
-    /// What agents of others on this node say of themselves, by name, for judging configurations.
-    Described(BTreeMap<String, AgentReport>),
-    /// A verified joiner wants to become a member.
-    Admit {
-        /// Names the joiner.
-        request: u64,
-        /// Name, role, addresses.
-        member: Member,
-        /// SHA-256 of the token's secret.
-        token: [u8; 32],
-    },
-    /// A token shall be good from now on.
-    MintToken {
-        /// Names the request.
-        request: u64,
-        /// SHA-256 of its secret.
-        token: [u8; 32],
-        /// When it is void.
-        expires: WallTime,
-    },
-    /// A new heartbeat key was drawn here: announce it.
-    RotateKey {
-        /// Names the request.
-        request: u64,
-        /// Which key.
-        notice: KeyNotice,
-    },
-    /// An attribute of this node has changed.
-    Attribute(AttributeChange),
-    /// Something stays wrong on this node until somebody acts.
-    Alarm(String),
+    /// For the controller as it is. What the hub must see first has a happening of its own.
+    Local(Local),
     /// The process is told to end.
     Terminate,
     /// All that has arrived was told, or the deadline has come: do what is due. Harmless at any time.
@@ -155,7 +106,7 @@ pub enum Effect {
         /// The message.
         bytes: Bytes,
     },
-    /// Make durable, then tell [`Happening::Persisted`]. Tokens rise.
+    /// Make durable, then tell [`Local::Persisted`]. Tokens rise.
     Persist {
         /// Comes back.
         token: PersistToken,
@@ -182,7 +133,7 @@ pub enum Effect {
     },
     /// These run under leases that go on: what expires behind those must not expire meanwhile.
     Extend(Vec<(Operation, Lease)>),
-    /// Serve a request: gather what its answer needs, then answer it or tell [`Happening::Request`].
+    /// Serve a request: gather what its answer needs, then answer it or tell [`Local::Request`].
     Serve {
         /// Names the request until the last reply.
         id: u64,
@@ -207,7 +158,7 @@ pub enum Effect {
         /// The member with its number, or why not.
         result: Result<Member, JoinRefusal>,
     },
-    /// Answer [`Happening::MintToken`].
+    /// Answer [`Local::MintToken`].
     TokenMinted {
         /// Which.
         request: u64,
@@ -216,7 +167,7 @@ pub enum Effect {
     },
     /// The log announces the heartbeats' next key. May be told again.
     NewKey(KeyNotice),
-    /// Answer [`Happening::RotateKey`].
+    /// Answer [`Local::RotateKey`].
     KeyAnnounced {
         /// Which.
         request: u64,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use haven_api::{AttributeLifetime, Code, EventSeverity, ReplyBody, RequestBody};
 use haven_consensus::{Batch, PersistToken};
-use haven_controller::{Input, Output};
+use haven_controller::{Input, Local, Output};
 use haven_executor::RunId;
 use haven_heartbeat::{Input as ToBeat, Output as Beat};
 use haven_messaging::ClusterKey;
@@ -194,8 +194,8 @@ fn nothing_follows_after_the_end() {
         let mut bed = in_phase(name);
         for happening in [
             Happening::Tick,
-            Happening::Persisted(PersistToken(99)),
-            Happening::Alarm("late".to_owned()),
+            Happening::Local(Local::Persisted(PersistToken(99))),
+            Happening::Local(Local::Alarm("late".to_owned())),
             Happening::Heartbeat(Beat::Link { peer: NodeId(2), link: LinkId(0), up: true }),
             asked(5, cleanup()),
         ] {
@@ -294,14 +294,14 @@ fn what_was_decided_first_is_done_first() {
     // entry of the log must not reach the disk before theirs.
     let mut bed = Bed::new(&[1, 2], "");
     bed.will_say(vec![persist(1), Output::KeyOutdated, persist(2)]);
-    bed.hub.step(bed.clock(), Happening::RequestGone(0));
+    bed.hub.step(bed.clock(), Happening::Local(Local::RequestGone(0)));
     let mut tokens = Vec::new();
     while let Some(effect) = bed.hub.next_effect() {
         match effect {
             Effect::KeyOutdated => {
                 bed.will_say(vec![persist(3)]);
                 let notice = ClusterKey { epoch: 2, secret: [1; 32] }.notice();
-                let drawn = Happening::RotateKey { request: 0, notice };
+                let drawn = Happening::Local(Local::RotateKey { request: 0, notice });
                 bed.hub.step(bed.clock(), drawn);
             }
             Effect::Persist { token, .. } => tokens.push(token.0),

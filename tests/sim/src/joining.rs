@@ -3,7 +3,7 @@
 use haven_api::RequestBody;
 use haven_base::WallTime;
 use haven_consensus::Recovered;
-use haven_controller::{Member, Role};
+use haven_controller::{Local, Member, Role};
 use haven_hub::Happening;
 use haven_types::NodeId;
 
@@ -41,7 +41,7 @@ impl World {
         self.trace.note(self.now, at, "mints a token", || format!("for n{serial}"));
         let expires = WallTime::from_seconds(wall(self.now).seconds + 86_400);
         let request = u64::from(serial);
-        self.give(at, Happening::MintToken { request, token, expires });
+        self.give(at, Happening::Local(Local::MintToken { request, token, expires }));
         let until = self.now + 4 * SECOND;
         self.joiners.push(Joiner { token, member, minted: false, asked_at: 0, until });
     }
@@ -103,7 +103,7 @@ impl World {
             if let Some(at) = self.any_running() {
                 let serial = joiner.member.name[1..].parse().unwrap_or_default();
                 let Joiner { member, token, .. } = joiner;
-                self.give(at, Happening::Admit { request: serial, member, token });
+                self.give(at, Happening::Local(Local::Admit { request: serial, member, token }));
             }
         }
     }

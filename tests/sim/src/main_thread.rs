@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use haven_api::RequestBody;
 use haven_base::Instant;
-use haven_controller::{AgentSaid, Clock, Controller, Input, Output, PeerMessage};
+use haven_controller::{AgentSaid, Clock, Controller, Input, Local, Output, PeerMessage};
 use haven_heartbeat::{Input as ToBeat, Output as Beat};
 use haven_hub::{Core, Effect, End, Happening, Hub, Phase};
 use haven_types::operation::AgentName;
@@ -150,7 +150,7 @@ impl MainThread {
                 Effect::Serve { id, author, body } => {
                     let (id, author) = (*id, std::mem::take(author));
                     let body = std::mem::replace(body, RequestBody::Hello);
-                    self.hub.step(clock, Happening::Request { id, author, body });
+                    self.hub.step(clock, Happening::Local(Local::Request { id, author, body }));
                     continue;
                 }
                 Effect::Entries(entries) if self.mutant == Mutant::ForgottenLeftovers => {

@@ -1,6 +1,7 @@
 //! How the two threads of a process run: one thing after another, with pauses.
 
 use haven_consensus::{Batch, PersistToken};
+use haven_controller::Local;
 use haven_hub::{Effect, Happening};
 use haven_types::NodeId;
 
@@ -272,13 +273,13 @@ impl World {
         let now = self.now;
         let Some(host) = self.host(node, life) else { return };
         let done = if host.disk.broken {
-            Some(Happening::PersistFailed { reason: "the disk is broken".to_owned() })
+            Some(Local::PersistFailed { reason: "the disk is broken".to_owned() })
         } else {
-            host.disk.sync(now).map(Happening::Persisted)
+            host.disk.sync(now).map(Local::Persisted)
         };
         host.disk.write_late(now);
         if let Some(done) = done {
-            self.give(node, done);
+            self.give(node, Happening::Local(done));
         }
     }
 }

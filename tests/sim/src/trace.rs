@@ -75,7 +75,7 @@ impl Trace {
         input: &haven_controller::Input,
         outputs: &[haven_controller::Output],
     ) {
-        use haven_controller::{Input, Output, PeerMessage};
+        use haven_controller::{Input, Local, Output, PeerMessage};
         self.mix(now ^ u64::from(node.0) << 48 ^ (outputs.len() as u64) << 52);
         for output in outputs {
             if let Output::Send { to, bytes, .. } = output {
@@ -91,12 +91,13 @@ impl Trace {
             lines.push(format!("{at:?} n{node} main {way} {text}"));
         };
         match input {
-            Input::Tick | Input::Persisted(_) => {}
+            Input::Tick | Input::Local(Local::Persisted(_)) => {}
             Input::Peer { from, bytes, .. } => match PeerMessage::decode(bytes) {
                 Some(PeerMessage::Consensus(_)) => {}
                 other => say("<", &(from, brief(other))),
             },
-            Input::Request { .. } => {}
+            Input::Local(Local::Request { .. }) => {}
+            Input::Local(local) => say("<", local),
             other => say("<", other),
         }
         for output in outputs {

@@ -1,7 +1,7 @@
 //! Local checks: probes run beside everything else, what comes of them becomes an attribute.
 
 use haven_base::Instant;
-use haven_controller::AttributeChange;
+use haven_controller::{AttributeChange, Local};
 use haven_host::process::Launcher;
 use haven_hub::Happening;
 
@@ -48,7 +48,7 @@ impl Daemon {
                     let delay_ms = u64::try_from(delay.as_millis()).ok();
                     let (name, value) = (attribute, Some(value));
                     let change = AttributeChange { name, value, delay_ms, private: false };
-                    self.tell(Happening::Attribute(change));
+                    self.tell(Happening::Local(Local::Attribute(change)));
                 }
             }
         }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use haven_controller::Local;
 use haven_hub::Happening;
 use haven_types::agent::AgentReport;
 
@@ -56,16 +57,16 @@ impl Daemon {
     }
 
     pub(super) fn on_described(&mut self, asked: Asked, told: BTreeMap<String, AgentReport>) {
-        self.tell(Happening::Described(told));
+        self.tell(Happening::Local(Local::Described(told)));
         self.hand_on(asked);
     }
 
     /// Has the controller answer. Its client may have gone meanwhile, which has been told already.
     pub(super) fn hand_on(&mut self, asked: Asked) {
         let Asked { id, author, body } = asked;
-        self.tell(Happening::Request { id, author, body });
+        self.tell(Happening::Local(Local::Request { id, author, body }));
         if !self.desk.knows(id) {
-            self.tell(Happening::RequestGone(id));
+            self.tell(Happening::Local(Local::RequestGone(id)));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use haven_api::{ApiError, Code, Notice, ReplyBody};
 use haven_base::Instant;
-use haven_controller::Member;
+use haven_controller::{Local, Member};
 use haven_host::drive::boot_time;
 use haven_host::identity::fill;
 use haven_hub::Happening;
@@ -148,7 +148,9 @@ impl Daemon {
     pub(super) fn on_keys_saved(&mut self, ring: Keyring, trouble: Option<String>) {
         if let Some(trouble) = trouble {
             tracing::error!("the heartbeats' keys are in use, but not on disk: {trouble}");
-            self.tell(Happening::Alarm(format!("the heartbeats' keys are not on disk: {trouble}")));
+            self.tell(Happening::Local(Local::Alarm(format!(
+                "the heartbeats' keys are not on disk: {trouble}"
+            ))));
         }
         self.beat.send(beat::Order::Keys(ring.clone()));
         self.admissions.give_keys(ring.clone());
@@ -185,7 +187,10 @@ impl Daemon {
             let asked = Asked { epoch, announced: false, since, tell_at, told };
             self.keys.asked.insert(id, asked);
         }
-        self.tell(Happening::RotateKey { request: request.unwrap_or(UNASKED), notice });
+        self.tell(Happening::Local(Local::RotateKey {
+            request: request.unwrap_or(UNASKED),
+            notice,
+        }));
     }
 
     /// The log has decided about a key that was drawn here.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use haven_api::{ApiError, Code, ReplyBody, Token};
 use haven_base::WallTime;
-use haven_controller::{JoinRefusal, Member, Role};
+use haven_controller::{JoinRefusal, Local, Member, Role};
 use haven_host::drive::{boot_time, wall_time};
 use haven_host::socket::channel::{ChannelPeer, Stranger};
 use haven_host::socket::tls::fingerprint;
@@ -143,7 +143,7 @@ impl Daemon {
             channel: request.channel,
             key: request.key,
         };
-        self.tell(Happening::Admit { request: number, member, token: request.token });
+        self.tell(Happening::Local(Local::Admit { request: number, member, token: request.token }));
     }
 
     pub(super) fn admitted(&mut self, request: u64, result: Result<Member, JoinRefusal>) {
@@ -175,7 +175,7 @@ impl Daemon {
         let record = token.record();
         self.admissions.minting.insert(id, token);
         let (token, expires) = (record.token, record.expires);
-        self.tell(Happening::MintToken { request: id, token, expires });
+        self.tell(Happening::Local(Local::MintToken { request: id, token, expires }));
     }
 
     pub(super) fn token_minted(&mut self, request: u64, result: Result<(), String>) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use haven_api::{ApiError, Hello, LinkHealth, LinkState, ReplyBody, RequestBody, Status};
 use haven_base::Instant;
+use haven_controller::Local;
 use haven_heartbeat::LinkStatus;
 use haven_host::drive::boot_time;
 use haven_hub::Happening;
@@ -187,7 +188,7 @@ impl Daemon {
         for id in self.desk.abandoned() {
             self.watchers.remove(&id);
             self.readers.remove(&id);
-            self.tell(Happening::RequestGone(id));
+            self.tell(Happening::Local(Local::RequestGone(id)));
         }
         let due: Vec<u64> =
             self.watchers.iter().filter(|(_, w)| w.due <= now).map(|(id, _)| *id).collect();
@@ -209,7 +210,7 @@ impl Daemon {
         if self.watchers.contains_key(&id) {
             let author = String::new();
             let body = RequestBody::Status;
-            self.tell(Happening::Request { id, author, body });
+            self.tell(Happening::Local(Local::Request { id, author, body }));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use haven_base::Instant;
-use haven_controller::AgentSaid;
+use haven_controller::{AgentSaid, Local};
 use haven_executor::AgentRegistry;
 use haven_host::drive::boot_time;
 use haven_host::socket::channel::ChannelEvent;
@@ -117,7 +117,7 @@ impl Daemon {
             Some(News::Line(line)) => tracing::warn!("{line}"),
             Some(News::Alarm(text)) => {
                 tracing::error!("{text}");
-                self.tell(Happening::Alarm(text));
+                self.tell(Happening::Local(Local::Alarm(text)));
             }
             None => {
                 tracing::error!("the heartbeat thread has ended; so does the daemon");
@@ -162,12 +162,12 @@ impl Daemon {
             Done::Agent(..) | Done::Restarting(..) => {}
             Done::Store(store::Done::Persisted { token }) => {
                 let token = haven_consensus::PersistToken(token);
-                self.tell(Happening::Persisted(token));
+                self.tell(Happening::Local(Local::Persisted(token)));
             }
             Done::Store(store::Done::Failed { error }) => {
                 let reason = chain(&error);
                 tracing::error!("the store failed: this node no longer votes: {reason}");
-                self.tell(Happening::PersistFailed { reason });
+                self.tell(Happening::Local(Local::PersistFailed { reason }));
             }
             Done::Described(asked, told) => self.on_described(asked, told),
             Done::Informed(asked, report) => self.on_informed(asked, *report),
