@@ -14,6 +14,7 @@ use haven_types::{NodeId, Term};
 use crate::alerts::Happened;
 use crate::command::Role;
 use crate::controller::{Controller, Internal};
+use crate::grants::Awaiting;
 use crate::history::{as_expected, cancelled_as_ordered};
 use crate::leaving::Leaving;
 use crate::message::PeerMessage;
@@ -49,8 +50,8 @@ pub(crate) struct Coordinator {
     pub(crate) errands: BTreeMap<OrderId, NodeId>,
     /// What is to be started anew.
     pub(crate) restarts: Restarts,
-    /// Starts that wait for their lease group to be granted to their node.
-    pub(crate) awaiting: BTreeMap<FlightId, (String, NodeId)>,
+    /// What waits for a lease group to be granted.
+    pub(crate) awaiting: BTreeMap<FlightId, Awaiting>,
     /// Members about to be removed.
     pub(crate) leaving: BTreeMap<NodeId, Leaving>,
     /// Lease groups by primitive, and the configuration they were read from.
@@ -265,8 +266,7 @@ impl Controller {
         match (action.operation.as_str(), group) {
             ("start", Some(group)) => self.start_leased(clock, flight, &group, node),
             ("stop", Some(group)) => {
-                self.grant_ahead(&resource.id, &group, node);
-                self.order(clock, flight, node, None);
+                self.stop_leased(clock, flight, (&resource.id, &group), node);
             }
             _ => self.order(clock, flight, node, None),
         }

@@ -1,4 +1,4 @@
-//! Lease groups granted to nodes by the log, and starts that wait for it.
+//! Lease groups granted to nodes by the log, and what waits for it: starts, and stops before them.
 
 use std::time::Duration;
 
@@ -12,6 +12,16 @@ use crate::controller::{Controller, Purpose};
 use crate::leases::lease_groups;
 use crate::port::Clock;
 use crate::replicated::Grant;
+
+/// An order that waits until the log grants its lease group.
+#[derive(Clone, Debug)]
+pub(crate) struct Awaiting {
+    group: String,
+    /// To whom.
+    holder: NodeId,
+    /// The node that has the group now and is to stop first; nothing for a start on the holder itself.
+    stops: Option<NodeId>,
+}
 
 /// After a proposal that was not taken, the next attempt comes no sooner.
 const GRANT_AGAIN: Duration = Duration::from_millis(250);
@@ -40,40 +50,62 @@ impl Controller {
                 let lease = grant.lease();
                 self.order_start(clock, flight, node, lease);
             }
-            _ => {
-                if let Some(coordinator) = &mut self.coordinator {
-                    coordinator.awaiting.insert(flight, (group.to_owned(), node));
-                }
-                self.grant(group, node);
-            }
+            _ => self.await_grant(flight, group, node, None),
         }
+    }
+
+    fn await_grant(
+        &mut self,
+        flight: FlightId,
+        group: &str,
+        holder: NodeId,
+        stops: Option<NodeId>,
+    ) {
+        if let Some(coordinator) = &mut self.coordinator {
+            let group = group.to_owned();
+            coordinator.awaiting.insert(flight, Awaiting { group, holder, stops });
+        }
+        self.grant(group, holder);
     }
 
     /// Starts that wait for a grant: the flight, the group, and the node.
     pub(crate) fn awaited_starts(&self) -> impl Iterator<Item = (FlightId, &str, NodeId)> {
         let awaiting = self.coordinator.iter().flat_map(|it| &it.awaiting);
-        awaiting.map(|(flight, (group, node))| (*flight, group.as_str(), *node))
+        let starts = awaiting.filter(|(_, it)| it.stops.is_none());
+        starts.map(|(flight, it)| (*flight, it.group.as_str(), it.holder))
     }
 
     fn regranting(&self, group: &str) -> bool {
         self.coordinator.as_ref().is_some_and(|c| c.proposed.contains_key(group))
     }
 
-    /// A stop that a start elsewhere follows: the log learns of the successor while the stop is
-    /// under way, so that the start need not wait for it.
-    pub(crate) fn grant_ahead(&mut self, resource: &str, group: &str, from: NodeId) {
-        let Some(coordinator) = &self.coordinator else { return };
-        let target = coordinator.engine.graph().actions.iter().find(|action| {
+    /// A stop that a start elsewhere follows waits until the log has granted the group to the successor:
+    /// the owner serves on while disks write, and the address is silent only for the stop and the start.
+    pub(crate) fn stop_leased(
+        &mut self,
+        clock: Clock,
+        flight: FlightId,
+        (resource, group): (&str, &str),
+        from: NodeId,
+    ) {
+        let granted = self.state.grants.get(group).and_then(|grant| grant.holder);
+        match self.successor(resource).filter(|node| *node != from) {
+            Some(node) if granted != Some(node) || self.regranting(group) => {
+                self.await_grant(flight, group, node, Some(from));
+            }
+            _ => self.order(clock, flight, from, None),
+        }
+    }
+
+    /// Where the plan in force starts a resource.
+    fn successor(&self, resource: &str) -> Option<NodeId> {
+        let graph = self.coordinator.as_ref()?.engine.graph();
+        let start = graph.actions.iter().find(|action| {
             action.operation == "start"
                 && action.resource.as_ref().is_some_and(|r| r.id == resource)
         });
-        let target = target
-            .and_then(|action| action.node.as_ref())
-            .and_then(|node| self.state.member_named(&node.uname))
-            .map(|member| member.id);
-        if let Some(target) = target.filter(|target| *target != from) {
-            self.grant(group, target);
-        }
+        let node = start?.node.as_ref()?;
+        self.state.member_named(&node.uname).map(|member| member.id)
     }
 
     fn grant(&mut self, group: &str, node: NodeId) {
@@ -97,19 +129,19 @@ impl Controller {
             None => format!("lease withdrawn at epoch {}", grant.epoch),
         };
         self.event(clock, "HV1502", EventSeverity::Info, format!("resource/{group}"), text);
-        let Some(coordinator) = &mut self.coordinator else { return };
-        let go: Vec<(FlightId, NodeId)> = coordinator
-            .awaiting
-            .iter()
-            .filter(|(_, (wanted, node))| wanted == group && grant.holder == Some(*node))
-            .map(|(flight, (_, node))| (*flight, *node))
-            .collect();
-        for (flight, node) in go {
-            if let Some(coordinator) = &mut self.coordinator {
-                coordinator.awaiting.remove(&flight);
+        let granted = |it: &Awaiting| it.group == group && grant.holder == Some(it.holder);
+        for (flight, it) in self.no_longer_await(granted) {
+            match it.stops {
+                Some(from) => self.order(clock, flight, from, None),
+                None => self.order_start(clock, flight, it.holder, grant.lease()),
             }
-            self.order_start(clock, flight, node, grant.lease());
         }
+    }
+
+    /// Takes what waits and is meant, in the order of the flights.
+    fn no_longer_await(&mut self, meant: impl Fn(&Awaiting) -> bool) -> Vec<(FlightId, Awaiting)> {
+        let Some(coordinator) = &mut self.coordinator else { return Vec::new() };
+        coordinator.awaiting.extract_if(.., |_, it| meant(it)).collect()
     }
 
     /// A start goes where its lease is, unless a change gives the address another group meanwhile.
@@ -132,17 +164,11 @@ impl Controller {
     pub(crate) fn on_grant_settled(&mut self, clock: Clock, group: &str) {
         let Some(coordinator) = &mut self.coordinator else { return };
         coordinator.proposed.remove(group);
-        let again: Vec<(FlightId, NodeId)> = coordinator
-            .awaiting
-            .iter()
-            .filter(|(_, (wanted, _))| wanted == group)
-            .map(|(flight, (_, node))| (*flight, *node))
-            .collect();
-        for (flight, node) in again {
-            if let Some(coordinator) = &mut self.coordinator {
-                coordinator.awaiting.remove(&flight);
+        for (flight, it) in self.no_longer_await(|it| it.group == group) {
+            match it.stops {
+                Some(from) => self.order(clock, flight, from, None),
+                None => self.start_leased(clock, flight, group, it.holder),
             }
-            self.start_leased(clock, flight, group, node);
         }
     }
 
@@ -152,15 +178,8 @@ impl Controller {
     pub(crate) fn on_grant_dropped(&mut self, clock: Clock, group: &str) {
         let Some(coordinator) = &mut self.coordinator else { return };
         coordinator.proposed.remove(group);
-        let waiting: Vec<FlightId> = coordinator
-            .awaiting
-            .iter()
-            .filter(|(_, (wanted, _))| wanted == group)
-            .map(|(flight, _)| *flight)
-            .collect();
-        coordinator.awaiting.retain(|_, (wanted, _)| wanted != group);
         self.plan_soon(clock);
-        for flight in waiting {
+        for (flight, _) in self.no_longer_await(|it| it.group == group) {
             self.finish_flight(flight, false);
         }
     }

@@ -173,7 +173,9 @@ impl Controller {
             LossCause::Released => "it was released",
         };
         let text = format!("the lease of {name} (epoch {}) ended here: {why}", lease.epoch);
-        self.event(clock, "HV1501", EventSeverity::Warning, format!("resource/{name}"), text);
+        // Whoever decided on another node knows why.
+        let severity = if superseded { EventSeverity::Info } else { EventSeverity::Warning };
+        self.event(clock, "HV1501", severity, format!("resource/{name}"), text);
     }
 
     pub(crate) fn group_name(&self, group: haven_types::GroupId) -> String {

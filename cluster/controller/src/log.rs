@@ -230,6 +230,8 @@ impl Controller {
             Applied::Granted { group, grant } => {
                 let (group, grant) = (group.clone(), *grant);
                 self.tell_epoch(&group);
+                let (id, epoch) = (grant.group, grant.epoch);
+                self.heartbeat(haven_heartbeat::Input::Granted { group: id, epoch });
                 self.on_granted(clock, &group, grant);
             }
             Applied::Joined { member, answer } => {
@@ -331,6 +333,7 @@ impl Controller {
                 let epochs: Vec<_> = self.state.grants.values().map(|g| g.lease()).collect();
                 for Lease { group, epoch } in epochs {
                     self.heartbeat(haven_heartbeat::Input::Epoch { group, epoch });
+                    self.heartbeat(haven_heartbeat::Input::Granted { group, epoch });
                 }
                 self.tell_members();
                 self.tell_key();

@@ -1,8 +1,9 @@
 //! Moves and bans for some time: written as rules, shown, over by themselves, cleared.
 
 use haven_api::{Code, Format, Intent, ReplyBody, RequestBody};
+use haven_types::NodeId;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, VIP};
 
 const LINES: &str = "\
 primitive a ocf:haven:Dummy op monitor interval=10s
@@ -104,4 +105,32 @@ fn a_lifetime_that_is_none_and_a_clear_of_nothing_named_are_refused() {
     let all = RequestBody::ResourceClear { resource: None, expired: false };
     assert_eq!(bench.answer(1, all).unwrap_err().code, Code::Usage);
     assert_eq!(intents(&mut bench), []);
+}
+
+/// The owner serves on while the log learns of its successor, whichever node coordinates.
+#[test]
+fn an_owner_is_stopped_once_its_successor_is_granted_the_lease() {
+    let mut bench = Bench::new(VIP);
+    for _ in 0..6 {
+        let (owner, (epoch, _)) = (bench.owner(), bench.grant());
+        let stops = bench.called("vip_stop_0").len();
+        let target = elsewhere(owner);
+        bench.ask(1, to("vip", Some(&target), None));
+        let coordinator = NodeId(bench.coordinator());
+        for _ in 0..200 {
+            if bench.called("vip_stop_0").len() > stops {
+                break;
+            }
+            bench.run(1);
+        }
+        assert_eq!(bench.called("vip_stop_0").last(), Some(&owner));
+        let grant = bench.nodes[&coordinator].state().grants["vip"];
+        assert_eq!(
+            (grant.epoch.0, format!("n{}", grant.holder.unwrap())),
+            (epoch.0 + 1, target.clone())
+        );
+        bench.run(1_000);
+        assert_eq!(format!("n{}", bench.owner()), target);
+        assert_eq!(bench.grant().0.0, epoch.0 + 1, "one grant is enough");
+    }
 }

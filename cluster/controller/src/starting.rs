@@ -112,6 +112,7 @@ impl Controller {
         let known: Vec<Lease> = controller.state.grants.values().map(|g| g.lease()).collect();
         for Lease { group, epoch } in known {
             controller.heartbeat(haven_heartbeat::Input::Epoch { group, epoch });
+            controller.heartbeat(haven_heartbeat::Input::Granted { group, epoch });
         }
         // What runs here goes on asking for its lease, also where it had lapsed when the process before
         // ended: a lease that is held still is none the wiser for it.

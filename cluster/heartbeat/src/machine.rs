@@ -176,7 +176,13 @@ impl Heartbeat {
                 self.voter.configuration_applied(now, position);
             }
             Input::Log(position) => self.config.log = position,
-            Input::Epoch { group, epoch } => self.on_epoch(now, group, epoch, out),
+            Input::Epoch { group, epoch } => {
+                self.config.epochs.insert(group, epoch);
+                self.voter.set_epoch(group, epoch);
+            }
+            Input::Granted { group, epoch } => {
+                self.with_holder(out, |holder, said| holder.superseded_by(now, group, epoch, said));
+            }
             Input::Coordinator { node, .. } => {
                 self.coordinator = node;
                 self.detector.set_coordinator(node);
@@ -335,12 +341,6 @@ impl Heartbeat {
     fn on_configurations(&mut self, log: Vec<Configuration>) {
         self.voter.set_configuration(log.last());
         self.holder.set_log(log);
-    }
-
-    fn on_epoch(&mut self, now: Instant, group: GroupId, epoch: Epoch, out: &mut Vec<Output>) {
-        self.config.epochs.insert(group, epoch);
-        self.voter.set_epoch(group, epoch);
-        self.with_holder(out, |holder, said| holder.superseded_by(now, group, epoch, said));
     }
 
     fn on_claim(&mut self, group: GroupId, epoch: Epoch, out: &mut Vec<Output>) {

@@ -55,6 +55,15 @@ pub enum Input {
         /// Its highest epoch.
         epoch: Epoch,
     },
+    /// The committed log grants a group at this epoch to some node: whoever holds a lower one gives it
+    /// up. An entry that may still be truncated takes nothing away: voters refuse its predecessor's
+    /// renewals, but what they have promised lasts.
+    Granted {
+        /// The lease group.
+        group: GroupId,
+        /// The grant's epoch.
+        epoch: Epoch,
+    },
     /// Who leads, as far as this node knows.
     Coordinator {
         /// The consensus term.

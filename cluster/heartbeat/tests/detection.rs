@@ -62,6 +62,7 @@ fn a_lease_moves_within_a_hundred_milliseconds() {
     }
     for id in [NodeId(2), NodeId(3)] {
         world.give(id, Input::Epoch { group, epoch: Epoch(2) });
+        world.give(id, Input::Granted { group, epoch: Epoch(2) });
     }
     world.give(NodeId(3), Input::Claim { group, epoch: Epoch(2) });
     while world.owners(group) != [NodeId(3)] {

@@ -319,6 +319,7 @@ fn a_higher_epoch_in_the_log_closes_the_gate_then_tells_the_voters() {
     let at = world.now;
     for id in world.ids() {
         world.give(id, Input::Epoch { group: G, epoch: Epoch(2) });
+        world.give(id, Input::Granted { group: G, epoch: Epoch(2) });
     }
     world.give(NodeId(2), Input::Claim { group: G, epoch: Epoch(2) });
     while world.owners(G) != [NodeId(2)] {
@@ -326,6 +327,40 @@ fn a_higher_epoch_in_the_log_closes_the_gate_then_tells_the_voters() {
         assert!(world.now - at < 5 * MS, "a planned switchover takes 5 ms at most");
     }
     println!("switchover without an owner: at most {} µs", (world.now - at) / 1000);
+    assert!(world.violations.is_empty());
+}
+
+/// An entry that may be truncated takes nothing away: the voters refuse to renew, what they promised lasts.
+// spec: L2
+#[test]
+fn an_epoch_that_is_not_committed_closes_no_gate() {
+    let mut world = World::new(4, 3, 1, Terms::default());
+    world.start_all(&Start::First);
+    world.give(NodeId(1), Input::Claim { group: G, epoch: Epoch(1) });
+    world.run_for(SECOND);
+    let epoch = |world: &mut World, epoch| {
+        for id in world.ids() {
+            world.give(id, Input::Epoch { group: G, epoch: Epoch(epoch) });
+        }
+    };
+    let serves = |world: &mut World, millis| {
+        for _ in 0..millis {
+            world.run_for(MS);
+            assert_eq!(world.owners(G), [NodeId(1)]);
+        }
+    };
+    epoch(&mut world, 2);
+    serves(&mut world, 15);
+    // It is truncated: where the lease lapsed meanwhile, it is gained again.
+    epoch(&mut world, 1);
+    world.run_for(100 * MS);
+    serves(&mut world, 500);
+    // It stays: the lease ends by itself; once it is committed, nothing is waited for.
+    epoch(&mut world, 2);
+    serves(&mut world, 15);
+    world.give(NodeId(1), Input::Granted { group: G, epoch: Epoch(2) });
+    world.run_for(MS);
+    assert_eq!(world.owners(G), []);
     assert!(world.violations.is_empty());
 }
 

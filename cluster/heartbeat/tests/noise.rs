@@ -125,6 +125,7 @@ fn a_real_death_in_noise_is_resolved_within_800_ms() {
         let verdict = (world.now - at) / MS;
         for id in [NodeId(2), NodeId(3)] {
             world.give(id, Input::Epoch { group: GROUP, epoch: Epoch(2) });
+            world.give(id, Input::Granted { group: GROUP, epoch: Epoch(2) });
         }
         world.give(NodeId(2), Input::Claim { group: GROUP, epoch: Epoch(2) });
         while world.owners(GROUP) != [NodeId(2)] {

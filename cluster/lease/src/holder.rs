@@ -59,7 +59,7 @@ struct Telling {
 /// The leases of one node.
 ///
 /// ```text
-///            claim            majority + gate ack        release, higher epoch in the log
+///            claim            majority + gate ack        release, higher epoch granted
 ///  (nothing) ─────▶ Claiming ◀──────────────▶ (gained) ─────────▶ Closing ──gate deleted──▶ told
 ///                      ▲      lapse, gate fails                       │
 ///                      └───────────────── claimed again ──────────────┘
@@ -173,8 +173,8 @@ impl Holder {
         }
     }
 
-    /// The local log holds `epoch` of the group; when that is higher than ours, another node was
-    /// granted it, and we give it up at once.
+    /// `epoch` of the group is granted by a committed entry of the log; when that is higher than ours,
+    /// another node may have it, and we give it up at once.
     pub fn superseded_by(
         &mut self,
         now: Instant,

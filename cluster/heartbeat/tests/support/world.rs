@@ -475,9 +475,12 @@ impl World {
         inputs.push(Input::Log(replica.last()));
         let newly = node.told_commit..replica.committed;
         node.told_commit = replica.committed;
-        let grants: Vec<_> = replica.grants().into_iter().filter(|(_, (n, _))| *n == id).collect();
-        for (group, (_, epoch)) in grants {
-            if node.claimed.insert(group, epoch) != Some(epoch) && node.role != Role::Witness {
+        for (group, (holder, epoch)) in replica.grants() {
+            inputs.push(Input::Granted { group, epoch });
+            if holder == id
+                && node.claimed.insert(group, epoch) != Some(epoch)
+                && node.role != Role::Witness
+            {
                 inputs.push(Input::Claim { group, epoch });
             }
         }
