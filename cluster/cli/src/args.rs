@@ -180,9 +180,10 @@ Examples:
     Token(TokenArgs),
     /// Leave the cluster for good
     ///
-    /// Refused while resources run here, unless forced: `haven node standby` moves them away first.
+    /// Refused, unless forced, while resources run here (`haven node standby` moves them away first), and where two
+    /// full nodes without a witness would be left to resources that need a lease.
     Leave {
-        /// Leave although resources run here
+        /// Leave although resources run here, or two nodes are left without a witness
         #[arg(long)]
         force: bool,
     },
@@ -190,7 +191,8 @@ Examples:
     ///
     /// A node that is there goes once nothing runs on it (`haven node standby NODE` first), and its daemon ends. One that
     /// is away goes at once; its leases have ended by themselves. Refused, unless forced, where it may still run
-    /// something with lease=off: switch it off first.
+    /// something with lease=off: switch it off first; and where two full nodes without a witness would be left to
+    /// resources that need a lease: let another member join first.
     #[command(after_long_help = "\
 Examples:
   haven cluster remove n3             n3 is broken for good; its name and addresses are free for a new node
@@ -198,7 +200,7 @@ Examples:
     Remove {
         /// Name of the node
         node: String,
-        /// Remove it although resources run there, or may
+        /// Remove it although resources run there, or may, or two nodes are left without a witness
         #[arg(long)]
         force: bool,
     },

@@ -245,6 +245,22 @@ impl Bench {
         found
     }
 
+    /// This member is a witness, and was always.
+    pub(crate) fn be_witness(&mut self, id: u16) {
+        for controller in self.nodes.values_mut() {
+            let member = controller.state.members.get_mut(&NodeId(id));
+            member.unwrap().role = Role::Witness;
+            let name = format!("n{id}");
+            controller.state.cib.nodes.retain(|node| node.uname != name);
+        }
+    }
+
+    /// The third member is a witness.
+    pub(crate) fn witness_beside(&mut self, others: [u16; 2]) {
+        let third = self.ids().into_iter().find(|id| !others.contains(id)).unwrap();
+        self.be_witness(third);
+    }
+
     /// Its process is gone; nobody has noticed.
     pub(crate) fn kill(&mut self, id: u16) {
         self.nodes.remove(&NodeId(id));

@@ -354,6 +354,7 @@ fn members_are_removed_only_where_it_hurts_nobody_unless_forced() {
         |node: u16, force| RequestBody::ClusterRemoveNode { node: format!("n{node}"), force };
     assert_eq!(code(&bench.answer(coordinator, remove(owner, false))), Code::Unsafe);
     let idle = bench.ids().into_iter().find(|id| *id != owner && *id != coordinator).unwrap();
+    bench.witness_beside([idle, owner]);
     assert!(bench.answer(coordinator, remove(idle, false)).is_ok());
     assert_eq!(bench.nodes[&NodeId(coordinator)].state().members.len(), 2);
     assert_eq!(bench.outdated, 1, "one asks for a new key");

@@ -3,14 +3,16 @@
 //! there would be left behind, under a lease until that ends, without one for good.
 
 use haven_api::{ApiError, Code, Notice, ReplyBody, RequestBody};
+use haven_quorum::{Options, Rules};
 use haven_types::NodeId;
 
 use crate::command::{Command, Role};
 use crate::controller::{Controller, Purpose};
 use crate::forwarding::Forwarded;
 use crate::history::active;
-use crate::leases::unprotected_primitives;
+use crate::leases::{leased_primitives, unprotected_primitives};
 use crate::port::Output;
+use crate::quorum::voters;
 use crate::request::ReplyTo;
 
 /// A member about to be removed.
@@ -149,6 +151,55 @@ impl Controller {
         Err(ApiError::new(Code::Unsafe, message).remedy(remedy))
     }
 
+    /// Whether those who stay can keep a lease through the loss of one of them, where something needs a lease.
+    ///
+    /// # Errors
+    /// [`Code::Unsafe`] names who would stay, what would suffer, and what to do instead.
+    // spec: L8 "Two nodes need a witness"
+    pub(crate) fn leaves_a_majority_to_lose(&self, node: NodeId) -> Result<(), ApiError> {
+        let leased = leased_primitives(&self.state.cib, &self.config.facts);
+        let mut counted = self.counted_members();
+        // Whoever does not vote is no loss.
+        let votes = counted.remove(&node).is_some();
+        let (stay, _) = voters(&self.state.cib, &counted);
+        let alone = Rules::of_any(Options::default(), stay).lease_majority().is_err();
+        let (Some((first, _)), true, true) = (leased.first(), votes, alone) else { return Ok(()) };
+        let more = match leased.len() - 1 {
+            0 => String::new(),
+            n => format!(" (and {n} more)"),
+        };
+        let first = format!("{}{more}", first.id);
+        let name = self.name_of(node);
+        let stay: Vec<&str> = counted.values().map(|member| member.name.as_str()).collect();
+        let stay = stay.join(" and ");
+        let message = format!(
+            "cannot remove {name}: {stay} would be two nodes without a witness, and the loss of either would end \
+             the lease of {first}"
+        );
+        let voteless = self.state.members.values().filter(|it| it.id != node);
+        let voteless = voteless.filter(|it| !counted.contains_key(&it.id));
+        let voteless: Vec<&str> = voteless.map(|it| it.name.as_str()).collect();
+        let first = if !voteless.is_empty() {
+            format!("start the daemon on {} first: it does not vote yet", voteless.join(" or "))
+        } else if self.alive.contains_key(&node) {
+            "first add the member that takes its place: run `haven cluster token` here and the command it prints \
+             on another machine, with --witness if that machine shall run nothing, and start its daemon"
+                .to_owned()
+        } else {
+            format!(
+                "start {name} again, or first add the member that takes its place (`haven cluster token`)"
+            )
+        };
+        let force = match self.alive.contains_key(&node) {
+            true => "to do without",
+            false => {
+                "as it is away, its vote protects nobody now: to do without it until another has joined"
+            }
+        };
+        let remedy = format!("{first}; {force}: haven cluster remove {name} --force");
+        Err(ApiError::new(Code::Unsafe, message).remedy(remedy))
+    }
+
     /// What may run on a node that is not heard, or says nothing, though no lease ends it: what it said last, and
     /// whatever could be there where it never said anything to this node.
     fn left_unprotected(&self, node: NodeId) -> Vec<String> {
@@ -206,6 +257,7 @@ mod tests {
         let members = |bench: &Bench| bench.nodes[&NodeId(at)].state().members.len();
         assert_eq!(members(&bench), 4);
         let idle = bench.ids().into_iter().find(|id| *id != at && *id != owner).unwrap();
+        bench.witness_beside([idle, owner]);
         for node in [idle, 4] {
             let body = RequestBody::ClusterRemoveNode { node: format!("n{node}"), force: false };
             let request = bench.ask(at, body);
@@ -225,6 +277,7 @@ mod tests {
                 true => at,
                 false => bench.ids().into_iter().find(|id| *id != at && *id != owner).unwrap(),
             };
+            bench.witness_beside([node, owner]);
             if node == owner {
                 let standby = RequestBody::NodeStandby {
                     node: Some(format!("n{node}")),
@@ -243,5 +296,100 @@ mod tests {
             let members = &bench.nodes[&NodeId(left)].state().members;
             assert!(!members.contains_key(&NodeId(node)) && members.len() == 2);
         }
+    }
+
+    /// Asks for the removal of a member.
+    fn removes(bench: &mut Bench, node: u16, force: bool) -> crate::bench::Answer {
+        let (at, node) = (bench.coordinator(), format!("n{node}"));
+        bench.answer(at, RequestBody::ClusterRemoveNode { node, force })
+    }
+
+    /// A member that neither coordinates nor owns the address.
+    fn third(bench: &Bench) -> u16 {
+        let (at, owner) = (bench.coordinator(), bench.owner());
+        bench.ids().into_iter().find(|id| *id != at && *id != owner).unwrap()
+    }
+
+    // spec: L8 test
+    #[test]
+    fn two_nodes_are_left_without_a_witness_by_force_only_and_status_says_what_that_means() {
+        for witness in [true, false] {
+            let mut bench = Bench::new(VIP);
+            let node = third(&bench);
+            if witness {
+                bench.be_witness(node);
+            }
+            let error = removes(&mut bench, node, false).unwrap_err();
+            assert_eq!(error.code, Code::Unsafe, "{error:?}");
+            let told = "would be two nodes without a witness, and the loss of either would end the lease of vip";
+            assert!(error.message.contains(told), "{error:?}");
+            let remedy = error.remedy.unwrap();
+            let force = format!("haven cluster remove n{node} --force");
+            assert!(
+                remedy.contains("haven cluster token") && remedy.contains("--witness"),
+                "{remedy}"
+            );
+            assert!(remedy.ends_with(&force), "{remedy}");
+            assert!(removes(&mut bench, node, true).is_ok());
+            bench.nodes.remove(&NodeId(node));
+            bench.run(2_000);
+            let at = bench.coordinator();
+            let Ok(ReplyBody::Status(status)) = bench.answer(at, RequestBody::Status) else {
+                panic!()
+            };
+            let alarm = status.alarms.iter().find(|it| it.contains("two nodes without a witness"));
+            assert!(alarm.is_some_and(|it| it.contains("--witness")), "{:?}", status.alarms);
+            let left = &bench.nodes[&NodeId(at)];
+            assert_eq!(left.leaves_a_majority_to_lose(NodeId(at)), Ok(()), "one of two may go");
+        }
+    }
+
+    #[test]
+    fn a_member_goes_unforced_where_no_lease_suffers_or_another_votes_in_its_place() {
+        for lines in ["", &VIP.replace(" op ", " meta lease=off op ")] {
+            let mut bench = Bench::new(lines);
+            let at = bench.coordinator();
+            let idle = |id: &u16| *id != at && (lines.is_empty() || *id != bench.owner());
+            let node = bench.ids().into_iter().find(idle).unwrap();
+            assert!(removes(&mut bench, node, false).is_ok(), "{lines}");
+        }
+        let mut bench = Bench::new(VIP);
+        let (at, node) = (bench.coordinator(), third(&bench));
+        let (token, expires) = ([9; 32], haven_base::WallTime::from_seconds(90_000));
+        bench.step(at, Input::Local(Local::MintToken { request: 1, token, expires }));
+        bench.run(500);
+        let member = crate::bench::member(4);
+        bench.step(at, Input::Local(Local::Admit { request: 2, member, token }));
+        bench.run(500);
+        let error = removes(&mut bench, node, false).unwrap_err();
+        let remedy = error.remedy.unwrap();
+        assert!(
+            remedy.starts_with("start the daemon on n4 first: it does not vote yet"),
+            "{remedy}"
+        );
+        let known = bench.nodes[&NodeId(at)].state().members.values().cloned().collect();
+        bench.boot_from(4, haven_consensus::Recovered::blank(), known);
+        bench.all_hear_all();
+        bench.run(20_000);
+        let answer = removes(&mut bench, node, false);
+        assert!(answer.is_ok(), "{answer:?}");
+    }
+
+    #[test]
+    fn who_replaces_a_witness_that_is_away_is_told_that_force_makes_nothing_worse() {
+        let mut bench = Bench::new(VIP);
+        let node = third(&bench);
+        bench.be_witness(node);
+        bench.kill(node);
+        bench.notice(node);
+        bench.run(2_000);
+        let error = removes(&mut bench, node, false).unwrap_err();
+        let remedy = error.remedy.unwrap();
+        assert!(remedy.starts_with(&format!("start n{node} again, or first add")), "{remedy}");
+        let force = format!(
+            "its vote protects nobody now: to do without it until another has joined: haven cluster remove n{node} --force"
+        );
+        assert!(remedy.contains(&force), "{remedy}");
+        assert!(removes(&mut bench, node, true).is_ok());
     }
 }

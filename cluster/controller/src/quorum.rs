@@ -288,7 +288,7 @@ impl Controller {
 
     /// Members that vote: one that has joined and never been heard does not count yet, as it does not
     /// for leases and the log.
-    fn counted_members(&self) -> BTreeMap<NodeId, Member> {
+    pub(crate) fn counted_members(&self) -> BTreeMap<NodeId, Member> {
         let members = &self.state.members;
         let Some(latest) = self.configurations.back() else { return members.clone() };
         let voting = |id: &NodeId| {

@@ -257,6 +257,7 @@ impl Controller {
         let node = self.known_node(name)?;
         if !force {
             self.may_leave(node)?;
+            self.leaves_a_majority_to_lose(node)?;
         }
         if self.state.members.len() == 1 {
             let message = format!("cannot remove {name}: it is the only member");

@@ -47,6 +47,7 @@ fn a_member_votes_no_more_before_it_is_removed() {
     let mut bench = Bench::new(VIP);
     let leaves = idle(&bench);
     let at = bench.coordinator();
+    bench.witness_beside([leaves, bench.owner()]);
     bench.ask(at, RequestBody::ClusterRemoveNode { node: format!("n{leaves}"), force: false });
     let mut learned = false;
     for _ in 0..4_000 {
@@ -70,6 +71,7 @@ fn a_member_votes_no_more_before_it_is_removed() {
 fn a_member_goes_once_nothing_runs_there_any_more() {
     let mut bench = Bench::new(VIP);
     let (leaves, at) = (idle(&bench), bench.coordinator());
+    bench.witness_beside([leaves, bench.owner()]);
     bench.hanging.insert("vip_start_0".to_owned());
     bench.ask(at, moved(leaves));
     bench.run(200);

@@ -159,9 +159,8 @@ pub enum LeaseRefusal {
     /// The loss of either node ends every lease (rule L8).
     #[error(
         "two nodes without a witness cannot keep an address through the loss of one: add a \
-         witness on any third machine (`haven cluster join ADDR TOKEN --witness`), or a third \
-         full node, or run the address with requires=fencing and a fencing device, or with \
-         lease=off, which is unprotected"
+         witness on any third machine (`haven cluster token` here, and there the command it prints, with \
+         --witness), or a third full node; or accept two owners with meta lease=off"
     )]
     TwoWithoutWitness,
 }

@@ -319,7 +319,7 @@ fn two_full_nodes_need_a_witness_for_leases() {
     let refused = rules(full(2)).lease_majority();
     assert_eq!(refused, Err(LeaseRefusal::TwoWithoutWitness));
     let text = LeaseRefusal::TwoWithoutWitness.to_string();
-    for remedy in ["--witness", "third full node", "requires=fencing", "lease=off"] {
+    for remedy in ["--witness", "third full node", "lease=off"] {
         assert!(text.contains(remedy), "{text}");
     }
     let mut witnessed = full(2);

@@ -79,7 +79,7 @@ fn a_member_that_is_removed_is_left_with_an_old_key() {
     lab.wait("the verdict on n3", RETIRED, |lab| {
         lab.json("n1", &["status"])["quorum"]["present"] == 2
     });
-    let removed = lab.haven("n1", &["cluster", "remove", "n3"]).unwrap();
+    let removed = lab.haven("n1", &["cluster", "remove", "n3", "--force"]).unwrap();
     assert!(removed.contains("n3 is no member any more"), "{removed}");
     lab.wait("a new key by itself", RETIRED, |lab| {
         ["n1", "n2"].iter().all(|node| epoch(lab, node) == Some(2))
