@@ -17,6 +17,7 @@ use crate::claims::Claims;
 use crate::confirm::Reappeared;
 use crate::contacts::Contacts;
 use crate::coordinate::Coordinator;
+use crate::expelled::TurnedAway;
 use crate::forwarding::Forwarded;
 use crate::history::NodeHistory;
 use crate::message::PeerMessage;
@@ -92,6 +93,7 @@ pub struct Controller {
     pub(crate) quorum: Quorum,
     pub(crate) claims: Claims,
     pub(crate) contacts: Contacts,
+    pub(crate) turned_away: TurnedAway,
     pub(crate) taken: Taken,
     pub(crate) leader: Option<NodeId>,
     /// Who led the present term last, heard at the moment or not.
@@ -279,6 +281,7 @@ impl Controller {
                 self.tell_quorum(peer);
                 self.repeat_orders_to(clock, peer);
             }
+            Input::TurnedAway { by, as_of } => self.on_turned_away(clock, by, as_of),
             Input::AgentFinished { run, outcome } => {
                 let input = haven_executor::Input::AgentFinished { run, outcome };
                 self.inbox.push_back(Internal::Executor(input));

@@ -57,6 +57,7 @@ mod contacts_tests;
 mod controller;
 mod coordinate;
 mod documents;
+mod expelled;
 mod failures;
 mod foreign;
 #[cfg(test)]

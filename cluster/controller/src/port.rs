@@ -9,7 +9,7 @@ use haven_executor::RunId;
 use haven_messaging::KeyNotice;
 use haven_types::agent::AgentReport;
 use haven_types::operation::{Lease, Operation, Outcome};
-use haven_types::{BootId, NodeId};
+use haven_types::{BootId, LogIndex, NodeId};
 use serde::{Deserialize, Serialize};
 
 use crate::alerts::Alert;
@@ -41,6 +41,13 @@ pub enum Input {
     },
     /// Messages to or from this peer may have been lost: what it must know is said again.
     PeerReset(NodeId),
+    /// This member, proved by its certificate, does not take this node for a member.
+    TurnedAway {
+        /// Which.
+        by: NodeId,
+        /// The last entry of the log that it had applied then.
+        as_of: LogIndex,
+    },
     /// An agent answered.
     AgentFinished {
         /// Which call.

@@ -51,6 +51,7 @@ impl Controller {
             pending: self.pending_actions(clock.now),
             alarms: self.alarms.iter().cloned().collect(),
         };
+        status.alarms.extend(self.removal_alarm());
         status.alarms.extend(self.vote_alarms());
         status.alarms.extend(self.fencing_alarms(overview));
         if self.state.key_outdated {

@@ -15,6 +15,7 @@ use crate::command::Member;
 use crate::confirm::Reappeared;
 use crate::contacts::Contacts;
 use crate::controller::{Config, Controller};
+use crate::expelled::TurnedAway;
 use crate::history::NodeHistory;
 use crate::orders::Taken;
 use crate::quorum::Quorum;
@@ -72,6 +73,7 @@ impl Controller {
             quorum: Quorum::new(seen),
             claims: Claims::default(),
             contacts: Contacts::default(),
+            turned_away: TurnedAway::default(),
             taken: Taken::default(),
             leader: None,
             led: None,

@@ -137,6 +137,7 @@ impl<C: Core> Hub<C> {
                 self.hear(clock, from, express::Input::Heard { from, boot });
             }
             Happening::Connected { peer } => self.on_connected(clock, &peer),
+            Happening::TurnedAway { peer, as_of } => self.on_turned_away(clock, &peer, as_of),
             Happening::Frame { peer, boot, bytes } => self.on_frame(clock, &peer, boot, bytes),
             Happening::Agents(said) => {
                 let outputs = self.core.step_agents(clock, said);

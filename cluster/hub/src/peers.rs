@@ -9,7 +9,7 @@ use haven_api::EventSeverity;
 use haven_controller::{Clock, Input, Member};
 use haven_messaging::Class;
 use haven_messaging::express;
-use haven_types::{BootId, LinkId, NodeId};
+use haven_types::{BootId, LinkId, LogIndex, NodeId};
 
 use crate::frame::Frame;
 use crate::hub::{Core, Hub};
@@ -76,6 +76,13 @@ impl<C: Core> Hub<C> {
             self.effect(Effect::Connected(node));
             // What was too large for a datagram was lost while there was no connection.
             self.decide(clock, Input::PeerReset(node));
+        }
+    }
+
+    /// A member does not take this node for one.
+    pub(crate) fn on_turned_away(&mut self, clock: Clock, peer: &str, as_of: LogIndex) {
+        if let Some(by) = self.member_named(peer) {
+            self.decide(clock, Input::TurnedAway { by, as_of });
         }
     }
 

@@ -10,7 +10,7 @@ use haven_controller::{AgentSaid, Alert, Hook, JoinRefusal, Local, Member};
 use haven_executor::{HeldLease, RunId};
 use haven_messaging::KeyNotice;
 use haven_types::operation::{Lease, Operation};
-use haven_types::{BootId, GroupId, LinkId, NodeId};
+use haven_types::{BootId, GroupId, LinkId, LogIndex, NodeId};
 
 /// What happens to the main thread.
 #[derive(Clone, PartialEq, Debug)]
@@ -41,6 +41,13 @@ pub enum Happening {
     Connected {
         /// The name under which the other end is known.
         peer: String,
+    },
+    /// A peer, proved by its certificate, does not take this node for a member.
+    TurnedAway {
+        /// The name under which the other end is known.
+        peer: String,
+        /// The last entry of the log that it had applied then.
+        as_of: LogIndex,
     },
     /// A frame arrived by a connection.
     Frame {

@@ -366,12 +366,18 @@ fn who_is_no_member_is_not_listened_to() {
         assert_eq!(bed.tell(frame("stranger", bytes)), []);
     }
     assert_eq!(bed.tell(Happening::Connected { peer: "stranger".to_owned() }), []);
+    let (peer, as_of) = ("stranger".to_owned(), haven_types::LogIndex(7));
+    assert_eq!(bed.tell(Happening::TurnedAway { peer, as_of }), []);
     assert_eq!(bed.told(), []);
 
     bed.will_say(vec![]);
     assert_eq!(bed.tell(frame("n2", b"\x01message")), []);
     let (from, boot) = (NodeId(2), BootId(1));
     assert_eq!(bed.told(), [Input::Peer { from, boot, bytes: b"message".to_vec() }]);
+    let peer = "n2".to_owned();
+    bed.will_say(vec![]);
+    assert_eq!(bed.tell(Happening::TurnedAway { peer, as_of }), []);
+    assert_eq!(bed.told(), [Input::TurnedAway { by: from, as_of }]);
     let bytes = Bytes::from_static(b"keys");
     assert_eq!(bed.tell(frame("n2", b"\x02keys")), [Effect::KeyMessage { from, bytes }]);
     let effects = bed.tell(frame("n2", b"\x09other"));

@@ -84,15 +84,27 @@ fn a_member_that_is_removed_is_left_with_an_old_key() {
     lab.wait("a new key by itself", RETIRED, |lab| {
         ["n1", "n2"].iter().all(|node| epoch(lab, node) == Some(2))
     });
-    // Its daemon comes back with the old key and gets no other.
-    lab.cluster.start_missing().unwrap();
-    lab.wait("its attempt", RETIRED, |lab| epoch(lab, "n3").is_some());
+    // Its daemon comes back with the old key, gets no other, is told that it is no member, and ends.
+    let (bed, system) = (&lab.cluster.bed, &lab.cluster.system);
+    system.start(bed, "n3").unwrap();
     lab.wait("its refusal", RETIRED, |lab| lab.log("n1").contains("n3 is not a member"));
-    assert_eq!(epoch(&lab, "n3"), Some(1));
+    lab.wait("its end", RETIRED, |lab| {
+        lab.log("n3").contains("n3 was removed from the cluster while it was away")
+            && !system.runs(bed, "n3")
+    });
+    assert!(lab.log("n3").contains("haven cluster token"), "{}", lab.log("n3"));
+    let keys = bed.node_state("n3").join("identity.former/keys.json");
+    let keys = std::fs::read_to_string(keys).unwrap();
+    assert!(keys.contains("\"epoch\": 1") && !keys.contains("\"epoch\": 2"), "it has the old key");
+    system.start(bed, "n3").unwrap();
+    lab.wait("its next start", RETIRED, |lab| {
+        lab.log("n3").contains("was removed from its cluster and belongs to none")
+    });
     // What was written while it went is whole, also where the new key was drawn: each starts again over it.
     for node in ["n1", "n2"] {
         lab.cluster.inject(&Fault::Kill(node.into())).unwrap();
-        lab.cluster.start_missing().unwrap();
+        let (bed, system) = (&lab.cluster.bed, &lab.cluster.system);
+        system.start(bed, node).unwrap();
         lab.wait("its return", RETIRED, |lab| {
             lab.haven(node, &["status"]).is_ok_and(|text| text.contains("2 of 2 nodes"))
         });

@@ -197,7 +197,10 @@ impl Daemon {
 
     /// The next start must not try to be the member that this node was.
     fn retire(&self) {
-        tracing::warn!("this node was removed from the cluster; the daemon ends");
+        tracing::warn!(
+            "this node was removed from the cluster; the daemon ends, and starts again only once this node has joined \
+             with a new token of a member (`haven cluster token` there)"
+        );
         if let Err(error) = Identity::retire(&self.config.state) {
             let reason = run::chain(&error);
             tracing::error!("the next start will try to be the member that it was: {reason}");

@@ -14,7 +14,7 @@ use haven_host::socket::channel::{ChannelPeer, Stranger};
 use haven_host::socket::tls::fingerprint;
 use haven_hub::{Frame, Happening};
 use haven_messaging::Keyring;
-use haven_types::{LinkId, NodeId};
+use haven_types::{LinkId, LogIndex, NodeId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Daemon, Done};
@@ -53,9 +53,25 @@ impl Daemon {
             })
             .collect();
         self.channel.set_peers(peers);
+        // Behind the list: whoever is turned away by the one before is told no later entry than that was of.
+        self.channel.set_word(self.controller().members_as_of().map_or_else(Vec::new, word));
         self.beat.send(peers_order(others.values()));
         self.step_keys(crate::trust::KeyInput::Peers(others.keys().copied().collect()));
     }
+}
+
+/// First byte of the word to nodes that are no members.
+const WORD: u8 = 1;
+
+/// What a node of this cluster is told that is no member as of this entry of the log.
+fn word(as_of: LogIndex) -> Vec<u8> {
+    [WORD].into_iter().chain(as_of.0.to_be_bytes()).collect()
+}
+
+/// As of which entry whoever said this word does not know this node as a member.
+pub(super) fn heard_word(word: &[u8]) -> Option<LogIndex> {
+    let (&WORD, as_of) = word.split_first()? else { return None };
+    Some(LogIndex(u64::from_be_bytes(as_of.try_into().ok()?)))
 }
 
 /// Who the other members are and where their links end, for the heartbeat thread.
@@ -221,5 +237,23 @@ fn refused(refusal: JoinRefusal) -> Refused {
         JoinRefusal::NameTaken { name, by } => Refused::NameTaken { name, by },
         JoinRefusal::AddressTaken { address, by } => Refused::AddressTaken { address, by },
         JoinRefusal::NoCoordinator => Refused::NoQuorum,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_to_strangers_names_an_entry_and_any_other_bytes_name_none() {
+        for index in [0, 1, u64::MAX] {
+            assert_eq!(heard_word(&word(LogIndex(index))), Some(LogIndex(index)));
+        }
+        let sound = word(LogIndex(7));
+        assert!(sound.len() <= haven_host::socket::channel::MAX_WORD);
+        let longer = [&sound[..], &[0]].concat();
+        for other in [&[][..], &[WORD], &sound[..8], &longer, b"\x02\0\0\0\0\0\0\0\x07"] {
+            assert_eq!(heard_word(other), None, "{other:?}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use haven_hub::Happening;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::peers::heard_word;
 use super::start::{Inlets, StartError, start};
 use super::{BuiltIn, Daemon, Done, End};
 use crate::beat::News;
@@ -193,6 +194,10 @@ impl Daemon {
                 // What it has lost is said again when it is up.
                 tracing::info!("channel to {peer} is down: {reason}");
             }
+            ChannelEvent::TurnedAway { peer, word } => match heard_word(&word) {
+                Some(as_of) => self.tell(Happening::TurnedAway { peer, as_of }),
+                None => tracing::debug!("{peer} turned this node away in words not known here"),
+            },
             ChannelEvent::Refused { remote, reason, times } => {
                 tracing::warn!("a connection from {remote} was refused: {reason} ({times} times)");
             }

@@ -13,7 +13,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::dial::describe;
 use super::frames::FrameReader;
-use super::{ChannelEvent, Peer, Shared, Stranger, lock, tcp};
+use super::{ACCEPTED, ChannelEvent, Peer, Shared, Stranger, TURNED_AWAY, lock, tcp};
 use crate::socket::tls::{JOIN_PROTOCOL, MEMBER_PROTOCOL, key_fingerprint, names};
 
 /// Handshakes under way at one time; further ones wait in the kernel's queue.
@@ -130,8 +130,11 @@ fn denied(reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, reason)
 }
 
-/// Names the member at the other end by its certificate.
-fn identify(shared: &Shared, stream: &TlsStream<TcpStream>) -> io::Result<Arc<Peer>> {
+/// Names the member at the other end by its certificate; where it is of the authority and of no member, why.
+fn identify(
+    shared: &Shared,
+    stream: &TlsStream<TcpStream>,
+) -> io::Result<Result<Arc<Peer>, String>> {
     let certificate = stream
         .get_ref()
         .1
@@ -141,16 +144,30 @@ fn identify(shared: &Shared, stream: &TlsStream<TcpStream>) -> io::Result<Arc<Pe
     let names = names(certificate).map_err(|error| denied(&error.to_string()))?;
     let peers = lock(&shared.peers);
     let Some(peer) = names.iter().find_map(|name| peers.get(name)) else {
-        return Err(denied(&format!("{} is not a member", names.join(", "))));
+        return Ok(Err(format!("{} is not a member", names.join(", "))));
     };
     let key = key_fingerprint(certificate).map_err(|error| denied(&error.to_string()))?;
     if peer.peer.key.is_some_and(|expected| expected != key) {
-        return Err(denied(&format!(
+        return Ok(Err(format!(
             "it shows a certificate of {} with another key than the member list has",
             peer.peer.name
         )));
     }
-    Ok(Arc::clone(peer))
+    Ok(Ok(Arc::clone(peer)))
+}
+
+/// Says the owner's word, and waits until it was taken: closing at once could discard it.
+async fn turn_away(shared: &Shared, stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
+    let word = lock(&shared.word).clone();
+    let Ok(length) = u8::try_from(word.len()) else { return Ok(()) };
+    if length == 0 {
+        return Ok(());
+    }
+    stream.write_all(&[TURNED_AWAY, length]).await?;
+    stream.write_all(&word).await?;
+    stream.shutdown().await?;
+    let mut rest = [0; 1];
+    stream.read(&mut rest).await.map(|_| ())
 }
 
 async fn serve_member(shared: &Arc<Shared>, mut stream: TlsStream<TcpStream>) -> io::Result<()> {
@@ -158,7 +175,15 @@ async fn serve_member(shared: &Arc<Shared>, mut stream: TlsStream<TcpStream>) ->
     let boot = timeout(HANDSHAKE, stream.read_u64())
         .await
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "it does not name its boot id"))??;
-    stream.write_u8(1).await?;
+    let peer = match peer {
+        Ok(peer) => peer,
+        Err(reason) => {
+            // It is turned away whether it takes the word or not.
+            let _taken = timeout(HANDSHAKE, turn_away(shared, &mut stream)).await;
+            return Err(denied(&reason));
+        }
+    };
+    stream.write_u8(ACCEPTED).await?;
     stream.flush().await?;
     let task = tokio::spawn(read_frames(Arc::clone(shared), peer.peer.name.clone(), boot, stream));
     // The newest connection counts: the one before is the rest of an interrupted path.

@@ -16,7 +16,9 @@ use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
 use super::frames::write_frame;
-use super::{ChannelEvent, ChannelPeer, MAX_QUEUED, Peer, Shared, lock, tcp};
+use super::{
+    ACCEPTED, ChannelEvent, ChannelPeer, MAX_QUEUED, Peer, Shared, TURNED_AWAY, lock, tcp,
+};
 use crate::socket::tls::{explain, key_fingerprint, pinned_connector};
 
 /// Longest wait for a TCP connection: the kernel's second SYN would come after a second.
@@ -79,7 +81,15 @@ async fn run(shared: Arc<Shared>, peer: Arc<Peer>, mut frames: mpsc::Receiver<By
                 }
                 reason
             }
-            Some(Err(error)) => describe(&error),
+            Some(Err(error)) => {
+                if let Some(word) = word_of(&error) {
+                    let peer = peer.peer.name.clone();
+                    if shared.events.send(ChannelEvent::TurnedAway { peer, word }).await.is_err() {
+                        return;
+                    }
+                }
+                describe(&error)
+            }
         };
         *lock(&peer.last_error) = error;
         tokio::select! {
@@ -87,6 +97,19 @@ async fn run(shared: Arc<Shared>, peer: Arc<Peer>, mut frames: mpsc::Receiver<By
             () = peer.kick.notified() => pause = FIRST_PAUSE,
         }
     }
+}
+
+/// The peer says that this node is no member.
+#[derive(Debug, thiserror::Error)]
+#[error("the peer turned us away: it does not know this node as a member")]
+struct TurnedAway {
+    word: Vec<u8>,
+}
+
+/// What a peer said that turned us away, if it did.
+fn word_of(error: &io::Error) -> Option<Vec<u8>> {
+    let away = error.get_ref()?.downcast_ref::<TurnedAway>()?;
+    (!away.word.is_empty()).then(|| away.word.clone())
 }
 
 async fn connect(shared: &Shared, peer: &ChannelPeer) -> io::Result<TlsStream<TcpStream>> {
@@ -112,19 +135,36 @@ async fn connect(shared: &Shared, peer: &ChannelPeer) -> io::Result<TlsStream<Tc
     stream.write_all(&shared.boot.to_be_bytes()).await?;
     stream.flush().await?;
     // In TLS 1.3 the client is done first; one byte tells that the other side accepted us.
-    timeout(HANDSHAKE, stream.read_u8())
+    let answer = timeout(HANDSHAKE, first_answer(&mut stream))
         .await
-        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the peer does not accept us"))?
-        .map_err(|error| {
-            if error.kind() != io::ErrorKind::UnexpectedEof {
-                return error;
-            }
-            io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                "the peer turned us away: it does not know this node as a member",
-            )
-        })?;
-    Ok(stream)
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the peer does not accept us"))?;
+    let away = match answer? {
+        None => return Ok(stream),
+        // Whose key is not known may be a removed member of the same name: its word counts for nothing.
+        Some(word) => TurnedAway { word: peer.key.map_or_else(Vec::new, |_| word) },
+    };
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, away))
+}
+
+/// Nothing where the other side accepted us, else its word; an empty one where it closed without any.
+async fn first_answer(stream: &mut TlsStream<TcpStream>) -> io::Result<Option<Vec<u8>>> {
+    let first = match stream.read_u8().await {
+        Ok(first) => first,
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Some(Vec::new())),
+        Err(error) => return Err(error),
+    };
+    match first {
+        ACCEPTED => Ok(None),
+        TURNED_AWAY => {
+            let mut word = vec![0; usize::from(stream.read_u8().await?)];
+            stream.read_exact(&mut word).await?;
+            Ok(Some(word))
+        }
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the peer speaks another version of the channel's protocol",
+        )),
+    }
 }
 
 /// Writes frames until the connection breaks; the reason.

@@ -4,6 +4,9 @@
 //! accepted. Frames on one connection arrive in order, each once. What was queued or under way when a
 //! connection broke may be lost: the owner hears [`ChannelEvent::Disconnected`] and repeats what it needs.
 //!
+//! Whoever proves to hold a certificate of the authority and is no peer is turned away with a
+//! [word](Channel::set_word) of the owner's, which its channel tells as [`ChannelEvent::TurnedAway`].
+//!
 //! ```text
 //!  waiting ──address known──▶ connecting ──TLS, name, key──▶ connected ──broken──▶ waiting (50 ms … 1 s)
 //!     ▲                            │ refused, 1 s over                               │
@@ -42,6 +45,14 @@ pub const MAX_QUEUED: usize = 1_024;
 pub const MAX_QUEUED_BYTES: usize = 2 * MAX_FRAME;
 /// Events waiting for the owner; when it is slow, connections wait, and TCP makes their senders wait.
 pub const MAX_EVENTS: usize = 256;
+
+/// The accepting side's first byte: frames may follow.
+const ACCEPTED: u8 = 1;
+/// The accepting side's first byte: a word follows, its length in a byte before it, and nothing else.
+const TURNED_AWAY: u8 = 2;
+
+/// Longest [word](Channel::set_word).
+pub const MAX_WORD: usize = 255;
 
 /// Another member.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +104,14 @@ pub enum ChannelEvent {
         peer: String,
         /// Why.
         reason: String,
+    },
+    /// This peer, proved by its certificate and the key it is known by, does not take this node for a member.
+    /// Told at every attempt, a second apart at most.
+    TurnedAway {
+        /// The peer.
+        peer: String,
+        /// What its owner says to that.
+        word: Vec<u8>,
     },
     /// A frame arrived.
     Frame {
@@ -151,6 +170,8 @@ struct Shared {
     listen: SocketAddr,
     boot: u64,
     peers: Mutex<BTreeMap<String, Arc<Peer>>>,
+    /// What nodes of this cluster are told that are no peers; empty says nothing.
+    word: Mutex<Vec<u8>>,
     events: mpsc::Sender<ChannelEvent>,
     joins: Option<mpsc::Sender<Stranger>>,
     /// Address bound, or why not.
@@ -217,6 +238,7 @@ impl Channel {
             listen: config.listen,
             boot: config.boot,
             peers: Mutex::new(BTreeMap::new()),
+            word: Mutex::default(),
             events,
             joins: config.joins,
             listening: Mutex::new(Err("not bound yet".to_owned())),
@@ -241,6 +263,13 @@ impl Channel {
         for peer in peers {
             known.entry(peer.name.clone()).or_insert_with(|| dial::start(&self.shared, peer));
         }
+    }
+
+    /// What those are told who prove to hold a certificate of the authority and are no peers: at most
+    /// [`MAX_WORD`] bytes, nothing where it is empty.
+    pub fn set_word(&self, word: Vec<u8>) {
+        assert!(word.len() <= MAX_WORD, "its length goes in one byte");
+        *lock(&self.shared.word) = word;
     }
 
     /// Queues a frame.

@@ -303,3 +303,38 @@ async fn removing_a_peer_closes_both_directions() {
     a.event_like(is_refused).await;
     assert_eq!(a.channel.send("b", Bytes::new()), Err(SendError::UnknownPeer));
 }
+
+#[tokio::test]
+async fn who_is_no_member_any_more_is_told_the_owners_word_and_by_a_proved_peer_only() {
+    let authority = TestAuthority::new("test");
+    let mut removed = Node::start("a", 1, authority.identity("a"), "127.0.0.1:0").await;
+    let mut b = Node::start("b", 1, authority.identity("b"), "127.0.0.1:0").await;
+    b.channel.set_word(b"as of 7".to_vec());
+    removed.channel.set_peers(vec![b.as_peer()]);
+    let away = |event: &ChannelEvent| matches!(event, ChannelEvent::TurnedAway { .. });
+    let told = ChannelEvent::TurnedAway { peer: "b".to_owned(), word: b"as of 7".to_vec() };
+    assert_eq!(removed.event_like(away).await, told);
+    fails_with(&removed, "b", "does not know this node as a member").await;
+    let ChannelEvent::Refused { reason, .. } = b.event_like(is_refused).await else {
+        unreachable!()
+    };
+    assert_eq!(reason, "a is not a member");
+    // A member under the same address that is not the one known says nothing that counts, nor does a stranger.
+    let mut others = Vec::new();
+    for authority in [&authority, &TestAuthority::new("other")] {
+        let other = Node::start("c", 1, authority.identity("c"), "127.0.0.1:0").await;
+        other.channel.set_word(b"as of 9".to_vec());
+        others.push(other);
+    }
+    for (known, part) in [(&others[0], "another key"), (&others[1], "another authority")] {
+        let key = Some([9; 32]);
+        removed.channel.set_peers(vec![ChannelPeer { key, ..known.as_peer() }]);
+        fails_with(&removed, "c", part).await;
+    }
+    // One whose key is not known could be a removed member of that name.
+    removed.channel.set_peers(vec![ChannelPeer { key: None, ..others[0].as_peer() }]);
+    fails_with(&removed, "c", "does not know this node as a member").await;
+    while let Ok(event) = removed.events.try_recv() {
+        assert!(!away(&event) || event == told, "{event:?}");
+    }
+}
