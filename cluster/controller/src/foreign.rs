@@ -95,7 +95,7 @@ impl Controller {
 
 /// A finding by the description of an agent of others.
 pub(crate) fn is_foreign(finding: &crm::Finding) -> bool {
-    finding.overridable && matches!(finding.code.as_str(), "HV0302" | "HV0303")
+    finding.overridable && matches!(finding.code.as_str(), "HV0302" | "HV0303" | "HV0322")
 }
 
 fn in_cib(cib: &Cib) -> Vec<(String, Option<String>, String)> {

@@ -46,6 +46,14 @@ fn what_agents_say_on_the_node_that_is_asked_comes_with_the_coordinators_answer(
     };
     assert_eq!(warned(bench.load(other, WEB, false)), [Some(1)]);
     assert_eq!(warned(bench.load(coordinator, "property batch-limit=5", false)), []);
+    // A slip is refused there, and by force it goes and keeps nobody from changing something else.
+    let told = BTreeMap::from([("ocf:heartbaet:web".to_owned(), AgentReport::Absent)]);
+    bench.step(other, Input::Local(Local::Described(told)));
+    let slip = WEB.replace("web ocf:x:web", "slip ocf:heartbaet:web");
+    let error = bench.load(other, &slip, false).unwrap_err();
+    assert_eq!(error.findings[0].nearest.as_deref(), Some("ocf:heartbeat:web"), "{error:?}");
+    assert_eq!(warned(bench.load(other, &slip, true)), [Some(1), None]);
+    assert_eq!(warned(bench.load(other, "property batch-limit=6", false)), [None, None]);
 }
 
 #[test]

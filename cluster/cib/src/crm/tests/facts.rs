@@ -249,6 +249,38 @@ fn foreign() -> Facts {
 }
 
 #[test]
+fn an_absent_agent_whose_name_is_a_slip_of_a_known_one_is_an_error_that_names_it() {
+    use haven_types::agent::AgentReport;
+    let judged = |name: &str| {
+        let mut facts = foreign();
+        facts.foreign.insert(name.to_owned(), AgentReport::Absent);
+        let text = format!("{VIP}primitive w {name} op monitor interval=10s timeout=30s\n");
+        let mut found = judged(&text, &facts);
+        found.retain(|finding| finding.code == "HV0322");
+        let [finding] = &found[..] else { panic!("{name}: {found:#?}") };
+        assert_eq!((finding.object.as_deref(), finding.line), (Some("w"), Some(2)));
+        finding.clone()
+    };
+    for (name, meant) in [
+        ("ocf:havenn:ip", "ocf:haven:ip"),
+        ("ocf:hevan:ipp", "ocf:haven:ip"),
+        ("ocf:heartbaet:IPaddr2", "ocf:heartbeat:IPaddr2"),
+    ] {
+        let finding = judged(name);
+        assert!(finding.is_error() && finding.overridable, "{finding}");
+        assert_eq!(finding.nearest.as_deref(), Some(meant));
+        let text = finding.to_string();
+        assert!(text.contains(&format!("there is no agent {name} on n1")), "{text}");
+        assert!(text.contains(&format!("write {meant}, or install it")), "{text}");
+    }
+    // Of the types that another provider has nothing is known, and a provider nobody knows may be anybody's.
+    for name in ["ocf:x:wep", "ocf:heartbeat:IPadr2", "ocf:example:ip", "systemd:webb"] {
+        let finding = judged(name);
+        assert!(!finding.is_error() && finding.nearest.is_none(), "{finding}");
+    }
+}
+
+#[test]
 fn agents_of_others_are_judged_by_what_they_say_of_themselves() {
     let told = |line: &str| -> Vec<String> {
         let found = judged(&format!("{VIP}primitive w {line}\n"), &foreign());

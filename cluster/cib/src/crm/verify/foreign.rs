@@ -1,7 +1,7 @@
 //! Agents of others, judged by what they say of themselves on this node.
 //!
 //! Their descriptions are not ours: what contradicts one can be loaded with `--force`, and an agent that is not here or
-//! cannot be read only earns a warning.
+//! cannot be read only earns a warning, unless its name is a slip of one that is known.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,15 @@ pub(super) fn check(view: &View<'_>, findings: &mut Vec<Finding>) {
                     "install it on every node that may run {id}, or forbid {id} those that lack it",
                     id = primitive.id
                 );
-                findings.push(Finding::warning("HV0322", message).about(&primitive.id).fix(fix));
+                let finding = match meant(view, &agent) {
+                    None => Finding::warning("HV0322", message).fix(fix),
+                    Some(meant) => {
+                        let message = format!("there is no agent {agent} on {}", view.facts.here);
+                        let fix = format!("write {meant}, or {fix}");
+                        Finding::error("HV0322", message).near(Some(&meant)).fix(fix).overridable()
+                    }
+                };
+                findings.push(finding.about(&primitive.id));
                 continue;
             }
             Some(AgentReport::Broken(reason)) => {
@@ -53,6 +61,38 @@ pub(super) fn check(view: &View<'_>, findings: &mut Vec<Finding>) {
         names(view, primitive, &agent, told, findings);
         timeouts(view, primitive, &agent, told, findings);
     }
+}
+
+/// Providers whose agents most hosts have.
+const PROVIDERS: [&str; 2] = ["heartbeat", "pacemaker"];
+
+/// The agent that was meant by a name that is none here: one of ours where its provider, and perhaps its type, is
+/// nearly ours; else the same type of a provider with nearly that name. Of others' types nothing is known.
+fn meant(view: &View<'_>, agent: &str) -> Option<String> {
+    let (class, rest) = agent.split_once(':')?;
+    let (provider, kind) = rest.split_once(':')?;
+    let like = |found: &str, known: &str| found == known || nearest(found, [known]).is_some();
+    let ours = view.facts.agents.keys().find(|known| {
+        let mut parts = known.splitn(3, ':');
+        let theirs = (parts.next(), parts.next(), parts.next());
+        matches!(theirs, (Some(of), Some(by), Some(it))
+            if of == class && like(provider, by) && like(kind, it))
+    });
+    if let Some(ours) = ours {
+        return Some(ours.clone());
+    }
+    let here = view.facts.foreign.iter();
+    let here = here.filter(|(_, report)| !matches!(report, AgentReport::Absent));
+    let known = here.map(|(name, _)| name).chain(view.facts.agents.keys());
+    let known = known.filter_map(|name| match name.split(':').collect::<Vec<_>>()[..] {
+        [of, provider, _] if of == class => Some(provider),
+        _ => None,
+    });
+    let known: Vec<&str> = known.chain(PROVIDERS).collect();
+    if class != "ocf" || known.contains(&provider) {
+        return None;
+    }
+    nearest(provider, known).map(|by| format!("{class}:{by}:{kind}"))
 }
 
 fn broken(view: &View<'_>, primitive: &Primitive, agent: &str, reason: &str) -> Finding {
