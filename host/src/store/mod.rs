@@ -16,7 +16,8 @@
 //! log is not kept in a database.)
 //!
 //! After the first failed write or sync the store refuses everything: what the kernel dropped
-//! then cannot be known.
+//! then cannot be known. Opening it writes the newest segment anew and syncs it before anything read from
+//! it is believed: the kernel may still show what a failed sync never brought to the disk.
 
 mod disk;
 mod error;

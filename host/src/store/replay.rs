@@ -42,6 +42,7 @@ impl<D: Disk> Engine<D> {
             torn = engine.replay_segment(number, &mut replay)?;
         }
         let contents = engine.adopt(replay)?;
+        engine.settle()?;
         engine.tidy(&names)?;
         if torn {
             // Never write over what was cut short: a new segment leaves it as evidence.
@@ -171,6 +172,18 @@ impl<D: Disk> Engine<D> {
         self.compact_before = compact_before;
         self.sequence = sequence.unwrap_or(1);
         Ok(Contents { snapshot: bytes, entries, values })
+    }
+
+    /// Makes durable what was read. Whoever wrote it may have ended between the write and its sync, or
+    /// because the sync failed: then the kernel reads out what it takes for written and is not, and no
+    /// further sync would change that. Only the newest segment can hold such frames.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        let name = Segment::name(self.current());
+        let mut bytes = self.disk.read(&name)?;
+        bytes.truncate(usize::try_from(self.offset).unwrap_or(usize::MAX));
+        self.disk.write_at(&name, 0, &bytes)?;
+        self.disk.sync(&name)?;
+        self.disk.sync_dir()
     }
 
     /// Forgets what a crash left half made.

@@ -1,4 +1,4 @@
-//! A civil clock that jumps and a disk that turns read-only, under daemons that run.
+//! A civil clock that jumps, and disks that turn read-only or fail to sync, under daemons that run.
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
@@ -28,7 +28,7 @@ static volatile long long *shift;
 static int (*real)(clockid_t, struct timespec *);
 __attribute__((constructor)) static void begin(void) {
     real = dlsym(RTLD_NEXT, "clock_gettime");
-    int fd = open(getenv("CLOCK_SHIFT"), O_RDONLY | O_CLOEXEC);
+    int fd = open(getenv("TEST_WORDS"), O_RDONLY | O_CLOEXEC);
     void *map = fd < 0 ? MAP_FAILED : mmap(0, sizeof *shift, PROT_READ, MAP_SHARED, fd, 0);
     shift = map == MAP_FAILED ? 0 : map;
 }
@@ -77,38 +77,83 @@ fn ahead(lab: &Lab, node: &str, minutes: i64) -> bool {
     apart <= 1 || apart >= DAY - 1
 }
 
-/// Daemons whose civil clock is the test's.
-struct Clocks {
+/// Stands between a daemon and the disk under its store: while the first word of a file is set, nothing is
+/// synced there and an I/O error is told. The second word counts how often.
+const DISK: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+static volatile long long *words;
+__attribute__((constructor)) static void begin(void) {
+    int fd = open(getenv("TEST_WORDS"), O_RDWR | O_CLOEXEC);
+    void *map = fd < 0 ? MAP_FAILED : mmap(0, 16, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    words = map == MAP_FAILED ? 0 : map;
+}
+static int fails(int fd) {
+    char link[64], path[4096];
+    if (!words || !words[0]) return 0;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    path[length < 0 ? 0 : length] = 0;
+    if (!strstr(path, "/store")) return 0;
+    __atomic_add_fetch(&words[1], 1, __ATOMIC_SEQ_CST);
+    errno = EIO;
+    return 1;
+}
+int fsync(int fd) {
+    int (*real)(int) = dlsym(RTLD_NEXT, "fsync");
+    return fails(fd) ? -1 : real(fd);
+}
+int fdatasync(int fd) {
+    int (*real)(int) = dlsym(RTLD_NEXT, "fdatasync");
+    return fails(fd) ? -1 : real(fd);
+}
+"#;
+
+/// Daemons with a library of the test's between them and the C library, which reads two words of a file.
+struct Shim {
     library: PathBuf,
-    shift: std::fs::File,
+    words: std::fs::File,
     path: PathBuf,
 }
 
-impl Clocks {
+impl Shim {
     /// None where there is no compiler.
-    fn build(dir: &Path) -> Option<Self> {
+    fn build(dir: &Path, code: &str) -> Option<Self> {
         let (source, library, path) =
-            (dir.join("shift.c"), dir.join("shift.so"), dir.join("clock-shift"));
-        std::fs::write(&source, SHIFT).unwrap();
+            (dir.join("shim.c"), dir.join("shim.so"), dir.join("shim-words"));
+        std::fs::write(&source, code).unwrap();
         let mut cc = Command::new("cc");
         cc.args(["-shared", "-fPIC", "-O", "-o"]).arg(&library).arg(&source).arg("-ldl");
         if !cc.status().is_ok_and(|status| status.success()) {
             return None;
         }
-        std::fs::write(&path, [0; 8]).unwrap();
-        let shift = std::fs::File::options().write(true).open(&path).unwrap();
-        Some(Self { library, shift, path })
+        std::fs::write(&path, [0; 16]).unwrap();
+        let words = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+        Some(Self { library, words, path })
     }
 
-    fn set(&self, seconds: i64) {
-        self.shift.write_all_at(&seconds.to_ne_bytes(), 0).unwrap();
+    fn set(&self, word: i64) {
+        self.words.write_all_at(&word.to_ne_bytes(), 0).unwrap();
+    }
+
+    fn counted(&self) -> i64 {
+        let mut word = [0; 8];
+        self.words.read_exact_at(&mut word, 8).unwrap();
+        i64::from_ne_bytes(word)
     }
 
     fn start(&self, lab: &Lab, node: &str) {
         let bed = &lab.cluster.bed;
         let mut daemon = Command::new(bed.haven());
         daemon.args(["node", "run", "--config"]).arg(config_file(bed, node));
-        daemon.env("LD_PRELOAD", &self.library).env("CLOCK_SHIFT", &self.path);
+        daemon.env("LD_PRELOAD", &self.library).env("TEST_WORDS", &self.path);
         let log = lab.cluster.system.log(bed, node);
         bed.spawn(&Place::Node(node.to_owned()), &mut daemon, &log).unwrap();
     }
@@ -124,7 +169,7 @@ fn load(lab: &Lab, text: &str) {
 #[ignore = "long: one more whole cluster, run by ./dev test --all"]
 fn a_jump_of_the_civil_clock_is_noticed_by_nobody_who_is_served() {
     let Some(mut lab) = lab("c-jump", 3, false, Family::V4) else { return };
-    let Some(clocks) = Clocks::build(lab.cluster.bed.dir()) else {
+    let Some(clocks) = Shim::build(lab.cluster.bed.dir(), SHIFT) else {
         skip("there is no C compiler", "a jump of the civil clock");
         return;
     };
@@ -293,4 +338,90 @@ fn an_owner_whose_disk_turns_read_only_keeps_its_address_and_says_what_to_do() {
     assert_eq!(status["configuration"], lab.json("n2", &["status"])["configuration"]);
     // The lab removes the directory, so nothing may be mounted there.
     drop(disk);
+}
+
+/// Starts `node` over `shim` and waits until all is well.
+fn restore(lab: &mut Lab, shim: &Shim, node: &str) {
+    lab.wait("the return of every node", 2 * LIMIT, |lab| {
+        // A predecessor that is still on its way out makes a start fail: as a supervisor does.
+        if !lab.cluster.system.runs(&lab.cluster.bed, node) {
+            shim.start(lab, node);
+        }
+        lab.cluster.system.settled(&lab.cluster.bed)
+    });
+    lab.cluster.restore().unwrap();
+}
+
+fn coordinate(lab: &Lab, node: &str) {
+    lab.haven("n2", &["cluster", "handover", node]).unwrap();
+    lab.wait("the handover", LIMIT, |lab| {
+        lab.json("n2", &["status"])["coordinator"]["node"] == node
+    });
+}
+
+#[test]
+#[ignore = "long: one more whole cluster, run by ./dev test --all"]
+fn an_owner_whose_disk_fails_to_sync_votes_no_more_answers_beats_and_says_what_to_do() {
+    let Some(mut lab) = lab("c-sync", 3, false, Family::V4) else { return };
+    let Some(disk) = Shim::build(lab.cluster.bed.dir(), DISK) else {
+        skip("there is no C compiler", "a disk that fails to sync");
+        return;
+    };
+    let vip = lab.cluster.bed.topology().vips()[0];
+    kill(&mut lab, "n1");
+    restore(&mut lab, &disk, "n1");
+    lab.cluster.place(vip, "n1").unwrap();
+    coordinate(&lab, "n1");
+    let measuring = lab.measure();
+    disk.set(1);
+    // The next change of the configuration is the first thing that n1 cannot sync.
+    drop(lab.haven("n2", &["node", "standby", "n3"]));
+    lab.wait("the alarm", LIMIT, |lab| {
+        let alarms = lab.json("n1", &["status"])["alarms"].to_string();
+        alarms.contains("the store failed (cannot sync ")
+            && alarms.contains("/store/log-")
+            && alarms.contains("Input/output error")
+            && alarms.contains("no longer votes")
+            && alarms.contains("make the disk sound, then restart the daemon")
+    });
+    assert!(lab.log("n1").contains("the store failed: this node no longer votes: cannot sync "));
+    lab.wait("another coordinator", LIMIT, |lab| {
+        let coordinator = lab.json("n2", &["status"])["coordinator"]["node"].clone();
+        coordinator.is_string() && coordinator != "n1"
+    });
+    let failed = disk.counted();
+    for online in ["online", "standby", "online"] {
+        lab.haven("n2", &["node", online, "n3"]).unwrap();
+    }
+    assert!(lab.cluster.system.settled(&lab.cluster.bed), "n1 answers beats, so it is a member");
+    assert_unmoved(&measuring.finish().unwrap());
+    // Without n3 there is one vote left, for changes and for leases.
+    kill(&mut lab, "n3");
+    let change = lab.begin("n2", &["node", "standby", "n3"]);
+    let before = lab.json("n2", &["status"])["configuration"].clone();
+    lab.wait("the loss of n3", LIMIT, |lab| {
+        let status = lab.json("n2", &["status"]);
+        let nodes = status["nodes"].as_array().cloned().unwrap_or_default();
+        nodes.iter().any(|it| it["name"] == "n3" && it["state"] != "online")
+    });
+    let passed = std::time::Instant::now();
+    lab.wait("some terms of elections", LIMIT, |_| passed.elapsed() > Duration::from_secs(3));
+    assert_eq!(lab.json("n2", &["status"])["configuration"], before, "one vote is no majority");
+    lab.cluster.start_missing().unwrap();
+    // It is made once n3 is back, or its author was told that it was not.
+    drop(change.join().unwrap());
+    lab.wait("decisions without n1", LIMIT, |lab| {
+        lab.haven("n2", &["node", "online", "n3"]).is_ok()
+    });
+    // What could not be synced is not on the disk, whatever a second try would say: there was none.
+    assert_eq!(disk.counted(), failed, "the store was touched after it had failed");
+    kill(&mut lab, "n1");
+    disk.set(0);
+    restore(&mut lab, &disk, "n1");
+    let status = lab.json("n1", &["status"]);
+    assert!(!status["alarms"].to_string().contains("store"), "{status}");
+    assert_eq!(status["configuration"], lab.json("n2", &["status"])["configuration"]);
+    // A full member: it decides again, and what it decides is kept.
+    coordinate(&lab, "n1");
+    load(&lab, "property batch-limit=9\n");
 }
