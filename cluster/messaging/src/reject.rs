@@ -96,7 +96,11 @@ impl fmt::Display for Rejected {
             ),
             Self::Malformed(what) => write!(f, "not a frame of a cluster ({what:?})"),
             Self::NotForUs(to) => {
-                write!(f, "addressed to node {to}: two nodes may share an address")
+                write!(
+                    f,
+                    "addressed to node {to}: that node and this one may have one address; compare \
+                     [[link]] local of both"
+                )
             }
             Self::NotMember(from) => write!(f, "node {from} is not a member"),
             Self::WrongKey { from, epoch } => write!(

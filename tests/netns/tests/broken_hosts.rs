@@ -219,6 +219,50 @@ fn two_daemons_with_one_id_are_reported_and_disturb_nobody() {
     drop(std::fs::remove_dir_all(&twin));
 }
 
+#[test]
+#[ignore = "long: one more whole cluster, run by ./dev test --all"]
+fn two_nodes_with_one_link_address_are_told_and_disturb_nobody() {
+    let Some(mut lab) = lab("b-same", 3, false, Family::V4) else { return };
+    let vip = lab.cluster.bed.topology().vips()[0];
+    lab.cluster.place(vip, "n1").unwrap();
+    stop(&mut lab, "n3");
+    // Somebody gave n3 the first address of n2, in its kernel and in its file.
+    let file = config_file(&lab.cluster.bed, "n3");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let wrong = text.replacen("local = \"10.77.0.3\"", "local = \"10.77.0.2\"", 1);
+    assert_ne!(wrong, text);
+    ip(&lab, "n3", "addr add 10.77.0.2/24 dev hb");
+    std::fs::write(&file, wrong).unwrap();
+    let measuring = lab.measure();
+    lab.cluster.system.start(&lab.cluster.bed, "n3").unwrap();
+    // Who asked for the address last was answered by n3.
+    let mut show = Command::new("ip");
+    show.args(["-br", "link", "show", "dev", "hb"]);
+    let shown = lab.cluster.bed.run(&Place::Node("n3".to_owned()), &mut show).unwrap();
+    let mac = shown.split_whitespace().nth(2).unwrap();
+    ip(&lab, "n1", &format!("neigh replace 10.77.0.2 lladdr {mac} nud permanent dev hb"));
+    lab.wait("n3 to tell", LIMIT, |lab| {
+        lab.log("n3").contains(
+            "link 0: datagram refused: addressed to node 2: that node and this one may have one \
+             address; compare [[link]] local of both",
+        )
+    });
+    // The other link carries all of them, and status names the one that does not.
+    lab.wait("link 0 to be down", LIMIT, |lab| {
+        sees(lab, "n2", "n1", "down") && sees(lab, "n3", "n1", "down")
+    });
+    assert!(lab.cluster.system.settled(&lab.cluster.bed), "link 1 carries every member");
+    lab.haven("n2", &["node", "standby", "n3"]).unwrap();
+    lab.haven("n2", &["node", "online", "n3"]).unwrap();
+    assert_unmoved(&measuring.finish().unwrap());
+    stop(&mut lab, "n3");
+    ip(&lab, "n3", "addr del 10.77.0.2/24 dev hb");
+    ip(&lab, "n1", "neigh del 10.77.0.2 dev hb");
+    std::fs::write(&file, text).unwrap();
+    restore(&mut lab);
+    lab.wait("every link", LIMIT, |lab| sees(lab, "n2", "n1", "up") && sees(lab, "n1", "n3", "up"));
+}
+
 /// The files of the log, oldest first.
 fn segments(state: &Path) -> Vec<PathBuf> {
     let files = std::fs::read_dir(state.join("store")).unwrap();

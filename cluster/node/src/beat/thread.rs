@@ -270,7 +270,7 @@ impl Thread {
                 }
                 Err(rejected) => {
                     if let Some(line) = rejections.note(now, rejected) {
-                        tell(news, News::Line(line.to_string()));
+                        tell(news, News::Line(format!("link {link}: {line}")));
                         if let Rejected::WrongKey { from, epoch } = rejected {
                             tell(news, News::Unreadable { from, epoch });
                         }
