@@ -191,8 +191,8 @@ Examples:
     ///
     /// A node that is there goes once nothing runs on it (`haven node standby NODE` first), and its daemon ends. One that
     /// is away goes at once; its leases have ended by themselves. Refused, unless forced, where it may still run
-    /// something with lease=off: switch it off first; and where two full nodes without a witness would be left to
-    /// resources that need a lease: let another member join first.
+    /// something with lease=off: switch it off first; so is one that is there where two full nodes without a witness
+    /// would be left to resources that need a lease: let another member join first.
     #[command(after_long_help = "\
 Examples:
   haven cluster remove n3             n3 is broken for good; its name and addresses are free for a new node

@@ -221,6 +221,7 @@ impl Controller {
 
     pub(crate) fn step_engine(&mut self, clock: Clock, input: ToEngine) {
         let Some(coordinator) = &mut self.coordinator else { return };
+        let planned = matches!(input, ToEngine::Graph(_));
         for output in coordinator.engine.step(clock.now, input) {
             match output {
                 FromEngine::Perform { flight, action } => self.perform(clock, flight, &action),
@@ -228,6 +229,9 @@ impl Controller {
                 FromEngine::Outdated => self.replan(),
                 FromEngine::Complete { unreached } => self.on_complete(clock, unreached),
             }
+        }
+        if planned {
+            self.review_waiting_stops(clock);
         }
     }
 

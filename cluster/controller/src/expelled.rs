@@ -13,7 +13,7 @@ use haven_api::EventSeverity;
 use haven_types::{LogIndex, NodeId};
 
 use crate::controller::Controller;
-use crate::leases::unprotected_primitives;
+use crate::history::active;
 use crate::port::{Clock, Output};
 
 /// Members that turned this node away, and as of which entry each knows it for no member.
@@ -76,16 +76,17 @@ impl Controller {
 
     fn removed_meanwhile(&self) -> String {
         let own = self.histories.get(&self.config.node);
-        let left: Vec<String> = unprotected_primitives(&self.state.cib, &self.config.facts)
-            .into_iter()
-            .filter(|name| {
-                let records = own.and_then(|history| history.resources.get(name));
-                records.is_some_and(crate::history::active)
-            })
+        let left: Vec<&str> = own
+            .iter()
+            .flat_map(|history| &history.resources)
+            .filter(|(_, records)| active(records) && records.values().all(|it| it.lease.is_none()))
+            .map(|(name, _)| name.as_str())
             .collect();
         let left = match left.is_empty() {
             true => String::new(),
-            false => format!("; stop by hand what no lease ends: {}", left.join(", ")),
+            false => {
+                format!("; it leaves running, and you must stop by hand, {}", left.join(", "))
+            }
         };
         format!(
             "{} was removed from the cluster while it was away: by their logs, which go further than the one here, {} \

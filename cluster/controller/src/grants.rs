@@ -97,6 +97,33 @@ impl Controller {
         }
     }
 
+    /// A stop waits no longer for a successor that the newest plan does not want.
+    pub(crate) fn review_waiting_stops(&mut self, clock: Clock) {
+        let waiting = self.coordinator.iter().flat_map(|it| &it.awaiting);
+        let stops: Vec<(FlightId, Awaiting)> = waiting
+            .filter(|(_, it)| it.stops.is_some())
+            .map(|(flight, it)| (*flight, it.clone()))
+            .collect();
+        for (flight, it) in stops {
+            let Some(coordinator) = &mut self.coordinator else { return };
+            let wanted = coordinator.engine.in_force(flight);
+            let resource = coordinator.engine.flights().get(&flight).and_then(|flight| {
+                flight.action.resource.as_ref().map(|resource| resource.id.clone())
+            });
+            let successor = resource.and_then(|resource| self.successor(&resource));
+            if wanted && successor == Some(it.holder) {
+                continue;
+            }
+            if let Some(coordinator) = &mut self.coordinator {
+                coordinator.awaiting.remove(&flight);
+            }
+            match it.stops.filter(|_| wanted) {
+                Some(from) => self.order(clock, flight, from, None),
+                None => self.finish_flight(flight, false),
+            }
+        }
+    }
+
     /// Where the plan in force starts a resource.
     fn successor(&self, resource: &str) -> Option<NodeId> {
         let graph = self.coordinator.as_ref()?.engine.graph();

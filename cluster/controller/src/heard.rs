@@ -162,7 +162,12 @@ impl Controller {
         let group = lease.group;
         let name = self.group_name(group);
         self.claims.ended(group);
+        let written =
+            self.grants_ahead.values().any(|(of, epoch)| *of == name && *epoch > lease.epoch);
         let why = match cause {
+            LossCause::Lapsed if written => {
+                "it is being granted anew, and the disks take longer to write that than the lease lasts"
+            }
             LossCause::Lapsed => {
                 "no majority renewed it in time; this host is silent for it until one does"
             }

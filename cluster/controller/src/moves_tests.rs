@@ -134,3 +134,37 @@ fn an_owner_is_stopped_once_its_successor_is_granted_the_lease() {
         assert_eq!(bench.grant().0.0, epoch.0 + 1, "one grant is enough");
     }
 }
+
+/// The plan changes while the grant of the successor is being written, and may never be.
+#[test]
+fn a_stop_does_not_wait_for_a_successor_that_is_planned_no_more() {
+    let mut bench = Bench::new(VIP);
+    let at = bench.coordinator();
+    bench.answer(at, to("vip", Some(&format!("n{at}")), None)).unwrap();
+    bench.run(1_000);
+    assert_eq!(bench.owner(), at);
+    let stops = bench.called("vip_stop_0").len();
+    bench.ask(at, to("vip", Some(&elsewhere(at)), None));
+    let waits = |bench: &Bench| {
+        let coordinator = bench.nodes[&NodeId(at)].coordinator.as_ref();
+        coordinator.is_some_and(|it| !it.awaiting.is_empty())
+    };
+    for _ in 0..200 {
+        if waits(&bench) {
+            break;
+        }
+        bench.run(1);
+    }
+    assert!(waits(&bench));
+    assert_eq!(bench.called("vip_stop_0").len(), stops);
+    let others: Vec<u16> = bench.ids().into_iter().filter(|id| *id != at).collect();
+    for id in &others {
+        bench.kill(*id);
+    }
+    for id in &others {
+        bench.notice(*id);
+    }
+    bench.run(20);
+    assert!(!waits(&bench));
+    assert_eq!(bench.called("vip_stop_0").len(), stops + 1, "without a majority it stops at once");
+}

@@ -170,6 +170,9 @@ impl Executor {
             return;
         }
         let resource = self.resources.entry(name.clone()).or_default();
+        if order.operation.action == "stop" && resource.own_stop_answers(order.id) {
+            return;
+        }
         if resource.queue.len() >= MAX_QUEUED_PER_RESOURCE {
             out.push(Output::Refused {
                 order: order.id,

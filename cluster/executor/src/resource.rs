@@ -74,6 +74,18 @@ impl Resource {
         }
     }
 
+    /// A stop is ordered that this node has begun by itself, or is about to, because the lease went to another:
+    /// that one's end answers the order. False when there is none.
+    pub(crate) fn own_stop_answers(&mut self, order: OrderId) -> bool {
+        let running = self.running.as_mut().map(|running| &mut running.job);
+        let Some(last) = self.queue.back_mut().or(running) else { return false };
+        let own = last.order.is_none() && last.operation.action == "stop";
+        if own {
+            last.order = Some(order);
+        }
+        own
+    }
+
     /// The agent that is called next, if any is to be called now.
     pub(crate) fn next_agent(&self, now: Instant) -> Option<&AgentName> {
         let due = || self.recurring.values().filter(|every| every.due <= now).min_by_key(|r| r.due);

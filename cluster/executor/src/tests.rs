@@ -205,6 +205,20 @@ fn a_superseded_lease_stops_the_resource_here() {
 }
 
 #[test]
+fn a_stop_that_is_ordered_while_the_node_stops_by_itself_is_not_carried_out_twice() {
+    let mut executor = started();
+    step(&mut executor, 10, Input::LeaseLost { lease: LEASE, superseded: true });
+    let out = step(&mut executor, 11, order(1, 5, operation("vip", "stop", 0), None));
+    assert_eq!(out, vec![]);
+    let out = step(&mut executor, 12, finished(2, OcfCode::OK));
+    let id = OrderId { term: Term(1), number: 5 };
+    assert!(matches!(&out[..], [Output::Recorded(record)] if record.order == Some(id)), "{out:?}");
+    // The next is a stop of its own.
+    let out = step(&mut executor, 13, order(1, 6, operation("vip", "stop", 0), None));
+    assert!(matches!(out[..], [Output::RunAgent { .. }]), "{out:?}");
+}
+
+#[test]
 fn a_gain_nobody_waits_for_is_given_back() {
     let mut executor = Executor::new(NodeId(1));
     let out = step(&mut executor, 0, Input::LeaseGained(LEASE));

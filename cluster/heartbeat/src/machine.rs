@@ -49,6 +49,8 @@ pub struct Heartbeat {
     pub(crate) restart: Option<Restart>,
     consensus_tick: Duration,
     boots_seen: BTreeMap<NodeId, BootSeen>,
+    /// The highest epoch of each group that is known to be granted.
+    granted: BTreeMap<GroupId, Epoch>,
     started: bool,
     /// When the next tick is due, and when the detector has something to judge.
     due: Instant,
@@ -131,6 +133,7 @@ impl Heartbeat {
             restart: None,
             consensus_tick: Duration::ZERO,
             boots_seen: BTreeMap::new(),
+            granted: BTreeMap::new(),
             started: false,
             due: now,
             detector_due: now,
@@ -181,6 +184,7 @@ impl Heartbeat {
                 self.voter.set_epoch(group, epoch);
             }
             Input::Granted { group, epoch } => {
+                self.granted.insert(group, epoch);
                 self.with_holder(out, |holder, said| holder.superseded_by(now, group, epoch, said));
             }
             Input::Coordinator { node, .. } => {
@@ -344,7 +348,7 @@ impl Heartbeat {
     }
 
     fn on_claim(&mut self, group: GroupId, epoch: Epoch, out: &mut Vec<Output>) {
-        if self.config.epochs.get(&group).is_some_and(|&newest| newest > epoch) {
+        if self.granted.get(&group).is_some_and(|&newest| newest > epoch) {
             out.push(Output::LeaseLost { group, epoch, cause: LossCause::Superseded });
             return;
         }

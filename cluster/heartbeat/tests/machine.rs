@@ -310,7 +310,7 @@ fn a_lease_is_gained_kept_and_lost_by_the_answers_alone() {
 }
 
 #[test]
-fn a_higher_epoch_in_the_log_closes_the_gate_then_tells_the_voters() {
+fn a_higher_epoch_that_is_granted_closes_the_gate_then_tells_the_voters() {
     let mut world = World::new(4, 3, 1, Terms::default());
     world.start_all(&Start::First);
     world.give(NodeId(1), Input::Claim { group: G, epoch: Epoch(1) });

@@ -43,7 +43,7 @@ pub enum LossCause {
     Lapsed,
     /// The kernel did not take the gate. The machine goes on trying.
     GateFailed,
-    /// The log holds a higher epoch: another node was granted the lease.
+    /// A higher epoch is granted: another node may have the lease.
     Superseded,
     /// Released by order.
     Released,

@@ -1,7 +1,7 @@
 //! From a configuration file to a running daemon, in the order safety asks for: who am I, what did I
 //! promise, what does the kernel hold, and only then the first frame.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -143,8 +143,11 @@ pub(super) async fn start(
         terms,
         seed,
         first_life,
+        open: match promises {
+            Some(_) => gate.deadlines()?.iter().map(|it| GroupId(it.group)).collect(),
+            None => BTreeSet::new(),
+        },
         left: promises,
-        open: gate.deadlines()?.iter().map(|deadline| GroupId(deadline.group)).collect(),
     };
     let begun = Beginning::of(&mut controller, clock(), origin);
     if let Err(error) = prefer_this_process() {
