@@ -15,7 +15,7 @@ fn a_node_without_a_store_joins_anew_and_has_the_same_configuration() {
     lab.wait("an empty node", LIMIT, |_| {
         ["a", "b", "x", "y", "lone"].iter().all(|r| audited.service("n3", r).is_none())
     });
-    lab.haven("n1", &["cluster", "remove", "n3"]).unwrap();
+    lab.haven("n1", &["cluster", "remove", "n3", "--force"]).unwrap();
     let cluster = &lab.cluster;
     lab.wait("the end of the daemon", LIMIT, |_| !cluster.system.runs(bed, "n3"));
     std::fs::remove_dir_all(bed.node_state("n3")).unwrap();
