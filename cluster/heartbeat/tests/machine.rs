@@ -330,6 +330,18 @@ fn a_higher_epoch_that_is_granted_closes_the_gate_then_tells_the_voters() {
     assert!(world.violations.is_empty());
 }
 
+/// A process that was replaced claims what its controller holds while a grant may still be truncated.
+#[test]
+fn a_claim_is_refused_by_a_later_grant_and_not_by_one_that_may_be_truncated() {
+    let mut machine = Heartbeat::new(config(3), at(0));
+    let claim = Input::Claim { group: G, epoch: Epoch(3) };
+    let lost = Output::LeaseLost { group: G, epoch: Epoch(3), cause: LossCause::Superseded };
+    machine.step(at(0), Input::Epoch { group: G, epoch: Epoch(4) });
+    assert!(!machine.step(at(1), claim.clone()).contains(&lost));
+    assert!(machine.step(at(2), Input::Granted { group: G, epoch: Epoch(4) }).contains(&lost));
+    assert!(machine.step(at(3), claim).contains(&lost));
+}
+
 /// An entry that may be truncated takes nothing away: the voters refuse to renew, what they promised lasts.
 // spec: L2
 #[test]
