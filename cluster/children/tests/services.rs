@@ -16,8 +16,8 @@ use haven_executor::Agent;
 use haven_host::process::Launcher;
 use haven_types::operation::{ExecutionStatus, OcfCode, Outcome};
 use support::{Place, operation, skip};
-use zbus::object_server::SignalEmitter;
-use zbus::{OwnedObjectPath, fdo};
+use zbus::OwnedObjectPath;
+use zbus::object_server::{ResponseDispatchNotifier, SignalEmitter};
 
 async fn ask(agent: &dyn Agent, name: &str, action: &str) -> Outcome {
     let work = agent.run(operation(name, action, &[]), None);
@@ -70,6 +70,9 @@ fn path(unit: &str) -> OwnedObjectPath {
     format!("/org/freedesktop/systemd1/unit/{plain}").as_str().try_into().unwrap()
 }
 
+/// A job as a method answers it, which says when that answer is on its way.
+type Job = ResponseDispatchNotifier<OwnedObjectPath>;
+
 impl Manager {
     /// Ends a job the way systemd does: the signal comes after the method's answer.
     fn end_job(
@@ -78,23 +81,23 @@ impl Manager {
         unit: &str,
         state: &str,
         result: &str,
-    ) -> u32 {
+    ) -> Job {
         let number = {
             let mut known = self.0.lock().unwrap();
             known.units.insert(unit.to_owned(), state.to_owned());
             u32::try_from(known.asked.len()).unwrap()
         };
         let (unit, result) = (unit.to_owned(), result.to_owned());
+        let job: OwnedObjectPath = format!("/job/{number}").as_str().try_into().unwrap();
+        let (answer, answered) = ResponseDispatchNotifier::new(job.clone());
         tokio::spawn(async move {
-            // paced: a job takes its time, and its end must come after the method's answer
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            answered.await;
             // Somebody else's job ends first.
             let other: OwnedObjectPath = "/job/9999".try_into().unwrap();
             Self::job_removed(&emitter, 9999, other, "x.service", "failed").await.unwrap();
-            let job: OwnedObjectPath = format!("/job/{number}").as_str().try_into().unwrap();
             Self::job_removed(&emitter, number, job, &unit, &result).await.unwrap();
         });
-        number
+        answer
     }
 }
 
@@ -121,12 +124,11 @@ impl Manager {
         unit: String,
         mode: String,
         #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
-    ) -> fdo::Result<OwnedObjectPath> {
+    ) -> Job {
         self.0.lock().unwrap().asked.push(format!("start {unit} {mode}"));
         let (state, result) =
             if unit == "bad.service" { ("failed", "failed") } else { ("active", "done") };
-        let number = self.end_job(emitter.to_owned(), &unit, state, result);
-        Ok(format!("/job/{number}").as_str().try_into().unwrap())
+        self.end_job(emitter.to_owned(), &unit, state, result)
     }
 
     fn stop_unit(
@@ -134,10 +136,9 @@ impl Manager {
         unit: String,
         mode: String,
         #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
-    ) -> OwnedObjectPath {
+    ) -> Job {
         self.0.lock().unwrap().asked.push(format!("stop {unit} {mode}"));
-        let number = self.end_job(emitter.to_owned(), &unit, "inactive", "done");
-        format!("/job/{number}").as_str().try_into().unwrap()
+        self.end_job(emitter.to_owned(), &unit, "inactive", "done")
     }
 
     #[zbus(signal)]
