@@ -245,6 +245,16 @@ impl Bench {
         found
     }
 
+    /// A fourth member joins with a new token; its daemon is not started.
+    pub(crate) fn join_fourth(&mut self) {
+        let at = self.coordinator();
+        let (token, expires) = ([9; 32], WallTime::from_seconds(90_000));
+        self.step(at, Input::Local(Local::MintToken { request: 1, token, expires }));
+        self.run(500);
+        self.step(at, Input::Local(Local::Admit { request: 2, member: member(4), token }));
+        self.run(500);
+    }
+
     /// This member is a witness, and was always.
     pub(crate) fn be_witness(&mut self, id: u16) {
         for controller in self.nodes.values_mut() {

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use haven_base::WallTime;
 use haven_consensus::{Input as ToLog, Recovered};
 use haven_types::{LogIndex, NodeId};
 
 use crate::bench::{Bench, member};
 use crate::controller::Internal;
-use crate::port::{Input, Local};
+use crate::port::Input;
 
 /// Three members of whom one is away while a fourth joins and comes to lead; the one away.
 fn led_by_a_newcomer() -> (Bench, u16, crate::controller::Controller) {
@@ -17,11 +16,7 @@ fn led_by_a_newcomer() -> (Bench, u16, crate::controller::Controller) {
     let away = *bench.ids().iter().rev().find(|id| **id != at).unwrap();
     let left = bench.nodes.remove(&NodeId(away)).unwrap();
     bench.notice(away);
-    let (token, expires) = ([9; 32], WallTime::from_seconds(9_000));
-    bench.step(at, Input::Local(Local::MintToken { request: 1, token, expires }));
-    bench.run(500);
-    bench.step(at, Input::Local(Local::Admit { request: 2, member: member(4), token }));
-    bench.run(500);
+    bench.join_fourth();
     let known = bench.nodes[&NodeId(at)].state().members.values().cloned().collect();
     bench.boot_from(4, Recovered::blank(), known);
     bench.all_hear_all();

@@ -220,7 +220,6 @@ impl Controller {
 mod tests {
     use super::*;
     use crate::bench::{Bench, VIP};
-    use crate::port::{Input, Local};
 
     /// Asks a member for its own removal, as `haven cluster leave` does there, until it is answered.
     fn leaves(bench: &mut Bench, node: u16) -> Vec<crate::bench::Answer> {
@@ -238,12 +237,7 @@ mod tests {
     fn who_joined_and_was_never_started_is_removed_and_keeps_nobody_from_leaving() {
         let mut bench = Bench::new(VIP);
         let (at, owner) = (bench.coordinator(), bench.owner());
-        let (token, expires) = ([9; 32], haven_base::WallTime::from_seconds(90_000));
-        bench.step(at, Input::Local(Local::MintToken { request: 1, token, expires }));
-        bench.run(500);
-        let member = crate::bench::member(4);
-        bench.step(at, Input::Local(Local::Admit { request: 2, member, token }));
-        bench.run(500);
+        bench.join_fourth();
         let members = |bench: &Bench| bench.nodes[&NodeId(at)].state().members.len();
         assert_eq!(members(&bench), 4);
         let idle = bench.ids().into_iter().find(|id| *id != at && *id != owner).unwrap();
@@ -345,12 +339,7 @@ mod tests {
         }
         let mut bench = Bench::new(VIP);
         let (at, node) = (bench.coordinator(), third(&bench));
-        let (token, expires) = ([9; 32], haven_base::WallTime::from_seconds(90_000));
-        bench.step(at, Input::Local(Local::MintToken { request: 1, token, expires }));
-        bench.run(500);
-        let member = crate::bench::member(4);
-        bench.step(at, Input::Local(Local::Admit { request: 2, member, token }));
-        bench.run(500);
+        bench.join_fourth();
         let error = removes(&mut bench, node, false).unwrap_err();
         let remedy = error.remedy.unwrap();
         assert!(
