@@ -5,7 +5,7 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use haven_lab::system::SystemKind;
@@ -89,22 +89,21 @@ fn carried(bed: &Bed, net: Net, from: &Place, to: &Place) -> (usize, Duration) {
         assert!(begun.elapsed() < LIMIT, "nothing from {from:?} reaches {to:?} over {net:?}");
         sender.send_to(&[0], target).unwrap();
     }
-    receiver.set_read_timeout(Some(QUIET)).unwrap();
     let micros = || u32::try_from(begun.elapsed().as_micros()).unwrap();
-    let (mut arrived, sent) = (Vec::new(), AtomicBool::new(false));
+    let (mut arrived, sent) = (Vec::new(), OnceLock::<Instant>::new());
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for _ in 0..PACKETS {
                 sender.send_to(&micros().to_be_bytes(), target).unwrap();
                 std::thread::sleep(Duration::from_millis(1));
             }
-            sent.store(true, Ordering::Release);
+            sent.set(Instant::now()).unwrap();
         });
         loop {
-            let last = sent.load(Ordering::Acquire);
+            let quiet = sent.get().is_some_and(|last| last.elapsed() > QUIET);
             match receiver.recv(&mut buffer) {
                 Ok(4) => arrived.push(micros().saturating_sub(u32::from_be_bytes(buffer))),
-                Err(_) if last => break,
+                Err(_) if quiet => break,
                 _ => {}
             }
         }
