@@ -188,9 +188,11 @@ impl Controller {
 
     /// What the verifier must know of the cluster.
     pub(crate) fn facts(&self) -> crm::Facts {
+        let counted = self.counted_members();
         let members = self.state.members.values().map(|member| crm::MemberFacts {
             name: member.name.clone(),
             witness: member.role == crate::command::Role::Witness,
+            votes: counted.contains_key(&member.id),
         });
         let talk = self.state.members.values().flat_map(|member| {
             let links = member.links.iter().map(|(_, at)| at.ip());

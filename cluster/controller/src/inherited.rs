@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use haven_api::{ApiError, Code};
 use haven_cib::{Cib, crm};
+use haven_quorum::{Options, Rules};
 
 use crate::controller::Controller;
 use crate::leases::leased_primitives;
+use crate::quorum::voters;
 
 impl Controller {
     /// Two nodes without a witness are refused a lease. Where the second came after the addresses, that has happened
@@ -21,6 +23,28 @@ impl Controller {
         if found.peek().is_some() && leased(cib).is_subset(&leased(&self.state.cib)) {
             found.for_each(|finding| finding.severity = crm::Severity::Warning);
         }
+    }
+
+    /// What status says where judging the configuration in force finds that no majority survives the loss of a node:
+    /// by all members, or by those who vote until the others are started.
+    // spec: L8 "Two nodes need a witness"
+    pub(crate) fn lease_alarm(&self) -> Option<String> {
+        if leased_primitives(&self.state.cib, &self.config.facts).is_empty() {
+            return None;
+        }
+        let (members, _) = voters(&self.state.cib, &self.state.members);
+        if let Err(refusal) = Rules::of_any(Options::default(), members).lease_majority() {
+            return Some(refusal.to_string());
+        }
+        let refusal = self.quorum.rules().lease_majority().err()?;
+        let idle = self.voteless().join(" or ");
+        if idle.is_empty() {
+            return Some(refusal.to_string());
+        }
+        Some(format!(
+            "two nodes without a witness cannot keep an address through the loss of one: start the daemon on {idle}, \
+             which has joined and does not vote yet"
+        ))
     }
 
     /// A text that takes the place of the whole configuration and has no resource is seldom meant: the program that
@@ -91,6 +115,38 @@ mod tests {
             .accepted(&controller.state.cib, false, |_| {})
             .expect("what is there may stay");
         assert!(findings.iter().any(|it| it.severity == Severity::Warning && it.code == "HV0311"));
+    }
+
+    #[test]
+    fn status_and_the_judgement_of_the_configuration_agree_about_who_has_not_started() {
+        let mut bench = Bench::new(VIP);
+        let at = bench.coordinator();
+        bench.join_fourth();
+        let controller = bench.nodes.get_mut(&NodeId(at)).unwrap();
+        let params = ["ip", "nic"].map(|name| (name.to_owned(), crm::ParamFacts::default()));
+        let ip = crm::AgentFacts { lease: true, params: params.into(), judge: None };
+        controller.config.verification.agents.insert("ocf:haven:ip".to_owned(), ip);
+        controller.state.cib.nodes.clear();
+        let found = |controller: &Controller| {
+            let judged = crm::verify(&controller.state.cib, &controller.facts());
+            let found = judged.into_iter().find(|it| it.code == "HV0311");
+            (found, controller.lease_alarm())
+        };
+        assert_eq!(found(controller), (None, None), "three vote");
+        let voters = controller.configurations.back().unwrap().voters.clone();
+        let gone = *voters.iter().rfind(|id| **id != NodeId(at)).unwrap();
+        controller.state.members.remove(&gone);
+        let _ = controller.renew_rules();
+        let (Some(warning), Some(alarm)) = found(controller) else { panic!("two vote") };
+        assert_eq!(warning.severity, crm::Severity::Warning);
+        for text in [warning.remedy.unwrap(), alarm] {
+            assert!(text.contains("start the daemon on n4"), "{text}");
+        }
+        let other = *voters.iter().find(|id| **id != NodeId(at) && **id != gone).unwrap();
+        controller.state.members.remove(&other);
+        let _ = controller.renew_rules();
+        let (Some(error), Some(alarm)) = found(controller) else { panic!("two are members") };
+        assert!(error.is_error() && alarm.contains("add a witness"), "{error} {alarm}");
     }
 
     #[test]

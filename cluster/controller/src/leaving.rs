@@ -176,9 +176,7 @@ impl Controller {
              the lease of {}{more}",
             one.id
         );
-        let voteless = self.state.members.values().filter(|it| it.id != node);
-        let voteless = voteless.filter(|it| !counted.contains_key(&it.id));
-        let voteless: Vec<&str> = voteless.map(|it| it.name.as_str()).collect();
+        let voteless = self.voteless();
         let first = if voteless.is_empty() {
             "first add the member that takes its place: run `haven cluster token` here and the command it prints \
              on another machine, with --witness if that machine shall run nothing, and start its daemon"

@@ -268,7 +268,7 @@ impl Controller {
     }
 
     /// Makes the rules anew where the configuration or the voters changed; whether it did.
-    fn renew_rules(&mut self) -> bool {
+    pub(crate) fn renew_rules(&mut self) -> bool {
         let counted = self.counted_members();
         let ids: BTreeSet<NodeId> = counted.keys().copied().collect();
         let made_of = (self.state.cib.version, ids);
@@ -298,6 +298,15 @@ impl Controller {
         let counted: BTreeMap<NodeId, Member> =
             members.iter().filter(|(id, _)| voting(id)).map(|(id, m)| (*id, m.clone())).collect();
         if counted.is_empty() { members.clone() } else { counted }
+    }
+
+    /// Names of those who do not vote yet and, as far as is known here, are not about to be removed.
+    pub(crate) fn voteless(&self) -> Vec<&str> {
+        let counted = self.counted_members();
+        let leaves = |id| self.coordinator.as_ref().is_some_and(|it| it.leaving.contains_key(id));
+        let others = self.state.members.values();
+        let others = others.filter(|it| !counted.contains_key(&it.id) && !leaves(&it.id));
+        others.map(|it| it.name.as_str()).collect()
     }
 
     /// The members that vote with this node: those it hears, and those that the view takes in though

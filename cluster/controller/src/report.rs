@@ -11,7 +11,7 @@ use haven_types::operation::OperationRecord;
 
 use crate::controller::Controller;
 use crate::history::{NodeHistory, Slot, active, failed, promoted};
-use crate::leases::{lease_group, leased_primitives};
+use crate::leases::lease_group;
 use crate::overview::Overview;
 use crate::picture;
 use crate::port::Clock;
@@ -103,10 +103,7 @@ impl Controller {
                  members are heard, more than half are needed: {needed}"
             ));
         }
-        let leased = !leased_primitives(&self.state.cib, &self.config.facts).is_empty();
-        if let Some(refusal) = self.quorum.rules().lease_majority().err().filter(|_| leased) {
-            alarms.push(refusal.to_string());
-        }
+        alarms.extend(self.lease_alarm());
         alarms
     }
 

@@ -41,8 +41,10 @@ pub struct Facts {
 pub struct MemberFacts {
     /// Its name.
     pub name: String,
-    /// It votes but runs nothing.
+    /// Its kind: one that votes but runs nothing.
     pub witness: bool,
+    /// It votes. Who has joined and whose daemon was never started does not.
+    pub votes: bool,
 }
 
 /// What an agent's metadata says.
@@ -238,25 +240,36 @@ fn leases(view: &View<'_>, findings: &mut Vec<Finding>) {
             leased.push(primitive.id.as_str());
         }
     }
+    if let Some(first) = leased.first() {
+        majority(view, first, leased.len(), findings);
+    }
+}
+
+/// What the members, and those of them who vote by now, mean for leases.
+// spec: L8 "Two nodes need a witness"
+fn majority(view: &View<'_>, first: &str, leased: usize, findings: &mut Vec<Finding>) {
     let Some(members) = &view.facts.members else { return };
-    // spec: L8 "Two nodes need a witness"
-    let full = members.iter().filter(|member| !member.witness).count();
-    if let Some(first) = leased.first()
-        && full == 2
-        && members.len() == 2
-    {
-        let more = match leased.len() {
-            1 => String::new(),
-            n => format!(" (and {} more)", n - 1),
-        };
-        let message = format!(
-            "a lease needs a majority that survives the loss of a node, and two nodes without a witness have none{more}"
-        );
-        findings.push(Finding::error("HV0311", message).about(*first).fix(
+    let two = |those: &[&MemberFacts]| those.len() == 2 && !those.iter().any(|it| it.witness);
+    let (voting, idle): (Vec<_>, Vec<_>) = members.iter().partition(|member| member.votes);
+    let more = match leased {
+        1 => String::new(),
+        n => format!(" (and {} more)", n - 1),
+    };
+    let message = format!(
+        "a lease needs a majority that survives the loss of a node, and two nodes without a witness have none{more}"
+    );
+    if two(&members.iter().collect::<Vec<_>>()) {
+        findings.push(Finding::error("HV0311", message).about(first).fix(
             "add a third member: run `haven cluster token` here and the command it prints on another \
              machine, with --witness if that machine shall run nothing; or accept two owners with \
              meta lease=off",
         ));
+    } else if two(&voting) {
+        let idle: Vec<&str> = idle.iter().map(|member| member.name.as_str()).collect();
+        findings.push(Finding::warning("HV0311", message).about(first).fix(format!(
+            "start the daemon on {}: it has joined and does not vote yet",
+            idle.join(" or ")
+        )));
     }
 }
 

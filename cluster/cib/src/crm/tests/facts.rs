@@ -8,8 +8,11 @@ use crate::crm::{
 };
 
 fn members(names: &[(&str, bool)]) -> Option<Vec<MemberFacts>> {
-    let member =
-        |(name, witness): &(&str, bool)| MemberFacts { name: (*name).into(), witness: *witness };
+    let member = |(name, witness): &(&str, bool)| MemberFacts {
+        name: (*name).into(),
+        witness: *witness,
+        votes: true,
+    };
     Some(names.iter().map(member).collect())
 }
 
@@ -191,6 +194,14 @@ fn two_nodes_without_a_witness_are_refused_a_lease() {
     assert_eq!(with(&[("n1", false)], VIP), [], "one node is its own majority");
     assert_eq!(with(&[("n1", false), ("n2", false), ("w", true)], VIP), []);
     assert_eq!(with(&[("n1", false), ("n2", false), ("n3", false)], VIP), []);
+    for witness in [false, true] {
+        let mut members = members(&[("n1", false), ("n2", false), ("n3", witness)]);
+        members.as_mut().unwrap()[2].votes = false;
+        let findings = judged(VIP, &Facts { members, ..facts() });
+        let [found] = &findings[..] else { panic!("{findings:?}") };
+        assert_eq!((found.code.as_str(), found.severity), ("HV0311", Severity::Warning));
+        assert!(found.remedy.as_ref().unwrap().starts_with("start the daemon on n3:"), "{found}");
+    }
     let off = VIP.replace(" op ", " meta lease=off op ");
     assert_eq!(with(&two, &off), [("HV0312".to_owned(), Severity::Warning, false)]);
     let quorum = VIP.replace(" op ", " meta requires=quorum op ");
