@@ -1,8 +1,8 @@
 //! The few things the store asks of a file system, so that a test can be the file system.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -31,6 +31,10 @@ pub(super) trait Disk {
     fn sync_dir(&mut self) -> Result<(), StoreError>;
 }
 
+/// The configuration in a store may hold agents' passwords: nobody but its owner reads it.
+const DIRECTORY_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
 /// The real one.
 #[derive(Debug)]
 pub(super) struct Directory {
@@ -42,24 +46,28 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// Opens `dir`, created if missing, for this process alone.
+    /// Opens `dir`, created if missing, for this process alone. Rights that others have on it or on a
+    /// file in it are taken away.
     pub(super) fn open(dir: &Path) -> Result<Self, StoreError> {
         let io = |doing, path: &Path| {
             let path = path.to_owned();
             move |source| StoreError::io(doing, &path, source)
         };
         if !dir.is_dir() {
-            fs::create_dir_all(dir).map_err(io("create", dir))?;
+            let mut builder = DirBuilder::new();
+            builder.recursive(true).mode(DIRECTORY_MODE).create(dir).map_err(io("create", dir))?;
             let parent = dir.parent().filter(|it| !it.as_os_str().is_empty());
             if let Some(parent) = parent {
                 File::open(parent).and_then(|it| it.sync_all()).map_err(io("sync", parent))?;
             }
         }
+        restrict(dir, DIRECTORY_MODE).map_err(io("take others' rights from", dir))?;
         let lock_path = dir.join("lock");
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
+            .mode(FILE_MODE)
             .open(&lock_path)
             .map_err(io("open", &lock_path))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
@@ -69,6 +77,7 @@ impl Directory {
             }
             Err(e) => return Err(StoreError::io("lock", &lock_path, e.into())),
         }
+        restrict_files(dir).map_err(io("take others' rights from the files in", dir))?;
         let handle = File::open(dir).map_err(io("open", dir))?;
         Ok(Self { dir: dir.to_owned(), handle, _lock: lock, open: None })
     }
@@ -92,6 +101,24 @@ impl Directory {
         self.open = Some((name.to_owned(), file));
         result
     }
+}
+
+/// Gives `path` this mode where group or others have any right on it.
+fn restrict(path: &Path, mode: u32) -> io::Result<()> {
+    if fs::metadata(path)?.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    fs::set_permissions(path, Permissions::from_mode(mode))
+}
+
+fn restrict_files(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            restrict(&entry.path(), FILE_MODE)?;
+        }
+    }
+    Ok(())
 }
 
 impl Disk for Directory {
@@ -122,6 +149,7 @@ impl Disk for Directory {
                 .truncate(true)
                 .read(true)
                 .write(true)
+                .mode(FILE_MODE)
                 .open(&path)?;
             file.write_all(bytes)?;
             Ok(file)

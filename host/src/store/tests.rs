@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -508,6 +509,43 @@ fn one_process_at_a_time_and_no_creation_over_a_store() {
     let nowhere = dir.path().join("nowhere");
     assert!(matches!(Store::open(&nowhere), Err(StoreError::Missing { .. })));
     assert!(!nowhere.exists());
+}
+
+/// The right bits of a directory and of every file in it that differ from 0700 and 0600.
+fn exposed(dir: &Path) -> Vec<(PathBuf, u32)> {
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let files = std::fs::read_dir(dir).unwrap().map(|it| (it.unwrap().path(), 0o600));
+    let all = files.chain([(dir.to_owned(), 0o700)]);
+    all.map(|(path, due)| (mode(&path), due, path))
+        .filter(|(found, due, _)| found != due)
+        .map(|(found, _, path)| (path, found))
+        .collect()
+}
+
+#[test]
+fn nobody_but_its_owner_reads_a_store_also_one_that_was_made_readable() {
+    let above = tempfile::tempdir().unwrap();
+    let dir = above.path().join("state/store");
+    let mut store = Store::create(&dir).unwrap();
+    let mut batch = Batch { entries: vec![(1, vec![7; 300])], ..Batch::default() };
+    batch.snapshot = Some((1, vec![3; 5000]));
+    store.append(&batch).unwrap();
+    store.maintain().unwrap();
+    assert_eq!(exposed(&dir), []);
+    assert_eq!(exposed(dir.parent().unwrap())[0].0, dir, "what is above it: 0700, too");
+    assert_eq!(exposed(dir.parent().unwrap()).len(), 1);
+    drop(store);
+    // As a store of an earlier version is.
+    let set = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for entry in std::fs::read_dir(&dir).unwrap() {
+        set(&entry.unwrap().path(), 0o644);
+    }
+    set(&dir, 0o755);
+    let (_, found) = Store::open(&dir).unwrap();
+    assert_eq!(exposed(&dir), []);
+    assert_eq!(found.snapshot, batch.snapshot);
 }
 
 #[test]
