@@ -225,7 +225,7 @@ impl Controller {
         for output in coordinator.engine.step(clock.now, input) {
             match output {
                 FromEngine::Perform { flight, action } => self.perform(clock, flight, &action),
-                FromEngine::Overdue { action, .. } => self.on_overdue(clock, &action),
+                FromEngine::Overdue { flight, action } => self.on_overdue(clock, flight, &action),
                 FromEngine::Outdated => self.replan(),
                 FromEngine::Complete { unreached } => self.on_complete(clock, unreached),
             }
@@ -235,10 +235,13 @@ impl Controller {
         }
     }
 
-    fn on_overdue(&mut self, clock: Clock, action: &Action) {
+    fn on_overdue(&mut self, clock: Clock, flight: FlightId, action: &Action) {
         let node = action.node.as_ref().map_or("", |node| node.uname.as_str());
-        let text =
-            format!("{} on {node} was never answered; it counts as failed", action.operation_key);
+        let fate = match self.awaited_grant(flight) {
+            Some(grant) => format!("was never ordered, as the log did not {grant} in time"),
+            None => "was never answered".to_owned(),
+        };
+        let text = format!("{} on {node} {fate}; it counts as failed", action.operation_key);
         let subject = format!("node/{node}");
         self.event(clock, "HV1603", EventSeverity::Error, subject, text);
         self.replan();
@@ -246,7 +249,10 @@ impl Controller {
 
     fn on_complete(&mut self, clock: Clock, unreached: usize) {
         if unreached > 0 {
-            let text = format!("{unreached} actions of the plan were not reached after a failure");
+            let text = format!(
+                "an action of the plan failed or was given up, which kept back {unreached} more; the next plan holds \
+                 what is still to be done"
+            );
             let subject = "cluster/transition".to_owned();
             self.event(clock, "HV1602", EventSeverity::Warning, subject, text);
         }

@@ -1,4 +1,4 @@
-//! A node that was removed while it was away, and comes back: its own log will never tell it, for nobody sends it
+//! A node that was removed without hearing of it, away or only cut off from those who removed it: its own log will never tell it, for nobody sends it
 //! entries any more. Those it knows as members turn its connections away, and say as of which entry of the log they
 //! know it for none.
 //!
@@ -89,7 +89,7 @@ impl Controller {
             }
         };
         format!(
-            "{} was removed from the cluster while it was away: by their logs, which go further than the one here, {} \
+            "{} was removed from the cluster without hearing of it: by their logs, which go further than the one here, {} \
              know it for no member; its daemon ends{left}. To come back: `haven cluster token` on a member, and here \
              the `haven cluster join` that it prints",
             self.config.name,
@@ -99,7 +99,7 @@ impl Controller {
 
     fn perhaps_removed(&self) -> String {
         format!(
-            "{} was perhaps removed from the cluster while it was away: so says {}, which is not more than half of the \
+            "{} was perhaps removed from the cluster without hearing of it: so says {}, which is not more than half of the \
              other members known here; start the others. Where `haven status` on a member does not name this node: stop \
              its daemon, remove `identity` in its state directory, and join it anew (`haven cluster token` on a member)",
             self.config.name,
@@ -165,6 +165,7 @@ mod tests {
         let (removed, texts) = told(&mut back, clock, word(&bench, second));
         assert!(removed);
         let [text] = &texts[..] else { panic!("{texts:?}") };
+        assert!(text.contains("was removed from the cluster without hearing of it:"), "{text}");
         assert!(text.contains(&format!("n{first} and n{second} know it for no member")), "{text}");
         assert!(
             text.contains("haven cluster token") && text.contains("haven cluster join"),

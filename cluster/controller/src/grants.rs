@@ -68,6 +68,12 @@ impl Controller {
         self.grant(group, holder);
     }
 
+    /// What the log has yet to do before an order is given.
+    pub(crate) fn awaited_grant(&self, flight: FlightId) -> Option<String> {
+        let it = self.coordinator.as_ref()?.awaiting.get(&flight)?;
+        Some(format!("grant the lease of {} to {}", it.group, self.name_of(it.holder)))
+    }
+
     /// Starts that wait for a grant: the flight, the group, and the node.
     pub(crate) fn awaited_starts(&self) -> impl Iterator<Item = (FlightId, &str, NodeId)> {
         let awaiting = self.coordinator.iter().flat_map(|it| &it.awaiting);
