@@ -29,12 +29,12 @@ pub enum RequestBody {
     Hello,
     /// The cluster as this node sees it. Answered with `Status`.
     Status,
-    /// A `Status` now and after every change, and the events between; ends with the connection.
+    /// A `Status` now and once in each interval, and the events as they happen; ends with the connection.
     Watch {
         /// Send events, from the one after this cursor; none sends only those to come.
         #[serde(default)]
         after: Option<u64>,
-        /// Least milliseconds between two `Status` replies, 50 to 60 000.
+        /// Milliseconds from one `Status` to the next, 50 to 60 000; 1 000 when not given.
         #[serde(default)]
         interval_ms: Option<u64>,
     },

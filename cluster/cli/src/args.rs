@@ -84,7 +84,7 @@ services, or an address is UNPROTECTED), DOWN (no quorum, or a service does not 
 
 Examples:
   haven status             one look
-  haven status --watch     stay, and draw anew at each change
+  haven status --watch     stay, and draw anew each second and at each event
   haven status --json      the same for programs
   haven status --watch --json | jq -c 'select(.event)'   only what happens")]
     Status(StatusArgs),
@@ -266,7 +266,7 @@ pub(crate) struct ExplainArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// Stay, and draw anew at each change
+    /// Stay, and draw anew each second and at each event
     #[arg(long, short = 'w')]
     pub(crate) watch: bool,
     /// Only the verdict line

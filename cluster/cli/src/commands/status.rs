@@ -19,7 +19,7 @@ pub(super) fn run(args: &StatusArgs, session: &mut Session<'_, '_>) -> Result<u8
     Ok(0)
 }
 
-/// Draws the status anew at each change, with the latest events below, until the connection ends.
+/// Draws the status anew each second and at each event, with the latest events below, until the connection ends.
 fn watch(session: &mut Session<'_, '_>) -> Result<u8, ApiError> {
     const EVENTS_SHOWN: usize = 8;
     let mut client = session.connect()?;
