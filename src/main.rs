@@ -53,9 +53,8 @@ fn lab() -> Extra<'static> {
         run: Box::new(|matches| {
             let args = LabArgs::from_arg_matches(matches)
                 .map_err(|error| ApiError::new(Code::Usage, error.to_string()))?;
-            let code = haven_lab::run(args)
-                .map_err(|error| ApiError::new(Code::Failed, format!("{error:#}")))?;
-            Ok(u8::from(code != ExitCode::SUCCESS))
+            haven_lab::execute(args)
+                .map_err(|error| ApiError::new(Code::Failed, format!("{error:#}")))
         }),
     }
 }

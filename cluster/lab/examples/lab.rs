@@ -19,5 +19,5 @@ enum Command {
 
 fn main() -> anyhow::Result<ExitCode> {
     let Command::Lab(args) = Program::parse().command;
-    haven_lab::run(args)
+    haven_lab::execute(args).map(ExitCode::from)
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::IpAddr;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -223,14 +224,6 @@ pub(crate) fn say(text: &str) {
     drop(writeln!(std::io::stdout().lock(), "{text}"));
 }
 
-/// Runs a `haven lab` command and returns the exit status of the program.
-///
-/// # Errors
-/// Those of [`execute`].
-pub fn run(args: LabArgs) -> Result<ExitCode> {
-    execute(args).map(ExitCode::from)
-}
-
 /// `haven lab` as a command of a larger program.
 #[must_use]
 pub fn command() -> clap::Command {
@@ -238,7 +231,7 @@ pub fn command() -> clap::Command {
 }
 
 /// Runs a `haven lab` command and returns its exit code: 0 success, 1 carried out with a bad finding
-/// (two owners), or the code of the command that `exec` ran.
+/// (two owners), or the code of the command that `exec` ran: 128 and the signal where one ended it.
 ///
 /// # Errors
 /// What went wrong, in a form to print; the message says what to do.
@@ -344,7 +337,8 @@ fn exec(bed: &Bed, node: String, words: &[String]) -> Result<u8> {
         command.env("HAVEN_CONFIG", crate::haven::config_file(bed, &node));
     }
     let status = bed.exec(&place, &mut command)?;
-    Ok(status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1))
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
 fn do_fault(cluster: &mut Cluster, command: FaultCommand) -> Result<(), LabError> {

@@ -39,7 +39,7 @@ pub mod topology;
 pub mod wait;
 
 pub use bed::{Bed, BedOptions};
-pub use cli::{LabArgs, command, execute, run};
+pub use cli::{LabArgs, command, execute};
 pub use cluster::Cluster;
 pub use error::LabError;
 pub use fault::{Fault, Noise};

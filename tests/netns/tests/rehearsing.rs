@@ -1,0 +1,35 @@
+//! `haven lab` as a person rehearses with it.
+
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use std::process::{Command, Output};
+
+use haven_lab::system::SystemKind;
+use haven_lab::{Bed, BedOptions, Cluster, Family, Topology};
+use haven_netns_tests::{Lab, can_run, haven};
+
+const NAME: &str = "re-exec";
+
+/// `haven lab exec PLACE -- WORDS…`, typed where no `haven` is on the path.
+fn exec(place: &str, words: &[&str]) -> Output {
+    let mut command = Command::new(haven());
+    command.args(["lab", "--name", NAME, "exec", place, "--"]).args(words);
+    command.env("PATH", "/usr/bin:/bin").output().unwrap()
+}
+
+#[test]
+fn exec_ends_with_the_code_of_what_it_ran() {
+    if !can_run("exec in a lab") {
+        return;
+    }
+    let topology = Topology::new(NAME, 1, false, Family::V4).unwrap();
+    let (haven, config, system) = (haven(), String::new(), SystemKind::Haven);
+    let bed = Bed::create(BedOptions { topology, dir: None, haven, config, system }).unwrap();
+    let _lab = Lab { cluster: Cluster::of(bed) };
+    for (script, code) in [("true", 0), ("exit 7", 7), ("exit 130", 130), ("kill -9 $$", 137)] {
+        for place in ["n1", "client"] {
+            let ended = exec(place, &["sh", "-c", script]);
+            assert_eq!(ended.status.code(), Some(code), "{script} on {place}: {ended:?}");
+        }
+    }
+}
