@@ -1,10 +1,11 @@
 //! `haven lab`: the commands.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -54,7 +55,7 @@ enum LabCommand {
     Exec {
         /// n1, n2, …, w1, or client.
         node: String,
-        /// The command; HAVEN_CONFIG is set, so that `haven status` talks to that node.
+        /// The command; `haven` is the program of the lab, and on a node talks to that one (HAVEN_CONFIG is set).
         #[arg(last = true, required = true)]
         command: Vec<String>,
     },
@@ -332,7 +333,7 @@ fn exec(bed: &Bed, node: String, words: &[String]) -> Result<u8> {
     };
     let Some((program, rest)) = words.split_first() else { return Ok(1) };
     let mut command = Command::new(program);
-    command.args(rest);
+    command.args(rest).env("PATH", path_of(bed.haven(), std::env::var_os("PATH")));
     if place != Place::Client {
         command.env("HAVEN_CONFIG", crate::haven::config_file(bed, &node));
     }
@@ -340,6 +341,17 @@ fn exec(bed: &Bed, node: String, words: &[String]) -> Result<u8> {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
+
+/// Where commands are looked for: first beside the lab's own program, then where they are else.
+fn path_of(haven: &Path, else_in: Option<OsString>) -> OsString {
+    let mut path = haven.parent().map(OsString::from).unwrap_or_default();
+    path.push(":");
+    path.push(else_in.unwrap_or_else(|| USUAL_PATH.into()));
+    path
+}
+
+/// Where commands are looked for when the environment does not say.
+const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 fn do_fault(cluster: &mut Cluster, command: FaultCommand) -> Result<(), LabError> {
     let each = |cluster: &mut Cluster, nodes: Vec<String>, make: fn(String) -> Fault| {
@@ -459,6 +471,13 @@ mod tests {
             let words = ["lab", "fault"].into_iter().chain(line.split(' '));
             assert!(Program::try_parse_from(words).is_ok(), "{line}");
         }
+    }
+
+    #[test]
+    fn the_lab_s_own_program_is_found_before_any_other() {
+        let path = |else_in: Option<&str>| path_of(Path::new("/a/haven"), else_in.map(Into::into));
+        assert_eq!(path(Some("/usr/sbin:/bin")), "/a:/usr/sbin:/bin");
+        assert!(path(None).to_str().unwrap().starts_with("/a:/usr/local/sbin:"));
     }
 
     #[test]

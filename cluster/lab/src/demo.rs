@@ -1,6 +1,6 @@
 //! The demonstration: a fresh cluster of three, five faults, and what each cost a client.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -34,10 +34,11 @@ pub fn run(name: &str, dir: Option<PathBuf>, system: SystemKind, keep: bool) -> 
     let haven = std::env::current_exe().context("find this program's own file")?;
     remove_on_interrupt(name, dir.clone())?;
     say("building three nodes and a client, each in a network namespace of its own");
+    let program = haven.clone();
     let bed = Bed::create(BedOptions { topology, dir: dir.clone(), haven, config, system })?;
     let done = show(bed);
     if keep && done.is_ok() {
-        explain(name);
+        say(&explanation(&program, name, dir.as_deref()));
     } else {
         Bed::remove(name, dir)?;
         say("everything the demonstration built is gone");
@@ -96,16 +97,31 @@ fn show_cluster(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-fn explain(name: &str) {
-    say(&format!(
+/// What to type to look around, as it can be pasted where no `haven` is installed.
+fn explanation(program: &Path, name: &str, dir: Option<&Path>) -> String {
+    let mut lab = format!("{} lab --name {}", word(program), word(Path::new(name)));
+    if let Some(dir) = dir {
+        lab.push_str(&format!(" --dir {}", word(dir)));
+    }
+    format!(
         "the cluster stays up. Look around:\n\
-         \x20 haven lab --name {name} status\n\
-         \x20 haven lab --name {name} exec n1 -- haven status\n\
-         \x20 haven lab --name {name} exec client -- ping 10.77.1.100\n\
-         \x20 haven lab --name {name} fault pause --ms 500 n1\n\
-         \x20 haven lab --name {name} measure --seconds 10\n\
-         \x20 haven lab --name {name} down      (removes everything)"
-    ));
+         \x20 {lab} status\n\
+         \x20 {lab} exec n1 -- haven status\n\
+         \x20 {lab} exec client -- ping 10.77.1.100\n\
+         \x20 {lab} fault pause --ms 500 n1\n\
+         \x20 {lab} measure --seconds 10\n\
+         \x20 {lab} down      (removes everything)"
+    )
+}
+
+/// A path as one word of a shell.
+fn word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 #[cfg(test)]
@@ -116,5 +132,16 @@ mod tests {
     fn the_five_faults_of_the_demonstration_differ() {
         let steps: std::collections::BTreeSet<_> = STEPS.iter().map(|(s, _)| *s).collect();
         assert_eq!(steps.len(), 5);
+    }
+    #[test]
+    fn what_is_printed_in_the_end_can_be_typed_where_haven_is_not_installed() {
+        let said = explanation(Path::new("/src/it's here/haven"), "demo", None);
+        let lines: Vec<_> = said.lines().skip(1).map(str::trim_start).collect();
+        assert_eq!(lines.len(), 6);
+        for line in lines {
+            assert!(line.starts_with(r"'/src/it'\''s here/haven' lab --name demo "), "{line}");
+        }
+        let said = explanation(Path::new("/b/haven"), "demo", Some(Path::new("/run/d")));
+        assert!(said.contains("  /b/haven lab --name demo --dir /run/d exec n1 -- haven status\n"));
     }
 }

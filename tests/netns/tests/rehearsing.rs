@@ -18,7 +18,7 @@ fn exec(place: &str, words: &[&str]) -> Output {
 }
 
 #[test]
-fn exec_ends_with_the_code_of_what_it_ran() {
+fn exec_ends_with_the_code_of_what_it_ran_and_finds_haven() {
     if !can_run("exec in a lab") {
         return;
     }
@@ -32,4 +32,6 @@ fn exec_ends_with_the_code_of_what_it_ran() {
             assert_eq!(ended.status.code(), Some(code), "{script} on {place}: {ended:?}");
         }
     }
+    let listed = exec("n1", &["haven", "lab", "list"]);
+    assert!(listed.status.success(), "the lab's own program is found: {listed:?}");
 }
