@@ -104,36 +104,59 @@ impl Controller {
                 Some(lease) => format!("holds lease epoch {}", lease.epoch),
                 None => "has it without a lease".to_owned(),
             };
-            return format!("{right}; no other node scores higher");
+            return right + &self.rivals(name, p, scores);
         }
+        if let Some(obstacle) = self.obstacle(id, p) {
+            return obstacle;
+        }
+        let owned = owners.iter().filter_map(|owner| scores.get(owner)).max();
+        match (scores.get(name), owned) {
+            (Some(score), _) if *score < 0 => format!("scores {score}: a constraint keeps it away"),
+            (Some(score), Some(owned)) if score > owned => {
+                format!("scores {score}, more than the owner: see haven explain {}", p.id)
+            }
+            (Some(score), Some(_)) => format!("scores {score}, not more than the owner"),
+            (Some(score), None) => format!("scores {score}"),
+            (None, _) => "was not considered in the last plan".to_owned(),
+        }
+    }
+
+    /// Who scores higher than the owner, with what keeps the resource from there; nothing where no score is known.
+    fn rivals(&self, owner: &str, p: &Primitive, scores: &BTreeMap<String, i32>) -> String {
+        let Some(own) = scores.get(owner) else { return String::new() };
+        let higher = |name: &str| scores.get(name).is_some_and(|score| score > own);
+        let others = self.state.members.values().filter(|member| higher(&member.name));
+        let told: Vec<String> = others
+            .map(|member| match self.obstacle(member.id, p) {
+                Some(obstacle) => format!("; {} scores higher, but {obstacle}", member.name),
+                None => format!("; {} scores higher", member.name),
+            })
+            .collect();
+        if told.is_empty() { "; no other node scores higher".to_owned() } else { told.concat() }
+    }
+
+    /// What keeps a resource from a node, whatever the node scores.
+    fn obstacle(&self, id: NodeId, p: &Primitive) -> Option<String> {
         let member = self.state.members.get(&id);
         if member.is_some_and(|m| m.role == crate::command::Role::Witness) {
-            return "is a witness: it votes and runs nothing".to_owned();
+            return Some("is a witness: it votes and runs nothing".to_owned());
         }
         if !self.heard(id) {
-            return "is not heard by a majority".to_owned();
+            return Some("is not heard by a majority".to_owned());
         }
         if !self.view.members.contains(&id) {
-            return "is not in the view: some member cannot reach it".to_owned();
+            return Some("is not in the view: some member cannot reach it".to_owned());
         }
         if self.is_on(id, "standby") {
-            return "is in standby: haven node online brings it back".to_owned();
+            return Some("is in standby: haven node online brings it back".to_owned());
         }
         let failures = self
             .histories
             .get(&id)
             .map_or(0, |history| failures::count_of(&history.attributes, &p.id));
-        if failures > 0 {
-            return format!(
-                "failed there {failures} times: haven resource cleanup {} forgets it",
-                p.id
-            );
-        }
-        match scores.get(name) {
-            Some(score) if *score < 0 => format!("scores {score}: a constraint keeps it away"),
-            Some(score) => format!("scores {score}, not more than the owner"),
-            None => "was not considered in the last plan".to_owned(),
-        }
+        (failures > 0).then(|| {
+            format!("failed there {failures} times: haven resource cleanup {} forgets it", p.id)
+        })
     }
 
     /// Scores of a resource on each node, by running the engine once with scores.
@@ -159,7 +182,44 @@ impl Controller {
 
 #[cfg(test)]
 mod tests {
-    use crate::bench::Bench;
+    use haven_api::{IpWhy, ReplyBody};
+
+    use crate::bench::{Bench, VIP};
+
+    /// What the coordinator says of the one address.
+    fn why(bench: &Bench) -> IpWhy {
+        let controller = &bench.nodes[&haven_types::NodeId(bench.coordinator())];
+        match controller.why("192.0.2.10".parse().unwrap()) {
+            Ok(ReplyBody::Why(why)) => why,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Score and reason of a node that has the address, or has not.
+    fn of(why: &IpWhy, node: u16) -> (Option<i32>, String) {
+        let name = format!("n{node}");
+        let found = why.owner.iter().chain(&why.others).find(|reason| reason.node == name);
+        found.map(|reason| (reason.score, reason.reason.clone())).unwrap()
+    }
+
+    #[test]
+    fn why_tells_who_scores_higher_than_the_owner_and_what_keeps_the_address_from_there() {
+        let mut bench = Bench::new(&format!("{VIP}\nlocation likes-n1 vip 100: n1"));
+        assert_eq!(bench.owner(), 1);
+        let before = why(&bench);
+        let (score, reason) = of(&before, 1);
+        assert!(score == Some(100) && reason.contains("no other node scores higher"), "{reason}");
+        assert_eq!(of(&before, 2), (Some(0), "scores 0, not more than the owner".to_owned()));
+        bench.kill(1);
+        bench.notice(1);
+        bench.run(5_000);
+        let after = why(&bench);
+        let (score, reason) = of(&after, bench.owner());
+        assert_eq!(score, Some(0));
+        assert!(reason.ends_with("; n1 scores higher, but is not heard by a majority"), "{reason}");
+        assert_eq!(of(&after, 1), (Some(100), "is not heard by a majority".to_owned()));
+        assert_eq!(after.nobody, None);
+    }
 
     #[test]
     fn an_address_that_a_template_describes_is_told_like_any_other() {
