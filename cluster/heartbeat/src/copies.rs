@@ -1,8 +1,8 @@
-//! How much a beat costs: all links each quarter of D, or in a quiet cluster one link in turn each two fifths.
+//! How much a beat costs: all links each quarter of D, or in a quiet cluster one link in turn each five twelfths.
 //!
 //! A beat by every link costs each node as many datagrams as there are links, peers and beats; where nothing
 //! happens, the second copy only repeats the first. So while everything is as it should be, each link carries
-//! every n-th beat, and beats are two fifths of D apart. One beat that is not answered in time, one peer or link that
+//! every n-th beat, and beats are five twelfths of D apart. One beat that is not answered in time, one peer or link that
 //! is not heard, a delay that was learned, a lease that is not settled: from then on, and for [`SPARE_AFTER`]
 //! longer than it lasts, every link carries every beat, and beats are a quarter of D apart. A holder of leases
 //! does not wait for its next beat to learn that one was lost: what is not answered within a quarter of the way

@@ -16,7 +16,7 @@ pub const MAX_MESSAGE_BYTES: usize = 1_100;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Message {
     /// Sent to every peer each min(D/4, 25 ms), and at once when something changed; on every link. While nothing
-    /// is amiss, each min(D/3, 25 ms) on one link in turn.
+    /// is amiss, each min(5·D/12, 25 ms) on one link in turn.
     Beat(Beat),
     /// Sent on the link a beat came by, in the step that received it (L1: *every* beat is answered), unless
     /// [`Beat::answers`] does it.
@@ -105,13 +105,13 @@ pub enum DecodeMessageError {
     #[error("cannot decode a heartbeat message: it is empty")]
     Empty,
     /// A version this node does not speak.
-    #[error("cannot decode a heartbeat message of version {found}: this node speaks version 1")]
+    #[error("cannot decode a heartbeat message of version {found}: this node speaks version {version}", version = MESSAGE_VERSION)]
     Version {
         /// The version byte found.
         found: u8,
     },
     /// Not the layout of this version, or trailing bytes.
-    #[error("cannot decode a heartbeat message: its {length} bytes are not of version 1's layout")]
+    #[error("cannot decode a heartbeat message: its {length} bytes are not of version {version}'s layout", version = MESSAGE_VERSION)]
     Layout {
         /// Length of the input.
         length: usize,
@@ -122,7 +122,7 @@ impl Message {
     /// The bytes of this message: one version byte, then the message in postcard's layout.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(64);
+        let mut bytes = Vec::with_capacity(128);
         bytes.push(MESSAGE_VERSION);
         // A vector grows as needed, so serialisation of plain data into it cannot fail; were it to,
         // the message would be cut short and the receiver would count it as undecodable.

@@ -87,9 +87,9 @@ impl Pace {
         self.floor.max(self.learned)
     }
 
-    /// How far apart beats are sent while nothing is amiss: two fifths of D, at most 25 ms.
+    /// How far apart beats are sent while nothing is amiss: five twelfths of D, at most 25 ms.
     pub(crate) fn spare_interval(&self) -> Duration {
-        (self.duration() * 2 / 5).min(INTERVAL_MAX)
+        (self.duration() * 5 / 12).min(INTERVAL_MAX)
     }
 
     /// How far apart beats are sent.

@@ -45,24 +45,24 @@ impl Heartbeat {
         let configuration = self.named();
         let mut deferred = std::mem::take(&mut self.deferred);
         for to in self.config.members.keys().copied() {
-            let beat = Beat { answers: deferred.take(now, to, configuration), ..beat.clone() };
+            let answers = deferred.take(now, to, configuration);
             let links = self.copies.choose(self.links_to(to));
             let alone = links.len() == 1;
             for link in links {
                 let copy = self.copies.number(to, link);
-                let beat = Beat { copy, alone, ..beat.clone() };
+                let beat = Beat { answers: answers.clone(), copy, alone, ..beat.clone() };
                 out.push(Output::Send { to, link, message: Message::Beat(beat) });
             }
         }
         self.vote_for_self(now, &beat, out);
     }
 
-    /// When to beat next: spread a little, and a holder of leases before the others, so that their beats
-    /// answer its beat.
+    /// When to beat next: spread a little, and a holder of leases clearly before the others, so that their
+    /// beats answer its beat.
     fn next_interval(&mut self, beat: &Beat) -> Duration {
         let interval = self.interval();
-        let (shortest, longest) = if beat.claims.is_empty() { (31, 32) } else { (29, 31) };
-        self.rng.between(interval * shortest / 32, interval * longest / 32)
+        let (shortest, longest) = if beat.claims.is_empty() { (63, 64) } else { (61, 62) };
+        self.rng.between(interval * shortest / 64, interval * longest / 64)
     }
 
     /// This node is a voter like any other: it judges its own claims by its own promises.

@@ -434,6 +434,10 @@ const SETTINGS: &[(&str, &str)] = &[
     ("net/ipv6/conf/default/accept_ra", "0"),
     ("net/ipv4/conf/all/rp_filter", "0"),
     ("net/ipv4/conf/default/rp_filter", "0"),
+    // Where some program of the host loaded br_netfilter, frames on a bridge take the way of routed packets, too.
+    ("net/bridge/bridge-nf-call-arptables", "0"),
+    ("net/bridge/bridge-nf-call-ip6tables", "0"),
+    ("net/bridge/bridge-nf-call-iptables", "0"),
 ];
 
 fn address_line(interface: &str, address: std::net::IpAddr) -> String {

@@ -178,6 +178,17 @@ fn ports_that_go_down_take_the_carrier_and_come_back() {
 }
 
 #[test]
+fn frames_on_the_bridges_are_not_judged_like_routed_packets() {
+    let Some(lab) = fixture("t-bridges", Family::V4) else { return };
+    let bridges = lab.bed.topology().namespace(&Place::Bridges);
+    // Drops what is routed, and what is bridged where br_netfilter is loaded and in force.
+    let forward =
+        "table ip t {\n chain c {\n type filter hook forward priority 0; policy drop;\n }\n}\n";
+    namespace::nft(&bridges, forward).unwrap();
+    assert_eq!(count(&lab.bed, Net::Client, &node("n1"), &node("n2")), 200);
+}
+
+#[test]
 fn noise_hurts_paths_between_nodes_only_and_as_much_as_asked() {
     let Some(mut lab) = fixture("t-noise", Family::V4) else { return };
     let (n1, n2) = (node("n1"), node("n2"));

@@ -12,6 +12,9 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 pub struct Ready(u64);
 
 impl Ready {
+    /// As if every descriptor but the one at place 0 had something.
+    pub const ALL_BUT_FIRST: Self = Self(!1);
+
     /// Whether the descriptor at this place is ready.
     #[must_use]
     pub fn at(self, place: usize) -> bool {
@@ -34,14 +37,17 @@ impl Ready {
 ///
 /// # Panics
 /// With more than 64 descriptors.
-pub fn wait(fds: &[Option<BorrowedFd<'_>>], timeout: Option<Duration>) -> io::Result<Ready> {
-    assert!(fds.len() <= 64, "at most 64 descriptors, not {}", fds.len());
-    let mut polled = Vec::with_capacity(fds.len());
-    let mut places = Vec::with_capacity(fds.len());
-    for (place, fd) in fds.iter().enumerate() {
+pub fn wait<'fd>(
+    fds: impl IntoIterator<Item = Option<BorrowedFd<'fd>>>,
+    timeout: Option<Duration>,
+) -> io::Result<Ready> {
+    let mut polled = Vec::with_capacity(16);
+    let mut places = 0_u64;
+    for (place, fd) in fds.into_iter().enumerate() {
+        assert!(place < 64, "at most 64 descriptors");
         if let Some(fd) = fd {
-            polled.push(PollFd::from_borrowed_fd(*fd, PollFlags::IN));
-            places.push(place);
+            polled.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            places |= 1 << place;
         }
     }
     let timeout = timeout.map(|timeout| Timespec {
@@ -53,8 +59,15 @@ pub fn wait(fds: &[Option<BorrowedFd<'_>>], timeout: Option<Duration>) -> io::Re
         Err(rustix::io::Errno::INTR) => return Ok(Ready::default()),
         Err(error) => return Err(error.into()),
     }
-    let ready = polled.iter().zip(&places).filter(|(fd, _)| !fd.revents().is_empty());
-    Ok(Ready(ready.fold(0, |ready, (_, place)| ready | 1 << place)))
+    let mut ready = 0;
+    for fd in &polled {
+        let place = places & places.wrapping_neg();
+        places ^= place;
+        if !fd.revents().is_empty() {
+            ready |= place;
+        }
+    }
+    Ok(Ready(ready))
 }
 
 /// A descriptor that becomes readable when somebody calls [`WakeHandle::wake`].
@@ -112,16 +125,38 @@ mod tests {
     use super::*;
 
     #[test]
+    fn of_several_descriptors_those_ready_are_told_by_their_places() {
+        let wakers = [Waker::new().unwrap(), Waker::new().unwrap(), Waker::new().unwrap()];
+        let [first, second, third] = wakers.each_ref().map(|waker| Some(waker.fd()));
+        let fds = [None, first, None, second, third];
+        for (waker, ready) in wakers.iter().zip([1, 3, 4]) {
+            waker.handle().wake();
+            let found = wait(fds, Some(Duration::from_secs(10))).unwrap();
+            assert_eq!(found, Ready(1 << ready));
+            wakers.iter().for_each(Waker::drain);
+        }
+        wakers[0].handle().wake();
+        wakers[2].handle().wake();
+        let found = wait(fds, Some(Duration::from_secs(10))).unwrap();
+        assert_eq!(found, Ready(1 << 1 | 1 << 4));
+        assert!(
+            !Ready::ALL_BUT_FIRST.at(0)
+                && Ready::ALL_BUT_FIRST.at(1)
+                && Ready::ALL_BUT_FIRST.at(63)
+        );
+    }
+
+    #[test]
     fn a_wake_up_from_another_thread_ends_the_wait() {
         let waker = Waker::new().unwrap();
         let fds = [None, Some(waker.fd())];
-        assert!(wait(&fds, Some(Duration::from_millis(1))).unwrap().is_empty());
+        assert!(wait(fds, Some(Duration::from_millis(1))).unwrap().is_empty());
         let handle = waker.handle();
         let thread = std::thread::spawn(move || handle.wake());
-        let ready = wait(&fds, Some(Duration::from_secs(10))).unwrap();
+        let ready = wait(fds, Some(Duration::from_secs(10))).unwrap();
         assert!(ready.at(1) && !ready.at(0));
         thread.join().unwrap();
         waker.drain();
-        assert!(wait(&fds, Some(Duration::ZERO)).unwrap().is_empty());
+        assert!(wait(fds, Some(Duration::ZERO)).unwrap().is_empty());
     }
 }

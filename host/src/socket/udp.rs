@@ -99,6 +99,8 @@ pub struct Received {
 /// Buffers for datagrams, shared by all links of a thread.
 pub struct Batch {
     length: usize,
+    /// How many headers, from the first, the kernel may have written into since they were set.
+    used: usize,
     bytes: Vec<u8>,
     sources: Vec<libc::sockaddr_storage>,
     vectors: Vec<libc::iovec>,
@@ -114,9 +116,10 @@ impl fmt::Debug for Batch {
     }
 }
 
-// The pointers within refer to the vectors beside them and are set anew before every call.
+// The pointers within refer to the vectors beside them, which are never resized.
 #[allow(unsafe_code, reason = "raw pointers of the kernel's structures")]
-// SAFETY: the pointers are never followed between calls of `receive`, which sets them first.
+// SAFETY: the pointers are never followed between calls of `receive`, and what they
+// point at is on the heap and moves with no move of the batch.
 unsafe impl Send for Batch {}
 
 impl Batch {
@@ -138,6 +141,7 @@ impl Batch {
         };
         Self {
             length,
+            used: datagrams,
             bytes: vec![0; datagrams * length],
             sources: vec![source; datagrams],
             vectors: vec![vector; datagrams],
@@ -145,13 +149,14 @@ impl Batch {
         }
     }
 
-    /// Points the headers at the buffers.
+    /// Points the headers used last at their buffers; the others still do.
     fn prepare(&mut self) {
         let parts = self
             .bytes
             .chunks_exact_mut(self.length)
             .zip(&mut self.sources)
-            .zip(self.vectors.iter_mut().zip(&mut self.headers));
+            .zip(self.vectors.iter_mut().zip(&mut self.headers))
+            .take(self.used);
         for ((bytes, source), (vector, header)) in parts {
             vector.iov_base = bytes.as_mut_ptr().cast();
             vector.iov_len = bytes.len();
@@ -308,8 +313,8 @@ impl UdpLink {
         batch.prepare();
         let room = u32::try_from(batch.headers.len()).unwrap_or(u32::MAX);
         #[allow(unsafe_code, reason = "neither std nor socket2 has recvmmsg")]
-        // SAFETY: `prepare` has just pointed every header at a buffer of `length` bytes and an address
-        // of its own, all owned by `batch`, which is borrowed for the whole call.
+        // SAFETY: `prepare` has pointed every header at a buffer of `length` bytes and an address of its
+        // own, all owned by `batch`, which is borrowed for the whole call; their vectors are never resized.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
@@ -321,6 +326,8 @@ impl UdpLink {
         };
         // Nothing there, or the report of an ICMP error: in both cases the next poll tells.
         let count = usize::try_from(count).unwrap_or(0);
+        // One more, which an error may have left half written.
+        batch.used = count + 1;
         received.more = count == batch.headers.len();
         let buffers = batch.bytes.chunks_exact_mut(batch.length);
         for ((header, source), bytes) in
@@ -420,7 +427,7 @@ mod tests {
     fn collect(link: &mut UdpLink, batch: &mut Batch, count: usize) -> Vec<(SocketAddr, Vec<u8>)> {
         let mut got = Vec::new();
         while got.len() < count {
-            let ready = wait(&[link.fd()], Some(Duration::from_secs(5))).unwrap();
+            let ready = wait([link.fd()], Some(Duration::from_secs(5))).unwrap();
             assert!(ready.at(0), "{} of {count} datagrams arrived in 5 s", got.len());
             link.receive(batch, |source, bytes| got.push((source, bytes.to_vec())));
         }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -248,17 +247,17 @@ impl Thread {
     }
 
     fn receive_ready(&mut self, ready: Ready, batch: &mut Batch) {
-        let links = self.links.keys().copied().enumerate();
-        let links: Vec<LinkId> =
-            links.filter(|(place, _)| ready.at(1 + place)).map(|(_, link)| link).collect();
-        for link in links {
-            self.receive(link, batch);
+        // Links are fixed for the thread's life, so places do not move between two of them.
+        for place in 0..self.links.len() {
+            if ready.at(1 + place) {
+                self.receive(place, batch);
+            }
         }
     }
 
-    fn receive(&mut self, link: LinkId, batch: &mut Batch) {
+    fn receive(&mut self, place: usize, batch: &mut Batch) {
         let Self { links, frames, rejections, news, heart, .. } = self;
-        let Some(socket) = links.get_mut(&link) else { return };
+        let Some((&link, socket)) = links.iter_mut().nth(place) else { return };
         socket.receive(batch, |_, datagram| {
             let now = boot_time();
             match frames.open(now, datagram) {
@@ -317,12 +316,14 @@ impl Thread {
         let now = boot_time();
         let until = self.heart.deadline().map_or(self.next_upkeep, |at| at.min(self.next_upkeep));
         let calm = self.heart.machine().is_some_and(Heartbeat::is_calm);
+        let waker = std::iter::once(Some(self.waker.fd()));
         let slept = if std::mem::take(&mut self.beaten) && calm && until > now + COLLECT {
-            wait(&[Some(self.waker.fd())], Some(COLLECT))
+            // By then answers have come: looking costs less than asking which socket to look at.
+            let looked = |ready: Ready| if ready.is_empty() { Ready::ALL_BUT_FIRST } else { ready };
+            wait(waker, Some(COLLECT)).map(looked)
         } else {
-            let mut fds: Vec<Option<BorrowedFd<'_>>> = vec![Some(self.waker.fd())];
-            fds.extend(self.links.values().map(UdpLink::fd));
-            wait(&fds, Some(until.since(now)))
+            let links = self.links.values().map(UdpLink::fd);
+            wait(waker.chain(links), Some(until.since(now)))
         };
         match slept {
             Ok(ready) => Some(ready),

@@ -1,7 +1,6 @@
 //! Keeps the gate in force on every device, on a thread of its own: whatever looks at devices waits for a
 //! lock of the kernel that others may hold for longer than a lease lasts.
 
-use std::os::fd::BorrowedFd;
 use std::sync::Weak;
 use std::time::Duration;
 
@@ -69,9 +68,9 @@ impl Thread {
 
     /// Whether there is an event before `until`, or before it is time to see whether to end.
     fn wait(&self, until: Instant) -> std::io::Result<bool> {
-        let fds: Vec<Option<BorrowedFd<'_>>> = self.upkeep.events().into_iter().map(Some).collect();
-        let ready = wait(&fds, Some(until.since(boot_time()).min(CHECK)))?;
-        Ok((0..fds.len()).any(|place| ready.at(place)))
+        let events = self.upkeep.events().into_iter().map(Some);
+        let ready = wait(events, Some(until.since(boot_time()).min(CHECK)))?;
+        Ok(!ready.is_empty())
     }
 
     fn report(&mut self, looked: Result<Repair, GateError>) {
