@@ -43,17 +43,20 @@ impl Controller {
         let findings = match text {
             None => self.judged(&self.state.cib),
             Some(text) => match self.read(text, manner) {
-                Ok((loaded, told)) => {
-                    let mut judged = crm::verify(&loaded.cib, &self.facts());
-                    self.excuse_inherited(&loaded.cib, &mut judged);
-                    loaded.locate(&mut judged);
-                    let votes = self.judged_votes(&loaded.cib);
-                    told.into_iter().chain(judged.into_iter().map(finding)).chain(votes).collect()
-                }
+                Ok((loaded, told)) => told.into_iter().chain(self.judged_text(&loaded)).collect(),
                 Err(findings) => findings,
             },
         };
         Ok(ReplyBody::Verified { findings })
+    }
+
+    /// Everything that can be said against what a text would make.
+    pub(crate) fn judged_text(&self, loaded: &Loaded) -> Vec<Finding> {
+        let mut judged = crm::verify(&loaded.cib, &self.facts());
+        self.excuse_inherited(&loaded.cib, &mut judged);
+        loaded.locate(&mut judged);
+        let votes = self.judged_votes(&loaded.cib);
+        judged.into_iter().map(finding).chain(votes).collect()
     }
 
     /// The configuration that loading a text would make; nothing is changed by this.
@@ -129,30 +132,52 @@ impl Controller {
             LoadMode::Replace => Mode::Replace,
         };
         let unknowns = if manner.lenient { Unknowns::Keep } else { Unknowns::Refuse };
-        let bad_xml = |error| documents::bad_xml(&error);
-        let mut told = Vec::new();
-        let cib = match manner.format {
-            Format::Crm => {
-                return crm::load_with(base, text, mode, unknowns)
-                    .map(|loaded| (loaded, told))
-                    .map_err(|findings| findings.into_iter().map(finding).collect());
-            }
-            Format::Xml if manner.lenient => Cib::from_xml_lenient(text).map_err(bad_xml)?.0,
-            Format::Xml => Cib::from_xml(text).map_err(bad_xml)?.0,
-            Format::Json => {
-                let (cib, left_out) = documents::from_json(text, manner.lenient)?;
-                told = left_out;
-                cib
+        if manner.format == Format::Crm {
+            let attempt = crm::attempt(base, text, mode, unknowns);
+            let further = self.further(&attempt, !attempt.findings().is_empty());
+            return attempt
+                .settle()
+                .map(|loaded| (loaded, Vec::new()))
+                .map_err(|found| in_order(found.into_iter().map(finding).chain(further)));
+        }
+        // Lines of the text between are nobody's: an object stands where its id stands in the document.
+        let place = |found: Finding| documents::place(text, found);
+        let (cib, told) = match document(text, manner) {
+            Ok(read) => read,
+            Err(Unread { findings, rest: None }) => return Err(findings),
+            Err(Unread { mut findings, rest: Some(cib) }) => {
+                let mut attempt = crm::attempt_document(base, &cib, mode, Unknowns::Keep);
+                let objects = findings.iter().filter_map(|found| found.object.as_deref());
+                objects.for_each(|object| attempt.distrust(object));
+                // What cannot be kept is refused for being unknown already.
+                let own = attempt.findings().iter().filter(|found| found.code != "HV0400");
+                let mut more: Vec<Finding> = own.cloned().map(finding).collect();
+                more.extend(self.further(&attempt, true));
+                more.retain(|found| found.severity == Severity::Error);
+                findings.extend(more.into_iter().map(place));
+                return Err(in_order(findings));
             }
         };
-        // Lines of the text between are nobody's: an object stands where its id stands in the document.
-        match crm::load_document(base, &cib, mode, unknowns) {
+        let attempt = crm::attempt_document(base, &cib, mode, unknowns);
+        let further = self.further(&attempt, !attempt.findings().is_empty());
+        match attempt.settle() {
             Ok(loaded) => Ok((documents::placed(text, loaded), told)),
-            Err(findings) => Err(findings
-                .into_iter()
-                .map(|found| documents::place(text, finding(found)))
-                .collect()),
+            Err(found) => Err(in_order(found.into_iter().map(finding).chain(further).map(place))),
         }
+    }
+
+    /// What judging finds in a text that has errors already; nothing where it is not `refused` for any.
+    fn further(&self, attempt: &crm::Attempt, refused: bool) -> Vec<Finding> {
+        if !refused {
+            return Vec::new();
+        }
+        let mut judged = attempt.judged(&self.facts());
+        self.excuse_inherited(attempt.cib(), &mut judged);
+        // What the text does not name was told when it came, and keeps nobody from changing something else.
+        judged.retain(|found| found.line.is_some() || (found.is_error() && !is_foreign(found)));
+        let mut votes = self.judged_votes(attempt.cib());
+        votes.retain(|found| found.severity == Severity::Error && !attempt.lacks_options());
+        judged.into_iter().map(finding).chain(votes).collect()
     }
 
     /// Everything that can be said against a configuration.
@@ -218,6 +243,39 @@ impl Controller {
     }
 }
 
+/// A document that cannot be taken.
+struct Unread {
+    findings: Vec<Finding>,
+    /// What is known in it; none where it cannot be read at all.
+    rest: Option<Box<Cib>>,
+}
+
+/// The configuration that a document of XML or JSON holds, and what is to be told of it.
+fn document(text: &str, manner: Manner) -> Result<(Cib, Vec<Finding>), Unread> {
+    if manner.format == Format::Json {
+        return documents::from_json(text, manner.lenient).map_err(|findings| {
+            let rest = documents::from_json(text, true).ok().map(|(cib, _)| Box::new(cib));
+            Unread { findings, rest }
+        });
+    }
+    let known = || Cib::from_xml_lenient(text).map(|(cib, ..)| (cib, Vec::new()));
+    let read = match manner.lenient {
+        true => known(),
+        false => Cib::from_xml(text).map(|(cib, _)| (cib, Vec::new())),
+    };
+    read.map_err(|error| {
+        let rest = known().ok().map(|(cib, _)| Box::new(cib));
+        Unread { findings: documents::bad_xml(&error), rest }
+    })
+}
+
+/// Errors first, each gravity in the order of lines.
+fn in_order(findings: impl IntoIterator<Item = Finding>) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = findings.into_iter().collect();
+    findings.sort_by_key(|found| (found.severity, found.line, found.column));
+    findings
+}
+
 pub(crate) fn finding(found: crm::Finding) -> Finding {
     Finding {
         code: found.code,
@@ -232,5 +290,74 @@ pub(crate) fn finding(found: crm::Finding) -> Finding {
         message: found.message,
         nearest: found.nearest,
         remedy: found.remedy,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use haven_api::RequestBody;
+
+    use super::*;
+    use crate::bench::{Bench, VIP};
+
+    /// An error for each stage of loading, each on the line of its number.
+    const LINES: &str = "\
+primitve k ocf:heartbeat:Dummy
+primitive w ocf:heartbeat:Dummy params $id-ref=nowhere
+group g q k
+location l zz 100: n1
+property no-quorum-polcy=stop
+";
+    const TOLD: [(&str, u32); 5] =
+        [("HV0101", 1), ("HV0205", 2), ("HV0201", 3), ("HV0306", 4), ("HV0308", 5)];
+
+    fn codes(findings: &[Finding]) -> Vec<(&str, u32)> {
+        let errors = findings.iter().filter(|found| found.severity == Severity::Error);
+        errors.map(|found| (found.code.as_str(), found.line.unwrap_or_default())).collect()
+    }
+
+    /// The errors of loading and of verifying a text, which are the same, and after which nothing has changed.
+    #[track_caller]
+    fn refused(text: &str, format: Format, mode: LoadMode) -> Vec<Finding> {
+        let mut bench = Bench::new(VIP);
+        let at = bench.coordinator();
+        let before = bench.nodes[&haven_types::NodeId(at)].state.cib.clone();
+        let load = Load { text: text.to_owned(), format, mode, ..Load::default() };
+        let error = bench.answer(at, RequestBody::ConfigureLoad(load)).unwrap_err();
+        let text = Some(text.to_owned());
+        let verify = RequestBody::ConfigureVerify { text, format, mode, lenient: false };
+        let ReplyBody::Verified { findings } = bench.answer(at, verify).unwrap() else { panic!() };
+        assert_eq!(findings, error.findings);
+        for node in bench.nodes.values() {
+            assert_eq!(node.state.cib, before);
+        }
+        findings
+    }
+
+    #[test]
+    fn errors_of_every_stage_are_told_by_load_and_verify_in_one_go_and_nothing_is_changed() {
+        for mode in [LoadMode::Update, LoadMode::Replace] {
+            assert_eq!(codes(&refused(LINES, Format::Crm, mode)), TOLD);
+        }
+    }
+
+    #[test]
+    fn a_document_with_unknown_words_is_judged_all_the_same() {
+        let xml = r#"<cib validate-with="pacemaker-3.0"><configuration><crm_config/><nodes/><resources>
+<primitive id="a" class="lsb" type="a" colour="red"/><pimitive id="b" class="lsb" type="b"/>
+</resources><constraints>
+<rsc_location id="l" rsc="zz" node="n1" score="5"/><rsc_location id="m" rsc="b" node="n1" score="5"/>
+</constraints></configuration></cib>"#;
+        let json = r#"{"resources": [
+ {"Primitive": {"id": "a", "class": "lsb", "kind": "a", "colour": "red"}}],
+ "constraints": [
+ {"Location": {"id": "l", "resource": "zz", "node": "n1", "score": "5"}}]}"#;
+        for (text, format) in [(xml, Format::Xml), (json, Format::Json)] {
+            let found = refused(text, format, LoadMode::Replace);
+            let mut codes = codes(&found);
+            codes.dedup();
+            assert_eq!(codes, [("HV0401", 2), ("HV0306", 4)], "{found:#?}");
+            assert!(found.iter().all(|it| it.object.as_deref() != Some("m")), "{found:#?}");
+        }
     }
 }

@@ -76,7 +76,7 @@ impl Controller {
             return Ok(findings);
         }
         let message = "the configuration is refused; nothing was changed";
-        Err(ApiError::new(Code::Configuration, message).findings(findings))
+        Err(ApiError::new(Code::Configuration, message).findings(self.judged_text(&loaded)))
     }
 
     /// Whether agents of others have an error to tell that is not there already: an agent that lost a parameter keeps

@@ -343,6 +343,12 @@ pub(super) fn key(object: &Object) -> (bool, &str) {
     (matches!(object, Object::Node(_)), object.id())
 }
 
+/// [`key`], for looking it up while the objects change.
+pub(super) fn own_key(object: &Object) -> (bool, String) {
+    let (node, id) = key(object);
+    (node, id.to_owned())
+}
+
 /// Places by what names the object; of two of one name the first counts.
 pub(super) fn index(document: &Document) -> BTreeMap<(bool, &str), usize> {
     let places = document.entries.iter().enumerate().rev();

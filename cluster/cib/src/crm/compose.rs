@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::changes::own_key;
 use super::document::{Document, Entry, Object, TRAILING};
+use super::doubt::Doubt;
 use super::finding::Finding;
 use super::names::nearest;
 use crate::model::{Bundle, Cib, CloneChild, CloneResource, Group, Primitive, Resource};
@@ -14,12 +16,24 @@ use crate::unknown::OUTSIDE;
 /// Every id that is declared twice, member that does not exist or is taken twice, and container that
 /// cannot hold what it names.
 pub(super) fn compose(document: Document, base: &Cib) -> Result<Cib, Vec<Finding>> {
+    let (cib, findings) = compose_what_fits(document, base, &mut Doubt::default());
+    if findings.is_empty() { Ok(cib) } else { Err(findings) }
+}
+
+/// Builds of declarations what fits together, and tells what does not. Of two of one id the first counts; for what a
+/// clone cannot have something stands in. What may be declared where nothing can be read is not missed.
+pub(super) fn compose_what_fits(
+    mut document: Document,
+    base: &Cib,
+    doubt: &mut Doubt,
+) -> (Cib, Vec<Finding>) {
     let mut composer = Composer::new(&document);
     composer.check_ids(&document);
-    composer.check_members(&document);
     if !composer.findings.is_empty() {
-        return Err(composer.findings);
+        let mut seen = BTreeSet::new();
+        document.entries.retain(|entry| seen.insert(own_key(&entry.object)));
     }
+    composer.check_members(&document, doubt);
     let mut cib = Cib {
         version: base.version,
         validate_with: base.validate_with.clone(),
@@ -46,7 +60,7 @@ pub(super) fn compose(document: Document, base: &Cib) -> Result<Cib, Vec<Finding
     if !document.trailing.is_empty() {
         cib.comments.insert(TRAILING.to_owned(), document.trailing);
     }
-    Ok(cib)
+    (cib, composer.findings)
 }
 
 /// Puts a declaration that is no resource into its section.
@@ -90,6 +104,9 @@ impl Composer {
         };
         for entry in document.entries.iter().filter(|entry| entry.object.is_resource()) {
             let id = entry.object.id().to_owned();
+            if new.kinds.contains_key(&id) {
+                continue;
+            }
             new.kinds.insert(id.clone(), entry.object.kind());
             if let Object::Primitive(primitive) = &entry.object {
                 new.primitives.insert(id, primitive.clone());
@@ -123,7 +140,7 @@ impl Composer {
         }
     }
 
-    fn check_members(&mut self, document: &Document) {
+    fn check_members(&mut self, document: &Document, doubt: &mut Doubt) {
         let templates: BTreeSet<&str> = document
             .entries
             .iter()
@@ -133,7 +150,7 @@ impl Composer {
         for entry in &document.entries {
             match &entry.object {
                 Object::Primitive(Primitive { template: Some(name), .. }) => {
-                    if !templates.contains(name.as_str()) {
+                    if !templates.contains(name.as_str()) && !doubt.may_be(name) {
                         let near = nearest(name, templates.iter().copied());
                         let finding =
                             Finding::error("HV0204", format!("there is no template \"{name}\""))
@@ -146,12 +163,14 @@ impl Composer {
                 }
                 Object::Group { members, .. } => {
                     for member in members {
-                        self.take(entry, member, &["primitive"]);
+                        self.take(entry, member, &["primitive"], doubt);
                     }
                 }
-                Object::Clone { child, .. } => self.take(entry, child, &["primitive", "group"]),
+                Object::Clone { child, .. } => {
+                    self.take(entry, child, &["primitive", "group"], doubt);
+                }
                 Object::Bundle { child: Some(child), .. } => {
-                    self.take(entry, child, &["primitive"]);
+                    self.take(entry, child, &["primitive"], doubt);
                 }
                 Object::Bundle { child: None, .. }
                 | Object::Primitive(_)
@@ -170,9 +189,13 @@ impl Composer {
     }
 
     /// The container `entry` takes `member`, which must be of one of the `fitting` kinds and free.
-    fn take(&mut self, entry: &Entry, member: &str, fitting: &[&str]) {
+    fn take(&mut self, entry: &Entry, member: &str, fitting: &[&str], doubt: &mut Doubt) {
         let kind = entry.object.kind();
         let Some(found) = self.kinds.get(member).copied() else {
+            doubt.stands_in(member);
+            if doubt.excuses(entry.object.id(), member) {
+                return;
+            }
             let near = nearest(member, self.kinds.keys().map(String::as_str)).map(str::to_owned);
             let finding = Finding::error(
                 "HV0201",
@@ -195,9 +218,14 @@ impl Composer {
         self.owner.insert(member.to_owned(), entry.object.id().to_owned());
     }
 
+    fn owns(&self, container: &str, member: &str) -> bool {
+        self.owner.get(member).is_some_and(|owner| owner == container)
+    }
+
     fn group(&self, id: &str) -> Option<Group> {
         let (group, members) = self.groups.get(id)?;
-        let members = members.iter().filter_map(|id| self.primitives.get(id).cloned()).collect();
+        let mine = members.iter().filter(|member| self.owns(id, member));
+        let members = mine.filter_map(|id| self.primitives.get(id).cloned()).collect();
         Some(Group { members, ..group.clone() })
     }
 
@@ -207,8 +235,13 @@ impl Composer {
             Object::Primitive(primitive) => Some(Resource::Primitive(primitive.clone())),
             Object::Group { group, .. } => self.group(&group.id).map(Resource::Group),
             Object::Clone { shell, child } => {
-                let primitive = self.primitives.get(child).cloned().map(CloneChild::Primitive);
-                let child = primitive.or_else(|| self.group(child).map(CloneChild::Group))?;
+                let mine = Some(child).filter(|child| self.owns(&shell.id, child));
+                let primitive =
+                    mine.and_then(|id| self.primitives.get(id).cloned()).map(CloneChild::Primitive);
+                let group = || mine.and_then(|id| self.group(id)).map(CloneChild::Group);
+                let stand_in = || Primitive { id: child.clone(), ..Primitive::default() };
+                let child =
+                    primitive.or_else(group).unwrap_or_else(|| CloneChild::Primitive(stand_in()));
                 Some(Resource::Clone(CloneResource {
                     id: shell.id.clone(),
                     master: shell.master,
@@ -219,7 +252,8 @@ impl Composer {
                 }))
             }
             Object::Bundle { bundle, child } => {
-                let primitive = child.as_ref().and_then(|id| self.primitives.get(id).cloned());
+                let mine = child.as_ref().filter(|child| self.owns(&bundle.id, child));
+                let primitive = mine.and_then(|id| self.primitives.get(id).cloned());
                 Some(Resource::Bundle(Bundle { primitive, ..(**bundle).clone() }))
             }
             Object::Node(_)

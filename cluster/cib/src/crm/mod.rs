@@ -9,7 +9,8 @@
 //! A [`Document`] is the configuration as a flat list of [`Object`]s in the order written: members of a
 //! group or clone stand by themselves and are named by their container. [`load()`] is a transaction: it
 //! reports every error with line, column, object, what was found and what to do, and with any error the
-//! configuration stays as it was.
+//! configuration stays as it was. No stage waits for the one before to be without errors: each hands on what it could
+//! make, and what only follows from an earlier error is not told. [`attempt()`] has what judging finds, too.
 //!
 //! # Notation
 //! A logical line declares one object. It goes on after a backslash at the end of a line. A line that
@@ -18,12 +19,15 @@
 //! notation of its own is written as `xml '<element …/>'`.
 
 mod amend;
+mod attempt;
 mod changes;
 mod compose;
 mod document;
+mod doubt;
 mod finding;
 mod lex;
 mod load;
+mod merge;
 mod names;
 mod parse;
 mod print;
@@ -32,12 +36,13 @@ mod verify;
 pub mod vocabulary;
 
 pub use amend::{Beside, add_member, delete, remove_member, rename, set_value, with_schema};
+pub use attempt::{Attempt, Loaded};
 pub use changes::{ObjectChange, RevertError, changes, joined, revert};
 pub use document::{CloneShell, Document, Entry, Object};
 pub use finding::{Finding, Severity};
 pub use load::{
-    Loaded, Mode, Unknowns, agents_in, load, load_document, load_with, objects, resources, show,
-    show_some,
+    Mode, Unknowns, agents_in, attempt, attempt_document, load, load_document, load_with, objects,
+    resources, show, show_some,
 };
 pub(crate) use names::RENAMED_PROPERTIES;
 pub use names::nearest;

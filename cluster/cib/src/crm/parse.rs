@@ -10,6 +10,7 @@ mod rules;
 mod sections;
 
 use super::document::{Document, Entry, Object};
+use super::doubt::Doubt;
 use super::finding::Finding;
 use super::lex::{self, Line};
 use super::names::{COMMANDS, nearest};
@@ -19,35 +20,71 @@ use cursor::Cursor;
 pub(super) use attributes::block_id;
 pub(super) use rules::score;
 
+/// What a text says, as far as it can be read.
+pub(super) struct Read {
+    /// What could be read.
+    pub(super) document: Document,
+    /// Every error, in the order of lines and columns, but for what no schema knows.
+    pub(super) findings: Vec<Finding>,
+    /// What could not be read may have said more.
+    pub(super) doubt: Doubt,
+}
+
 /// Reads a text.
 ///
 /// # Errors
 /// Every error of the text, in the order of lines and columns.
 pub(super) fn document(text: &str) -> Result<Document, Vec<Finding>> {
+    let Read { mut document, mut findings, .. } = read(text);
+    if findings.is_empty() {
+        return Ok(document);
+    }
+    findings.append(&mut document.surplus);
+    findings.sort_by_key(|finding| (finding.line, finding.column));
+    Err(findings)
+}
+
+/// Reads of a text what can be read.
+pub(super) fn read(text: &str) -> Read {
     let mut findings = Vec::new();
     let lexed = lex::lex(text, &mut findings);
+    let open: Vec<u32> = findings.iter().filter_map(|finding| finding.line).collect();
     let mut document = Document { trailing: lexed.trailing, ..Document::default() };
+    let mut doubt = Doubt::default();
     for line in &lexed.lines {
+        let first = line.tokens.first().map(|token| token.line);
+        let before = findings.len();
+        let start = document.entries.len();
         if line.tokens.first().is_some_and(|token| token.text == "monitor") {
-            document.monitors.extend(resources::monitor(&mut Cursor::new(line, &mut findings)));
-            continue;
+            let monitor = resources::monitor(&mut Cursor::new(line, &mut findings));
+            // One with an error is not given: what it says of its resource is not known.
+            if findings.len() == before {
+                document.monitors.extend(monitor);
+            }
+        } else {
+            let mut comments = line.comments.clone();
+            for (object, unknown) in declaration(line, &mut findings) {
+                let comments = std::mem::take(&mut comments);
+                document.entries.push(Entry { comments, line: first, object, unknown });
+            }
         }
-        let mut comments = line.comments.clone();
-        for (object, unknown) in declaration(line, &mut findings) {
-            let comments = std::mem::take(&mut comments);
-            let line = line.tokens.first().map(|token| token.line);
-            document.entries.push(Entry { comments, line, object, unknown });
+        let broken = findings[before..].iter().any(|finding| finding.code != Finding::UNKNOWN);
+        let (earlier, declared) = document.entries.split_at(start);
+        if open.iter().any(|open| first.is_some_and(|first| (first..=line.end.0).contains(open))) {
+            let objects: Vec<&Object> = declared.iter().map(|entry| &entry.object).collect();
+            doubt.garbled(line, &objects);
+        }
+        if broken && declared.is_empty() {
+            doubt.unread(line, earlier.last().map(|entry| entry.object.id()));
+        } else if broken {
+            declared.iter().for_each(|entry| doubt.partly(&entry.object));
         }
     }
     let (surplus, mut findings): (Vec<_>, Vec<_>) =
         findings.into_iter().partition(|finding| finding.code == Finding::UNKNOWN);
     document.surplus = surplus;
-    if findings.iter().any(Finding::is_error) {
-        findings.append(&mut document.surplus);
-        findings.sort_by_key(|finding| (finding.line, finding.column));
-        return Err(findings);
-    }
-    Ok(document)
+    findings.sort_by_key(|finding| (finding.line, finding.column));
+    Read { document, findings, doubt }
 }
 
 /// What a line declares; of objects written as elements also what no schema knows.

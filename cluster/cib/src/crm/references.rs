@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::document::{Document, Entry, Object};
+use super::doubt::Doubt;
 use super::finding::Finding;
 use super::names::nearest;
 use crate::model::{NvPair, NvSet, Operation, Primitive};
@@ -19,8 +20,9 @@ struct Known {
     operations: BTreeMap<String, Vec<Operation>>,
 }
 
-/// Writes every reference in `document` out. What `base` holds can be referred to, too.
-pub(super) fn resolve(document: &mut Document, base: &Document) -> Vec<Finding> {
+/// Writes every reference in `document` out. What `base` holds can be referred to, too. An object whose reference leads
+/// nowhere is not whole.
+pub(super) fn resolve(document: &mut Document, base: &Document, doubt: &mut Doubt) -> Vec<Finding> {
     if !document.entries.iter_mut().any(has_references) {
         return Vec::new();
     }
@@ -32,6 +34,11 @@ pub(super) fn resolve(document: &mut Document, base: &Document) -> Vec<Finding> 
     for Entry { line, object, .. } in &mut document.entries {
         let id = object.id().to_owned();
         let mut missing = |what: &str, name: &str, near: Option<&str>| {
+            let may_be = doubt.may_be(name) || doubt.is_incomplete(name) || doubt.is_garbled(&id);
+            doubt.distrust(&id);
+            if may_be {
+                return;
+            }
             let message = format!("there is no block of {what} \"{name}\" to refer to");
             let mut finding = Finding::error("HV0205", message)
                 .about(&id)

@@ -5,5 +5,6 @@ mod facts;
 mod history;
 mod manual;
 mod mutations;
+mod one_go;
 mod round_trip;
 mod transactions;

@@ -14,9 +14,10 @@ use std::net::IpAddr;
 
 use haven_types::agent::AgentReport;
 
+use super::doubt::Doubt;
 use super::finding::{Finding, Severity};
 use super::names::{PROPERTIES, nearest};
-use crate::model::{Cib, CloneChild, NvSet, Primitive, Resource};
+use crate::model::{Cib, CloneChild, Constraint, NvSet, Primitive, Resource};
 
 /// What the caller knows about the cluster that the configuration is for.
 #[derive(Clone, Debug, Default)]
@@ -75,8 +76,13 @@ pub struct ParamFacts {
 /// Everything that is wrong, doubtful or improvable, errors first, each with what to do.
 #[must_use]
 pub fn verify(cib: &Cib, facts: &Facts) -> Vec<Finding> {
+    verify_in_doubt(cib, facts, &Doubt::default())
+}
+
+/// [`verify`] of what could be read: nothing is missed that may stand where nothing could be.
+pub(super) fn verify_in_doubt(cib: &Cib, facts: &Facts, doubt: &Doubt) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let view = View::new(cib, facts);
+    let view = View::new(cib, facts, doubt);
     values::check(&view, &mut findings);
     resources::check(&view, &mut findings);
     addresses::check(&view, &mut findings);
@@ -85,6 +91,7 @@ pub fn verify(cib: &Cib, facts: &Facts) -> Vec<Finding> {
     leases(&view, &mut findings);
     nodes(&view, &mut findings);
     kept::check(cib, &mut findings);
+    findings.retain(|finding| !doubt.explains(finding));
     findings.sort_by_key(|finding| finding.severity);
     findings
 }
@@ -93,7 +100,8 @@ pub fn verify(cib: &Cib, facts: &Facts) -> Vec<Finding> {
 #[must_use]
 pub fn verify_foreign(cib: &Cib, facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
-    foreign::check(&View::new(cib, facts), &mut findings);
+    let doubt = Doubt::default();
+    foreign::check(&View::new(cib, facts, &doubt), &mut findings);
     findings.sort_by_key(|finding| finding.severity);
     findings
 }
@@ -102,6 +110,7 @@ pub fn verify_foreign(cib: &Cib, facts: &Facts) -> Vec<Finding> {
 struct View<'a> {
     cib: &'a Cib,
     facts: &'a Facts,
+    doubt: &'a Doubt,
     /// Every primitive with the containers around it, innermost first.
     primitives: Vec<(&'a Primitive, Vec<&'a [NvSet]>)>,
     /// Ids that a constraint may name: resources, templates, tags.
@@ -111,7 +120,7 @@ struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    fn new(cib: &'a Cib, facts: &'a Facts) -> Self {
+    fn new(cib: &'a Cib, facts: &'a Facts, doubt: &'a Doubt) -> Self {
         let mut primitives = Vec::new();
         let mut names: BTreeSet<&str> = BTreeSet::new();
         for resource in &cib.resources {
@@ -138,11 +147,21 @@ impl<'a> View<'a> {
         names.extend(primitives.iter().map(|(primitive, _)| primitive.id.as_str()));
         names.extend(cib.templates.iter().map(|template| template.id.as_str()));
         names.extend(cib.tags.iter().map(|tag| tag.id.as_str()));
+        for absent in doubt.absent() {
+            names.remove(absent);
+        }
+        names.extend(doubt.names());
         let nodes = match &facts.members {
             Some(members) => members.iter().map(|member| member.name.as_str()).collect(),
             None => cib.nodes.iter().map(|node| node.uname.as_str()).collect(),
         };
-        Self { cib, facts, primitives, names, nodes }
+        Self { cib, facts, doubt, primitives, names, nodes }
+    }
+
+    /// The constraints that could be read whole.
+    fn whole_constraints(&self) -> impl Iterator<Item = &'a Constraint> {
+        let all = self.cib.constraints.iter();
+        all.filter(|constraint| !self.doubt.is_incomplete(constraint.id()))
     }
 
     /// A node of this name may exist: a member, a remote node, a guest, or a bundle's replica.
@@ -163,6 +182,8 @@ impl<'a> View<'a> {
             || self.cib.nodes.iter().any(|n| n.uname == name && n.kind.as_deref() == Some("remote"))
             || self.primitives.iter().any(guest)
             || self.cib.resources.iter().any(replica)
+            || self.doubt.may_be(name)
+            || name.rsplit_once('-').is_some_and(|(bundle, _)| self.doubt.may_be(bundle))
     }
 
     /// The agent's name, by the template where the primitive has one.
@@ -204,6 +225,9 @@ fn value<'a>(sets: &'a [NvSet], name: &str) -> Option<&'a str> {
 fn leases(view: &View<'_>, findings: &mut Vec<Finding>) {
     let mut leased = Vec::new();
     for (primitive, around) in &view.primitives {
+        if view.doubt.hides_options_of(&primitive.id) {
+            continue;
+        }
         let agent = view.agent(primitive).and_then(|name| view.facts.agents.get(&name));
         let by_agent = agent.is_some_and(|agent| agent.lease);
         let requires = view.meta(primitive, around, "requires");

@@ -164,16 +164,8 @@ fn difference(made: Version, session: &Session<'_, '_>) -> String {
 /// Judges lines by themselves: what is known of neither nodes nor agents is not judged.
 fn judge_alone(text: &str, lenient: bool) -> Vec<Finding> {
     let unknowns = if lenient { crm::Unknowns::Keep } else { crm::Unknowns::Refuse };
-    let loaded = crm::load_with(&Cib::default(), text, crm::Mode::Replace, unknowns);
-    let findings = match loaded {
-        Ok(loaded) => {
-            let mut findings = crm::verify(&loaded.cib, &crm::Facts::default());
-            loaded.locate(&mut findings);
-            findings
-        }
-        Err(findings) => findings,
-    };
-    offline(findings)
+    let attempt = crm::attempt(&Cib::default(), text, crm::Mode::Replace, unknowns);
+    offline(attempt.verify(&crm::Facts::default()))
 }
 
 /// Findings that were made without the daemon.

@@ -59,7 +59,7 @@ fn each_error_has_its_place_and_the_nearest_word() {
     expect("bundle b podmn image=x", "HV0109", 1, 10, Some("podman"));
     expect("xml '<frob/>'", "HV0109", 1, 5, None);
     expect("xml '<alert'", "HV0109", 1, 5, None);
-    expect("clone c a metas interleave=true", "HV0103", 1, 11, Some("meta"));
+    expect("primitive a lsb:a\nclone c a metas interleave=true", "HV0103", 2, 11, Some("meta"));
 }
 
 #[test]

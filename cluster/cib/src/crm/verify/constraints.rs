@@ -117,7 +117,7 @@ fn weight(text: Option<&str>) -> i64 {
 fn contradictions(view: &View<'_>, findings: &mut Vec<Finding>) {
     let mut always: BTreeMap<(&str, &str), &str> = BTreeMap::new();
     let mut never: BTreeMap<(&str, &str), &str> = BTreeMap::new();
-    for constraint in &view.cib.constraints {
+    for constraint in view.whole_constraints() {
         let (key, score) = match constraint {
             Constraint::Location(l) => match (&l.resource, &l.node) {
                 (Some(resource), Some(node)) if l.role.is_none() => {
@@ -159,7 +159,7 @@ fn nowhere(view: &View<'_>, findings: &mut Vec<Finding>) {
     let Some(members) = &view.facts.members else { return };
     let hosts: Vec<&str> = members.iter().filter(|m| !m.witness).map(|m| m.name.as_str()).collect();
     let mut banned: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for constraint in &view.cib.constraints {
+    for constraint in view.whole_constraints() {
         if let Constraint::Location(location) = constraint
             && let (Some(resource), Some(node)) = (&location.resource, &location.node)
             && location.role.is_none()
@@ -184,7 +184,7 @@ fn nowhere(view: &View<'_>, findings: &mut Vec<Finding>) {
 fn loops(view: &View<'_>, findings: &mut Vec<Finding>) {
     let mut orders: Edges<'_> = BTreeMap::new();
     let mut colocations: Edges<'_> = BTreeMap::new();
-    for constraint in &view.cib.constraints {
+    for constraint in view.whole_constraints() {
         match constraint {
             Constraint::Order(order) => {
                 let optional = order.kind.as_deref().is_some_and(|kind| kind != "Mandatory");
