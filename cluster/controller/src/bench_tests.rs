@@ -7,7 +7,7 @@ use haven_api::{Code, Load, ReplyBody, RequestBody};
 use haven_base::WallTime;
 use haven_heartbeat::{LossCause, Output as Beat};
 use haven_types::operation::{Order, OrderId};
-use haven_types::{BootId, Epoch, NodeId, Term};
+use haven_types::{BootId, Epoch, LogIndex, NodeId, Term};
 
 use crate::bench::{Answer, Bench, VIP, member};
 use crate::command::{Command, JoinRefusal, Role};
@@ -94,6 +94,7 @@ fn only_the_rightful_successor_campaigns_when_the_coordinator_dies() {
     assert_eq!(bench.events.iter().filter(|(_, code, _)| code == "HV1205").count(), 1);
 }
 
+// spec: L6
 #[test]
 fn a_lapse_alone_restarts_in_place() {
     let mut bench = Bench::new(VIP);
@@ -105,6 +106,21 @@ fn a_lapse_alone_restarts_in_place() {
     bench.run(3_000);
     assert!(bench.called("vip_start_0").iter().all(|id| *id == owner), "{:?}", bench.calls);
     assert_eq!(bench.called("vip_stop_0"), [] as [u16; 0]);
+}
+
+#[test]
+fn a_lapse_under_a_newer_grant_is_told_without_a_cause_that_nobody_knows() {
+    let mut bench = Bench::new(VIP);
+    let owner = bench.owner();
+    let (group, (_, epoch)) = bench.leases.iter().next().map(|(g, l)| (*g, *l)).unwrap();
+    // As after a pause of the owner: the log holds a grant that is not committed yet.
+    let ahead = ("vip".to_owned(), Epoch(epoch.0 + 1));
+    let controller = bench.nodes.get_mut(&NodeId(owner)).unwrap();
+    controller.grants_ahead.insert(LogIndex(1_000), ahead);
+    bench.leases.clear();
+    bench.beat(owner, Beat::LeaseLost { group, epoch, cause: LossCause::Lapsed });
+    let (.., text) = bench.events.iter().find(|(_, code, _)| code == "HV1501").unwrap();
+    assert!(text.contains("granted anew, and this node could not renew it meanwhile"), "{text}");
 }
 
 #[test]

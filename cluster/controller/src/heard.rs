@@ -166,7 +166,7 @@ impl Controller {
             self.grants_ahead.values().any(|(of, epoch)| *of == name && *epoch > lease.epoch);
         let why = match cause {
             LossCause::Lapsed if written => {
-                "it is being granted anew, and the disks take longer to write that than the lease lasts"
+                "it is being granted anew, and this node could not renew it meanwhile"
             }
             LossCause::Lapsed => {
                 "no majority renewed it in time; this host is silent for it until one does"
