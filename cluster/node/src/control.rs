@@ -233,3 +233,72 @@ impl Desk {
         gone
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, ErrorKind, Write};
+    use std::os::unix::net::UnixStream as Caller;
+
+    use rustix::process::Uid;
+
+    use super::*;
+
+    const NOBODY: u32 = 65_534;
+
+    /// What `act` finds when done by a thread of another user.
+    fn as_nobody<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                let nobody = Some(Uid::from_raw(NOBODY));
+                // Of this thread alone, which ends here.
+                rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+                act()
+            });
+            other.join().unwrap()
+        })
+    }
+
+    /// The first line of the answer to a request.
+    fn ask(path: &Path) -> std::io::Result<String> {
+        let mut stream = Caller::connect(path)?;
+        // Who is refused may be answered and left before this is written.
+        let _sent = stream.write_all(b"{\"version\":1,\"id\":7,\"body\":{\"do\":\"status\"}}\n");
+        let _closed = stream.shutdown(std::net::Shutdown::Write);
+        let mut line = String::new();
+        std::io::BufReader::new(stream).read_line(&mut line)?;
+        Ok(line)
+    }
+
+    fn open_to_all(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn another_user_is_refused_by_the_socket_and_by_the_daemon() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped, because it needs root: another user's request");
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        open_to_all(directory.path(), 0o755);
+        let path = directory.path().join("control.sock");
+        let (requests, mut asked) = mpsc::channel(1);
+        serve(&path, requests).unwrap();
+        let refused = as_nobody(|| ask(&path)).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::PermissionDenied, "mode 0600");
+        // Somebody took that barrier away.
+        open_to_all(&path, 0o666);
+        let said = as_nobody(|| ask(&path)).unwrap();
+        assert!(said.contains("user 65534 may not control this daemon"), "{said}");
+        assert!(said.contains("use sudo"), "{said}");
+        assert!(asked.try_recv().is_err(), "nothing of it reached the daemon");
+        // Root is heard on the same way.
+        let own = path.clone();
+        let answer = tokio::task::spawn_blocking(move || ask(&own));
+        let heard = asked.recv().await.unwrap();
+        assert!(heard.author.ends_with("root"), "{heard:?}");
+        drop(heard);
+        drop(asked);
+        let _ended = answer.await.unwrap();
+    }
+}
