@@ -22,7 +22,7 @@ pub(crate) fn page(title: &str, command: clap::Command) -> Result<String, ApiErr
     Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
-/// Writes a page for `command` and each command below it into `folder`; returns how many.
+/// Writes a page for `command` and each command below it that is meant for people into `folder`; returns how many.
 pub(crate) fn pages(mut command: clap::Command, folder: &Path) -> Result<usize, ApiError> {
     let failed = |path: &Path, error: std::io::Error| {
         ApiError::new(Code::Failed, format!("cannot write {}: {error}", path.display()))
@@ -36,7 +36,7 @@ pub(crate) fn pages(mut command: clap::Command, folder: &Path) -> Result<usize, 
             continue;
         }
         let name = format!("{prefix}{}", command.get_name());
-        for below in command.get_subcommands() {
+        for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
             open.push((format!("{name}-"), below.clone()));
         }
         let path = folder.join(format!("{name}.8"));

@@ -47,7 +47,9 @@ fn haven(daemon: &Fake, words: &str) -> (u8, String, String) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let args = std::iter::once("haven").chain(words.split_whitespace()).map(OsString::from);
     let extra = Extra {
-        command: clap::Command::new("lab").about("A cluster in namespaces"),
+        command: clap::Command::new("lab").about("A cluster in namespaces").subcommands(
+            ["up", "relay"].map(|name| clap::Command::new(name).hide(name == "relay")),
+        ),
         run: Box::new(|_| Ok(42)),
     };
     let code = run(args, daemon, &[extra], &mut out, &mut err);
@@ -184,6 +186,8 @@ fn completion_and_manual_cover_the_extra_commands() {
     let folder = tempfile::tempdir().unwrap();
     let (code, _, err) = haven(&fake, &format!("man --out {}", folder.path().display()));
     assert_eq!(code, 0, "{err}");
+    let is_there = |page: &str| folder.path().join(page).exists();
+    assert!(is_there("haven-lab-up.8") && !is_there("haven-lab-relay.8"), "{err}");
     let page = std::fs::read_to_string(folder.path().join("haven-resource-move.8")).unwrap();
     assert!(page.contains("resource clear"), "{page}");
 }
