@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use haven_base::Instant;
@@ -94,7 +95,12 @@ impl fmt::Display for Rejected {
                 "a frame of version {version}, this program speaks {}: upgrade the older node",
                 crate::frame::VERSION
             ),
-            Self::Malformed(what) => write!(f, "not a frame of a cluster ({what:?})"),
+            Self::Malformed(what) => {
+                f.write_str("no frame of a cluster: ")?;
+                misshapen(*what, f)?;
+                f.write_str("; ")?;
+                f.write_str(KEEP_AWAY)
+            }
             Self::NotForUs(to) => {
                 write!(
                     f,
@@ -102,21 +108,42 @@ impl fmt::Display for Rejected {
                      [[link]] local of both"
                 )
             }
-            Self::NotMember(from) => write!(f, "node {from} is not a member"),
+            Self::NotMember(from) => write!(
+                f,
+                "node {from} is not a member: if it was removed, stop haven there or join it anew; if it \
+                 is of another cluster, give that one another [[link]] port"
+            ),
             Self::WrongKey { from, epoch } => write!(
                 f,
                 "node {from} uses key {epoch}, which this node does not hold: another cluster on \
-                 this network and port, or a key change one of the two missed"
+                 this network and port, which needs another [[link]] port, or a key change one of the \
+                 two missed, which ends by itself once they reach each other's [channel] address"
             ),
-            Self::RetiredKey { from, epoch } => {
-                write!(f, "node {from} still uses key {epoch}, which was replaced")
-            }
-            Self::Forged(from) => write!(f, "damaged or forged under the name of node {from}"),
-            Self::Replayed(from) => write!(f, "a repeated frame of node {from}"),
+            Self::RetiredKey { from, epoch } => write!(
+                f,
+                "node {from} still uses key {epoch}, which was replaced: it learns the new one once it \
+                 reaches a member's [channel] address"
+            ),
+            Self::Forged(from) => write!(
+                f,
+                "damaged or forged under the name of node {from}: check cables and ports on the way \
+                 from there, and who else can send on this network"
+            ),
+            Self::Replayed(from) => write!(
+                f,
+                "a repeated frame of node {from}: look for a loop or a second path in the network, or \
+                 for somebody who replays recordings; nothing comes of it here"
+            ),
             Self::NotFresh(from) => write!(f, "node {from} does not know of our restart yet"),
             Self::StaleBoot(from) => write!(f, "from an earlier life of node {from}"),
-            Self::Reflected => f.write_str("our own frame came back: a loop in the network"),
-            Self::Hurried(from) => write!(f, "too many new boot ids named for node {from}"),
+            Self::Reflected => f.write_str(
+                "our own frame came back: look for a loop in the network, or a port that mirrors",
+            ),
+            Self::Hurried(from) => write!(
+                f,
+                "too many new boot ids named for node {from}: see whether its daemon restarts again \
+                 and again, or who else can send on this network"
+            ),
             Self::DuplicateId { node, accepted, other } => write!(
                 f,
                 "two processes run as node {node} (boot {accepted} and {other}): stop one; a copied \
@@ -126,18 +153,34 @@ impl fmt::Display for Rejected {
     }
 }
 
-/// A line for people: what was refused and how often since the last line on that reason.
+const KEEP_AWAY: &str = "keep its sender away from this port, or choose another [[link]] port";
+
+/// What is wrong with the shape of a datagram.
+fn misshapen(what: Malformed, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match what {
+        Malformed::Short => f.write_str("it is too short"),
+        Malformed::Long => f.write_str("it is too long"),
+        Malformed::Magic => f.write_str("it begins with other bytes"),
+        Malformed::Version(version) => write!(f, "its version {version} is unknown"),
+        Malformed::Kind(kind) => write!(f, "its kind {kind} is unknown"),
+        Malformed::Link(link) => write!(f, "it names link {link}, and there are links 0 to 7"),
+    }
+}
+
+/// A line for people: what was refused, who sent it, and how often since the last line on that reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RejectionLine {
     /// The newest case.
     pub rejected: Rejected,
+    /// Where that one came from, as the socket says: worth as much as any unproved address.
+    pub source: SocketAddr,
     /// Cases of this reason since the last line, this one included.
     pub times: u64,
 }
 
 impl fmt::Display for RejectionLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "datagram refused: {}", self.rejected)?;
+        write!(f, "datagram from {} refused: {}", self.source, self.rejected)?;
         if self.times > 1 { write!(f, " ({} times)", self.times) } else { Ok(()) }
     }
 }
@@ -162,8 +205,14 @@ impl Rejections {
         Self::default()
     }
 
-    /// Counts a refusal. A line comes back at most once per reason and [`LINE_EVERY`].
-    pub fn note(&mut self, now: Instant, rejected: Rejected) -> Option<RejectionLine> {
+    /// Counts the refusal of a datagram from `source`. A line comes back at most once per reason and
+    /// [`LINE_EVERY`].
+    pub fn note(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        rejected: Rejected,
+    ) -> Option<RejectionLine> {
         let count = self.counts.entry(rejected.reason()).or_default();
         count.total += 1;
         count.since_line += 1;
@@ -172,7 +221,7 @@ impl Rejections {
             return None;
         }
         count.line_at = Some(now);
-        Some(RejectionLine { rejected, times: std::mem::take(&mut count.since_line) })
+        Some(RejectionLine { rejected, source, times: std::mem::take(&mut count.since_line) })
     }
 
     /// Cases of one reason (see [`Rejected::reason`]) since the start.
@@ -191,6 +240,38 @@ impl Rejections {
 mod tests {
     use super::*;
 
+    fn source() -> SocketAddr {
+        "192.0.2.9:4242".parse().unwrap()
+    }
+
+    #[test]
+    fn a_line_names_the_sender_and_what_to_do_in_words() {
+        let (from, epoch) = (NodeId(7), 3);
+        let twice = Rejected::DuplicateId { node: from, accepted: BootId(1), other: BootId(2) };
+        for (rejected, what, remedy) in [
+            (Rejected::Malformed(Malformed::Short), "too short", "keep its sender away"),
+            (Rejected::Malformed(Malformed::Long), "too long", "another [[link]] port"),
+            (Rejected::Malformed(Malformed::Magic), "begins with other bytes", "keep its sender"),
+            (Rejected::Malformed(Malformed::Version(9)), "of version 9", "upgrade the older"),
+            (Rejected::Malformed(Malformed::Kind(9)), "its kind 9", "keep its sender away"),
+            (Rejected::Malformed(Malformed::Link(9)), "names link 9", "keep its sender away"),
+            (Rejected::NotForUs(from), "addressed to node 7", "compare [[link]] local"),
+            (Rejected::NotMember(from), "node 7 is not a member", "join it anew"),
+            (Rejected::WrongKey { from, epoch }, "uses key 3", "another [[link]] port"),
+            (Rejected::RetiredKey { from, epoch }, "still uses key 3", "[channel] address"),
+            (Rejected::Forged(from), "forged under the name of node 7", "check cables"),
+            (Rejected::Replayed(from), "repeated frame of node 7", "look for a loop"),
+            (Rejected::Reflected, "our own frame came back", "look for a loop"),
+            (Rejected::Hurried(from), "boot ids named for node 7", "daemon restarts again"),
+            (twice, "two processes run as node 7", "stop one"),
+        ] {
+            let line = Rejections::new().note(Instant::ZERO, source(), rejected).unwrap();
+            let said = line.to_string();
+            assert!(said.starts_with("datagram from 192.0.2.9:4242 refused: "), "{said}");
+            assert!(said.contains(what) && said.contains(remedy), "{said}");
+        }
+    }
+
     #[test]
     fn a_flood_makes_one_line_in_ten_seconds_and_loses_no_count() {
         let mut rejections = Rejections::new();
@@ -198,7 +279,7 @@ mod tests {
         let mut lines = Vec::new();
         for millis in 0..25_000 {
             let now = Instant::from_nanos(millis * 1_000_000);
-            lines.extend(rejections.note(now, stranger));
+            lines.extend(rejections.note(now, source(), stranger));
         }
         assert_eq!(lines.iter().map(|line| line.times).collect::<Vec<_>>(), [1, 10_000, 10_000]);
         assert_eq!(rejections.total("malformed"), 25_000);
@@ -208,7 +289,7 @@ mod tests {
     #[test]
     fn the_first_frames_of_a_life_are_counted_without_a_line() {
         let mut rejections = Rejections::new();
-        assert_eq!(rejections.note(Instant::ZERO, Rejected::NotFresh(NodeId(2))), None);
+        assert_eq!(rejections.note(Instant::ZERO, source(), Rejected::NotFresh(NodeId(2))), None);
         assert_eq!(rejections.totals().collect::<Vec<_>>(), [("not_fresh", 1)]);
     }
 }

@@ -258,7 +258,7 @@ impl Thread {
     fn receive(&mut self, place: usize, batch: &mut Batch) {
         let Self { links, frames, rejections, news, heart, .. } = self;
         let Some((&link, socket)) = links.iter_mut().nth(place) else { return };
-        socket.receive(batch, |_, datagram| {
+        socket.receive(batch, |source, datagram| {
             let now = boot_time();
             match frames.open(now, datagram) {
                 Ok(opened) => {
@@ -268,7 +268,7 @@ impl Thread {
                     }
                 }
                 Err(rejected) => {
-                    if let Some(line) = rejections.note(now, rejected) {
+                    if let Some(line) = rejections.note(now, source, rejected) {
                         tell(news, News::Line(format!("link {link}: {line}")));
                         if let Rejected::WrongKey { from, epoch } = rejected {
                             tell(news, News::Unreadable { from, epoch });
