@@ -1,5 +1,6 @@
-//! What no compiler checks: import direction, purity, size, leftovers, dead files, broken promises.
+//! What no compiler checks: import direction, purity, size, leftovers, dead files, broken promises, unexplained messages.
 
+mod codes;
 mod direction;
 mod modules;
 mod promises;
@@ -23,6 +24,7 @@ pub fn tidy(root: &Path) -> Result<Vec<Complaint>> {
     complaints.extend(modules::complaints(&sources));
     complaints.extend(text::complaints(&sources));
     complaints.extend(promises::complaints(&sources));
+    complaints.extend(codes::complaints(&sources));
     complaints.sort();
     Ok(complaints)
 }

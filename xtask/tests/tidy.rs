@@ -172,3 +172,17 @@ fn a_promise_must_name_a_test_that_exists() {
     write(tree.path(), path, &row("*unproved*: needs real hardware"));
     assert_eq!(complaints(tree.path()), Vec::<String>::new());
 }
+
+#[test]
+fn messages_and_their_explanations_belong_together() {
+    let list = "docs/operating/messages.md";
+    expect_one(list, "| HV0001 | stale |\n", "explains HV0001, which nothing gives");
+    let tree = tidy_tree();
+    write(tree.path(), "cluster/lease/src/promise.rs", "const CODE: &str = \"HV0001\";\n");
+    write(tree.path(), list, "none\n");
+    let found = complaints(tree.path());
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains("promise.rs:1: gives HV0001"), "{found:#?}");
+    write(tree.path(), list, "| HV0001 | a promise |\n");
+    assert_eq!(complaints(tree.path()), Vec::<String>::new());
+}

@@ -286,12 +286,18 @@ fn bring_up(name: &str, dir: Option<PathBuf>, up: UpArgs) -> Result<u8> {
         Some(path) => path.canonicalize().with_context(|| format!("find {}", path.display()))?,
         None => std::env::current_exe().context("find this program's own file")?,
     };
+    let down = crate::demo::typed(&haven, name, dir.as_deref());
     let bed = Bed::create(BedOptions { topology, dir, haven, config, system: up.system })?;
     say(&format!("lab {name}: {} nodes and a client", bed.topology().nodes.len()));
     if up.empty {
         return Ok(0);
     }
-    let cluster = Cluster::start(bed, &mut |step| say(&format!("  {step}")))?;
+    let started = Cluster::start(bed, &mut |step| say(&format!("  {step}")));
+    let cluster = started.inspect_err(|_| {
+        say(&format!(
+            "what came up is left for you to look at, and runs; `{down} down` removes it"
+        ));
+    })?;
     status(&cluster)
 }
 

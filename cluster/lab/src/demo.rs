@@ -99,10 +99,7 @@ fn show_cluster(cluster: &Cluster) -> Result<()> {
 
 /// What to type to look around, as it can be pasted where no `haven` is installed.
 fn explanation(program: &Path, name: &str, dir: Option<&Path>) -> String {
-    let mut lab = format!("{} lab --name {}", word(program), word(Path::new(name)));
-    if let Some(dir) = dir {
-        lab.push_str(&format!(" --dir {}", word(dir)));
-    }
+    let lab = typed(program, name, dir);
     format!(
         "the cluster stays up. Look around:\n\
          \x20 {lab} status\n\
@@ -112,6 +109,15 @@ fn explanation(program: &Path, name: &str, dir: Option<&Path>) -> String {
          \x20 {lab} measure --seconds 10\n\
          \x20 {lab} down      (removes everything)"
     )
+}
+
+/// How commands for the lab `name` begin.
+pub(crate) fn typed(program: &Path, name: &str, dir: Option<&Path>) -> String {
+    let mut lab = format!("{} lab --name {}", word(program), word(Path::new(name)));
+    if let Some(dir) = dir {
+        lab.push_str(&format!(" --dir {}", word(dir)));
+    }
+    lab
 }
 
 /// A path as one word of a shell.

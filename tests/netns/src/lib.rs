@@ -95,14 +95,27 @@ pub fn lab_with(
     }
     let topology = Topology::new(name, nodes, witness, family).unwrap();
     let config = haven_lab::haven::default_configuration(&topology);
-    let (haven, system) = (haven(), SystemKind::Haven);
-    let bed = Bed::create(BedOptions { topology, dir: None, haven, config, system }).unwrap();
-    // From here on a failure must remove the bed, too.
-    let mut lab = Lab { cluster: Cluster::of(bed) };
+    let mut lab = build(topology, config);
     prepare(&lab.cluster.bed);
     lab.cluster.form(&mut |_| {}).unwrap();
     lab.cluster.restore().unwrap();
     Some(lab)
+}
+
+/// A lab of `nodes` nodes whose daemons nobody has started; `None` where it cannot be built.
+#[must_use]
+pub fn unformed(name: &str, nodes: u8) -> Option<Lab> {
+    can_run(name).then(|| {
+        let topology = Topology::new(name, nodes, false, Family::V4).unwrap();
+        build(topology, String::new())
+    })
+}
+
+/// From here on a failure removes the bed, too.
+fn build(topology: Topology, config: String) -> Lab {
+    let (haven, system) = (haven(), SystemKind::Haven);
+    let bed = Bed::create(BedOptions { topology, dir: None, haven, config, system }).unwrap();
+    Lab { cluster: Cluster::of(bed) }
 }
 
 /// Fails unless nobody moved and nobody spoke beside the owner.

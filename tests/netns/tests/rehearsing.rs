@@ -4,9 +4,7 @@
 
 use std::process::{Command, Output};
 
-use haven_lab::system::SystemKind;
-use haven_lab::{Bed, BedOptions, Cluster, Family, Topology};
-use haven_netns_tests::{Lab, can_run, haven};
+use haven_netns_tests::{haven, unformed};
 
 const NAME: &str = "re-exec";
 
@@ -19,13 +17,7 @@ fn exec(place: &str, words: &[&str]) -> Output {
 
 #[test]
 fn exec_ends_with_the_code_of_what_it_ran_and_finds_haven() {
-    if !can_run("exec in a lab") {
-        return;
-    }
-    let topology = Topology::new(NAME, 1, false, Family::V4).unwrap();
-    let (haven, config, system) = (haven(), String::new(), SystemKind::Haven);
-    let bed = Bed::create(BedOptions { topology, dir: None, haven, config, system }).unwrap();
-    let _lab = Lab { cluster: Cluster::of(bed) };
+    let Some(_lab) = unformed(NAME, 1) else { return };
     for (script, code) in [("true", 0), ("exit 7", 7), ("exit 130", 130), ("kill -9 $$", 137)] {
         for place in ["n1", "client"] {
             let ended = exec(place, &["sh", "-c", script]);

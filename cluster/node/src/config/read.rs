@@ -62,7 +62,7 @@ pub(super) fn parse(text: &str) -> Result<NodeConfig, Vec<Finding>> {
         let message = format!("not TOML: {}", error.message());
         vec![Finding { line, object: "syntax".to_owned(), message }]
     })?;
-    let mut reader = Reader { text, findings: Vec::new() };
+    let mut reader = Reader { text, within: None, findings: Vec::new() };
     reader.check_names(root.get_ref());
     let config = reader.read(root.get_ref());
     reader.findings.sort_by_key(|finding| finding.line);
@@ -74,14 +74,18 @@ pub(super) fn parse(text: &str) -> Result<NodeConfig, Vec<Finding>> {
 
 struct Reader<'a> {
     text: &'a str,
+    /// The table that is read, one of several: a finding about what it lacks is at its head.
+    within: Option<Range<usize>>,
     findings: Vec<Finding>,
 }
 
 type Value<'a> = Spanned<DeValue<'a>>;
+/// A table, and where its head is.
+type Table<'t, 'a> = (Range<usize>, &'t DeTable<'a>);
 
 impl Reader<'_> {
     fn find(&mut self, span: Option<&Range<usize>>, object: &str, message: impl Into<String>) {
-        let line = span.map_or(0, |span| line_of(self.text, span));
+        let line = span.or(self.within.as_ref()).map_or(0, |span| line_of(self.text, span));
         self.findings.push(Finding { line, object: object.to_owned(), message: message.into() });
     }
 
@@ -95,7 +99,7 @@ impl Reader<'_> {
                 self.find(Some(&section.span()), &format!("[{name}]"), message);
                 continue;
             };
-            for table in tables(value) {
+            for (_, table) in tables(value) {
                 for key in table.keys() {
                     let word = key.get_ref().as_ref();
                     if !keys.contains(&word) {
@@ -114,18 +118,18 @@ impl Reader<'_> {
         let channel = self.channel(root, &links);
         let state = self.path(root, "paths", "state", "/var/lib/haven");
         let run = self.path(root, "paths", "run", "/run/haven");
+        let at = |key| lookup(root, "paths", key).map(Spanned::span);
         if let Some(run) = run.as_ref().filter(|run| run.as_os_str().len() > MAX_RUN) {
             let found = run.as_os_str().len();
             let message = format!(
                 "found {found} bytes, at most {MAX_RUN} are possible: the kernel takes no longer path of a socket"
             );
-            let span = lookup(root, "paths", "run").map(Spanned::span);
-            self.find(span.as_ref(), "[paths] run", message);
+            self.find(at("run").as_ref(), "[paths] run", message);
         }
         if state == run && state.is_some() {
             let message = "state and run are the same directory; run is emptied at boot, \
                            so identity and store would be lost: give them two";
-            self.find(None, "[paths]", message);
+            self.find(at("run").or_else(|| at("state")).as_ref(), "[paths]", message);
         }
         let log_mib = match lookup(root, "store", "log_mib") {
             Some(value) => self.whole(value, "[store] log_mib", 1, MAX_LOG_MIB),
@@ -161,7 +165,8 @@ impl Reader<'_> {
     fn name(&mut self, root: &DeTable<'_>, section: &str) -> Option<String> {
         let object = format!("[{section}] name");
         let Some(value) = lookup(root, section, "name") else {
-            self.find(None, &object, "missing; every node needs it: name = \"…\"");
+            let span = root.get(section).map(Spanned::span);
+            self.find(span.as_ref(), &object, "missing; every node needs it: name = \"…\"");
             return None;
         };
         let text = self.string(value, &object)?;
@@ -192,7 +197,8 @@ impl Reader<'_> {
         let mut links = Vec::new();
         let mut numbers = BTreeSet::new();
         let mut addresses = BTreeSet::new();
-        for table in tables.iter().take(MAX_LINKS) {
+        for (head, table) in tables.iter().take(MAX_LINKS) {
+            self.within = Some(head.clone());
             let Some(link) = self.link(table) else {
                 continue;
             };
@@ -207,12 +213,18 @@ impl Reader<'_> {
             }
             links.push(link);
         }
-        if tables.len() > MAX_LINKS {
-            let message = format!("found {}, at most {MAX_LINKS} are possible", tables.len());
-            self.find(None, "[[link]]", message);
-        }
+        self.within = None;
+        self.bound("[[link]]", &tables, MAX_LINKS);
         links.sort_by_key(|link| link.number);
         links
+    }
+
+    /// Reports the first table of more than `most`.
+    fn bound(&mut self, object: &str, tables: &[Table<'_, '_>], most: usize) {
+        if let Some((head, _)) = tables.get(most) {
+            let message = format!("found {}, at most {most} are possible", tables.len());
+            self.find(Some(head), object, message);
+        }
     }
 
     fn link(&mut self, table: &DeTable<'_>) -> Option<LinkConfig> {
@@ -387,9 +399,9 @@ fn lookup<'t, 'a>(root: &'t DeTable<'a>, section: &str, key: &str) -> Option<&'t
 
 /// The table a section is, or the tables it is an array of.
 #[allow(clippy::wildcard_enum_match_arm, reason = "only one kind of value fits")]
-fn tables<'t, 'a>(value: &'t Value<'a>) -> Vec<&'t DeTable<'a>> {
+fn tables<'t, 'a>(value: &'t Value<'a>) -> Vec<Table<'t, 'a>> {
     let single = |value: &'t Value<'a>| match value.get_ref() {
-        DeValue::Table(table) => Some(table),
+        DeValue::Table(table) => Some((value.span(), table)),
         _ => None,
     };
     match value.get_ref() {

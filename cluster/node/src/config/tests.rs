@@ -35,7 +35,7 @@ fn all_mistakes_are_reported_at_once_with_line_and_nearest_name() {
     let findings = NodeConfig::parse(text).unwrap_err();
     let shown: Vec<String> = findings.iter().map(ToString::to_string).collect();
     for expected in [
-        "[cluster] name: missing",
+        "line 1, [cluster] name: missing",
         "[node] name: missing",
         "line 2, [cluster] nmae: unknown key; did you mean \"name\"?",
         "line 3, [nodes]: unknown section; did you mean \"node\"?",
@@ -47,6 +47,21 @@ fn all_mistakes_are_reported_at_once_with_line_and_nearest_name() {
         assert!(shown.iter().any(|line| line.starts_with(expected)), "{expected}\n{shown:#?}");
     }
     assert_eq!(findings.len(), 8, "{shown:#?}");
+}
+
+#[test]
+fn what_one_of_several_tables_lacks_is_reported_at_its_head() {
+    let text = format!(
+        "{GOOD}[[link]]\nnumber = 3\n[[check]]\nname = \"a\"\nkind = \"router\"\n[[check]]\nname = \"b\"\n"
+    );
+    let head = |table: &str| {
+        let before = text[..text.rfind(table).unwrap()].lines().count();
+        before + 1
+    };
+    let findings = NodeConfig::parse(&text).unwrap_err();
+    let found: Vec<_> = findings.iter().map(|one| (one.line, one.object.as_str())).collect();
+    let expected = [(head("[[link]]"), "[[link]] local"), (head("[[check]]"), "[[check]] kind")];
+    assert_eq!(found, expected, "{findings:#?}");
 }
 
 #[test]

@@ -205,7 +205,10 @@ impl Daemon {
     }
 
     async fn end(mut self, end: End) -> End {
-        let _noticed = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        // Not where the next process goes on: systemd would kill it once the time for a stop is over.
+        if end != End::Replaced {
+            let _noticed = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        }
         if end == End::Replaced {
             match self.bequeath().await {
                 Ok(()) => return End::Replaced,

@@ -14,12 +14,10 @@ const KINDS: &str = "ping, router, disk, dns, http or script";
 impl Reader<'_> {
     pub(super) fn checks(&mut self, root: &DeTable<'_>) -> Vec<CheckConfig> {
         let found = root.get("check").map(tables).unwrap_or_default();
-        if found.len() > MAX_CHECKS {
-            let message = format!("found {}, at most {MAX_CHECKS} are possible", found.len());
-            self.find(None, "[[check]]", message);
-        }
+        self.bound("[[check]]", &found, MAX_CHECKS);
         let mut checks: Vec<CheckConfig> = Vec::new();
-        for table in found.into_iter().take(MAX_CHECKS) {
+        for (head, table) in found.into_iter().take(MAX_CHECKS) {
+            self.within = Some(head);
             let Some(check) = self.check(table) else { continue };
             if checks.iter().any(|other| other.attribute == check.attribute) {
                 let message = format!("{} is set by two checks", check.attribute);
@@ -27,6 +25,7 @@ impl Reader<'_> {
             }
             checks.push(check);
         }
+        self.within = None;
         checks
     }
 
