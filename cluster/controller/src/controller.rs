@@ -21,6 +21,7 @@ use crate::expelled::TurnedAway;
 use crate::forwarding::Forwarded;
 use crate::history::NodeHistory;
 use crate::message::PeerMessage;
+use crate::minority::Minority;
 use crate::orders::Taken;
 use crate::port::{AgentSaid, Clock, Input, Local, Output};
 use crate::quorum::Quorum;
@@ -93,6 +94,7 @@ pub struct Controller {
     pub(crate) quorum: Quorum,
     pub(crate) claims: Claims,
     pub(crate) contacts: Contacts,
+    pub(crate) minority: Minority,
     pub(crate) turned_away: TurnedAway,
     pub(crate) taken: Taken,
     pub(crate) leader: Option<NodeId>,
@@ -144,6 +146,7 @@ impl Controller {
         let votes = self.quorum.deadline();
         let claims = self.claims.deadline();
         let contacts = self.contacts.deadline();
+        let minority = self.minority.deadline();
         let damped = self.dampener.deadline();
         let whole = self.whole_deadline();
         [
@@ -154,6 +157,7 @@ impl Controller {
             votes,
             claims,
             contacts,
+            minority,
             damped,
             whole,
         ]
@@ -192,6 +196,7 @@ impl Controller {
         self.repeat_orders(clock);
         self.plan_if_needed(clock);
         self.settle(clock);
+        self.stop_without_majority(clock);
         self.serve_waiters(clock);
         self.tell_whole_status(clock);
         for (to, message) in std::mem::take(&mut self.afterwards) {
@@ -332,7 +337,7 @@ impl Controller {
     }
 
     /// Runs the parts until none has anything to say to another.
-    fn settle(&mut self, clock: Clock) {
+    pub(crate) fn settle(&mut self, clock: Clock) {
         loop {
             let Some(internal) = self.inbox.pop_front() else {
                 if self.ended.is_empty() {

@@ -78,6 +78,9 @@ mod log;
 #[cfg(test)]
 mod log_tests;
 mod message;
+mod minority;
+#[cfg(test)]
+mod minority_tests;
 mod moves;
 #[cfg(test)]
 mod moves_tests;

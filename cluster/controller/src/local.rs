@@ -94,6 +94,11 @@ impl Controller {
 
     fn record_now(&mut self, clock: Clock, records: Vec<OperationRecord>, forgotten: Vec<String>) {
         for record in &records {
+            if matches!(record.operation.action.as_str(), "stop" | "demote")
+                && record.outcome.is_some()
+            {
+                self.minority.ended(clock.now, &record.operation.resource);
+            }
             if let Some(order) = record.order {
                 self.taken.ended(order, as_expected(record) || cancelled_as_ordered(record));
             }

@@ -17,6 +17,7 @@ use crate::contacts::Contacts;
 use crate::controller::{Config, Controller};
 use crate::expelled::TurnedAway;
 use crate::history::NodeHistory;
+use crate::minority::Minority;
 use crate::orders::Taken;
 use crate::quorum::Quorum;
 use crate::replicated::Replicated;
@@ -73,6 +74,7 @@ impl Controller {
             quorum: Quorum::new(seen),
             claims: Claims::default(),
             contacts: Contacts::default(),
+            minority: Minority::default(),
             turned_away: TurnedAway::default(),
             taken: Taken::default(),
             leader: None,

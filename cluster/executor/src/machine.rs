@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use haven_base::{Instant, WallTime};
-use haven_types::operation::{ExecutionStatus, Lease, OcfCode, OperationRecord, Order, Outcome};
+use haven_types::operation::{
+    ExecutionStatus, Lease, OcfCode, Operation, OperationRecord, Order, Outcome,
+};
 use haven_types::{GroupId, NodeId, Term};
 use serde::{Deserialize, Serialize};
 
@@ -122,6 +124,7 @@ impl Executor {
         let clock = Clock { now, wall };
         match input {
             Input::Order(order) => self.on_order(clock, order, &mut out),
+            Input::Stop(operation) => self.on_own_stop(clock, operation, &mut out),
             Input::Term(term) => self.term = self.term.max(term),
             Input::AgentFinished { run, outcome } => {
                 self.on_finished(clock, run, outcome, &mut out)
@@ -186,6 +189,17 @@ impl Executor {
             lease: order.lease,
             arrived: clock.now,
         });
+        self.advance(clock, &name, out);
+    }
+
+    fn on_own_stop(&mut self, clock: Clock, operation: Operation, out: &mut Vec<Output>) {
+        let name = operation.resource.clone();
+        let resource = self.resources.entry(name.clone()).or_default();
+        if resource.has(&operation.action) {
+            return;
+        }
+        let job = Job { operation, order: None, lease: None, arrived: clock.now };
+        resource.queue.push_back(job);
         self.advance(clock, &name, out);
     }
 

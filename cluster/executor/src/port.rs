@@ -16,6 +16,8 @@ pub struct RunId(pub u64);
 pub enum Input {
     /// The coordinator wants something done.
     Order(Order),
+    /// This node stops, or demotes, a resource by itself. Nothing where that is under way or waits.
+    Stop(Operation),
     /// A coordinator of this term exists; orders of lower terms are refused from now on.
     Term(Term),
     /// The agent answered.

@@ -74,8 +74,14 @@ impl Resource {
         }
     }
 
-    /// A stop is ordered that this node has begun by itself, or is about to, because the lease went to another:
-    /// that one's end answers the order. False when there is none.
+    /// Whether such an operation is under way or waits.
+    pub(crate) fn has(&self, action: &str) -> bool {
+        let running = self.running.iter().map(|running| &running.job);
+        running.chain(&self.queue).any(|job| job.operation.action == action)
+    }
+
+    /// A stop is ordered that this node has begun by itself, or is about to, because the lease went to another, or no
+    /// majority is heard: that one's end answers the order. False when there is none.
     pub(crate) fn own_stop_answers(&mut self, order: OrderId) -> bool {
         let running = self.running.as_mut().map(|running| &mut running.job);
         let Some(last) = self.queue.back_mut().or(running) else { return false };

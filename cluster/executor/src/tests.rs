@@ -98,6 +98,21 @@ fn a_stop_closes_the_gate_before_the_agent_runs() {
 }
 
 #[test]
+fn a_stop_of_the_node_s_own_runs_once_and_answers_an_order_for_it() {
+    let mut executor = started();
+    let own = || Input::Stop(operation("vip", "stop", 0));
+    assert_eq!(step(&mut executor, 10, own()), vec![Output::Release(LEASE.group)]);
+    assert_eq!(step(&mut executor, 11, own()), vec![], "it is under way");
+    assert_eq!(step(&mut executor, 12, order(1, 2, operation("vip", "stop", 0), None)), vec![]);
+    let out = step(&mut executor, 13, Input::LeaseReleased(LEASE.group));
+    assert!(matches!(out[..], [Output::RunAgent { run: RunId(2), .. }]), "{out:?}");
+    let out = step(&mut executor, 14, finished(2, OcfCode::OK));
+    let Some(Output::Recorded(record)) = out.first() else { panic!("{out:?}") };
+    assert_eq!(record.order.map(|id| id.number), Some(2));
+    assert_eq!(executor.started().count(), 0);
+}
+
+#[test]
 fn a_start_ordered_again_while_the_lease_has_lapsed_does_not_give_it_up() {
     let mut executor = started();
     step(&mut executor, 3, Input::LeaseLost { lease: LEASE, superseded: false });
