@@ -34,6 +34,8 @@ pub(super) trait Disk {
 /// The configuration in a store may hold agents' passwords: nobody but its owner reads it.
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
+/// With what the names of the store's own files begin.
+const OWN: [&str; 4] = ["log-", "snapshot-", "spare", "lock"];
 
 /// The real one.
 #[derive(Debug)]
@@ -61,7 +63,7 @@ impl Directory {
                 File::open(parent).and_then(|it| it.sync_all()).map_err(io("sync", parent))?;
             }
         }
-        restrict(dir, DIRECTORY_MODE).map_err(io("take others' rights from", dir))?;
+        restrict(dir, DIRECTORY_MODE, &set_mode).map_err(|source| exposed(dir, dir, source))?;
         let lock_path = dir.join("lock");
         let lock = OpenOptions::new()
             .create(true)
@@ -77,7 +79,7 @@ impl Directory {
             }
             Err(e) => return Err(StoreError::io("lock", &lock_path, e.into())),
         }
-        restrict_files(dir).map_err(io("take others' rights from the files in", dir))?;
+        restrict_files(dir, &set_mode)?;
         let handle = File::open(dir).map_err(io("open", dir))?;
         Ok(Self { dir: dir.to_owned(), handle, _lock: lock, open: None })
     }
@@ -103,22 +105,45 @@ impl Directory {
     }
 }
 
-/// Gives `path` this mode where group or others have any right on it.
-fn restrict(path: &Path, mode: u32) -> io::Result<()> {
-    if fs::metadata(path)?.mode() & 0o077 == 0 {
-        return Ok(());
-    }
+/// Changes the mode of a file or directory.
+type SetMode = dyn Fn(&Path, u32) -> io::Result<()>;
+
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
-fn restrict_files(dir: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            restrict(&entry.path(), FILE_MODE)?;
+/// Gives `path` this mode where group or others have any right on it.
+fn restrict(path: &Path, mode: u32, set: &SetMode) -> io::Result<()> {
+    if fs::metadata(path)?.mode() & 0o077 == 0 { Ok(()) } else { set(path, mode) }
+}
+
+/// Takes others' rights from every file in `dir`. A file that is not the store's own keeps them where they cannot be
+/// taken, which is told: it is no reason not to start.
+fn restrict_files(dir: &Path, set: &SetMode) -> Result<(), StoreError> {
+    let list = |source| StoreError::io("list", dir, source);
+    for entry in fs::read_dir(dir).map_err(list)? {
+        let entry = entry.map_err(list)?;
+        if !entry.file_type().map_err(list)?.is_file() {
+            continue;
         }
+        let Err(source) = restrict(&entry.path(), FILE_MODE, set) else { continue };
+        let name = entry.file_name();
+        if OWN.iter().any(|own| name.to_string_lossy().starts_with(own)) {
+            return Err(exposed(dir, &entry.path(), source));
+        }
+        tracing::warn!(
+            "cannot take others' rights from {}: {source}; it is no file of the store: move it elsewhere",
+            entry.path().display()
+        );
     }
     Ok(())
+}
+
+fn exposed(dir: &Path, path: &Path, source: io::Error) -> StoreError {
+    if source.kind() == io::ErrorKind::PermissionDenied {
+        return StoreError::Exposed { dir: dir.to_owned(), path: path.to_owned(), source };
+    }
+    StoreError::io("take others' rights from", path, source)
 }
 
 impl Disk for Directory {
@@ -193,5 +218,33 @@ impl Disk for Directory {
 
     fn sync_dir(&mut self) -> Result<(), StoreError> {
         self.handle.sync_all().map_err(|source| StoreError::io("sync", &self.dir, source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_whose_rights_cannot_be_changed_is_named_with_a_remedy_if_it_is_the_stores_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        // As the kernel answers for what belongs to somebody else.
+        let refuse: &SetMode = &|_, _| Err(io::Error::from_raw_os_error(1));
+        let make = |name: &str| {
+            fs::write(dir.join(name), b"x").unwrap();
+            set_mode(&dir.join(name), 0o644).unwrap();
+        };
+        make("notes.txt");
+        restrict_files(dir, refuse).unwrap();
+        make("log-0000000000000001");
+        let error = restrict_files(dir, refuse).unwrap_err();
+        assert!(matches!(error, StoreError::Exposed { .. }), "{error}");
+        let told = error.to_string();
+        let own = dir.join("log-0000000000000001");
+        assert!(told.contains(&own.display().to_string()), "{told}");
+        assert!(told.contains(&format!("chown -R USER {}", dir.display())), "{told}");
+        restrict_files(dir, &set_mode).unwrap();
+        restrict_files(dir, refuse).unwrap();
     }
 }

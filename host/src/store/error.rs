@@ -73,6 +73,19 @@ pub enum StoreError {
         /// On which file.
         path: PathBuf,
     },
+    /// Others may read it, and it belongs to somebody else. Operator: give it to the daemon's user.
+    #[error(
+        "cannot take others' rights from {path}; run as root `chown -R USER {dir}` with the user \
+         that the daemon runs as, and `chmod 700 {dir}`, then start the daemon"
+    )]
+    Exposed {
+        /// The store.
+        dir: PathBuf,
+        /// The file, or the store itself.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// Anything else the kernel reports.
     #[error("cannot {doing} {path}")]
     Io {
