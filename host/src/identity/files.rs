@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// A file could not be read or written.
@@ -99,6 +99,19 @@ pub fn sync_directory(path: &Path) -> Result<(), FileError> {
     File::open(path).and_then(|directory| directory.sync_all()).map_err(FileError::io("sync", path))
 }
 
+/// Takes the rights that group and others have on a directory, and so on all that is in it.
+///
+/// # Errors
+/// [`FileError::Io`], where the directory belongs to somebody else for instance.
+pub fn close_directory(path: &Path) -> Result<(), FileError> {
+    let mode = std::fs::metadata(path).map_err(FileError::io("read", path))?.mode() & 0o7777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let own = std::fs::Permissions::from_mode(mode & 0o7700);
+    std::fs::set_permissions(path, own).map_err(FileError::io("take others' rights from", path))
+}
+
 fn make_directory(path: &Path) -> Result<(), FileError> {
     if path.is_dir() {
         return Ok(());
@@ -124,8 +137,6 @@ fn parent(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]

@@ -15,4 +15,6 @@ mod files;
 
 pub use boot::{BootIdError, next_boot_id};
 pub use entropy::{EntropyError, fill, random_u64};
-pub use files::{FileError, read_secret, sync_directory, write_durable, write_secret};
+pub use files::{
+    FileError, close_directory, read_secret, sync_directory, write_durable, write_secret,
+};

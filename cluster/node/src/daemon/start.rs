@@ -11,7 +11,7 @@ use haven_executor::AgentRegistry;
 use haven_heartbeat as heartbeat;
 use haven_host::drive::{boot_time, defer_this_process, kernel_tick, prefer_this_process};
 use haven_host::gate::{BackEnd, Choice, Config as GateConfig, Gate, GateError, Upkeep};
-use haven_host::identity::{BootIdError, EntropyError, next_boot_id, random_u64};
+use haven_host::identity::{BootIdError, EntropyError, close_directory, next_boot_id, random_u64};
 use haven_host::socket::LinkSpec;
 use haven_host::socket::channel::{Channel, ChannelConfig, ChannelEvent};
 use haven_host::socket::tls::TlsError;
@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 
 use super::keys::Keys;
 use super::restart::Legacy;
-use super::run::Requests;
+use super::run::{Requests, chain};
 use super::{BuiltIn, Daemon, Done, clock, peers};
 use crate::beat::{self, NewsReceiver, StartBeatError};
 use crate::config::{GateChoice, LinkConfig, NodeConfig};
@@ -256,6 +256,11 @@ fn spec(link: &LinkConfig) -> LinkSpec {
 
 /// A daemon that was killed a moment ago may still be on its way out: its store is waited for.
 async fn open_store(config: &NodeConfig) -> Result<(Store, Recovered), StartError> {
+    // Stores that were set aside beside it may hold passwords, too.
+    if let Err(error) = close_directory(&config.state) {
+        let problem = chain(&error);
+        tracing::warn!("{problem}; others may read stores that were set aside there");
+    }
     let directory = store_directory(config);
     let until = boot_time() + PREDECESSOR;
     let (store, contents) = loop {
@@ -324,4 +329,24 @@ fn open_gate(config: &NodeConfig) -> Result<(Gate, Upkeep), StartError> {
     };
     let lock = config.run.join("gate.lock");
     Ok(Gate::open(&GateConfig { instance: config.name.clone(), lock, back_end })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{Permissions, metadata, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_start_takes_others_rights_from_the_state_and_so_from_stores_set_aside_in_it() {
+        let above = tempfile::tempdir().unwrap();
+        let text = "[cluster]\nname = \"demo\"\n[node]\nname = \"n1\"\n[[link]]\nnumber = 0\nlocal = \"192.0.2.1\"\n";
+        let mut config = NodeConfig::parse(text).unwrap();
+        config.state = above.path().join("state");
+        membership::init(&config).unwrap();
+        set_permissions(&config.state, Permissions::from_mode(0o755)).unwrap();
+        open_store(&config).await.unwrap();
+        assert_eq!(metadata(&config.state).unwrap().permissions().mode() & 0o7777, 0o700);
+    }
 }
