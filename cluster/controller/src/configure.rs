@@ -6,7 +6,7 @@ use haven_cib::crm::{self, Loaded, Mode, Unknowns};
 use haven_policy::Options;
 
 use crate::controller::Controller;
-use crate::documents;
+use crate::documents::{self, Unread};
 use crate::foreign::is_foreign;
 use crate::quorum;
 use crate::waiting::Change;
@@ -146,9 +146,8 @@ impl Controller {
             Ok(read) => read,
             Err(Unread { findings, rest: None }) => return Err(findings),
             Err(Unread { mut findings, rest: Some(cib) }) => {
-                let mut attempt = crm::attempt_document(base, &cib, mode, Unknowns::Keep);
                 let objects = findings.iter().filter_map(|found| found.object.as_deref());
-                objects.for_each(|object| attempt.distrust(object));
+                let attempt = crm::attempt_rest(base, &cib, mode, &objects.collect());
                 // What cannot be kept is refused for being unknown already.
                 let own = attempt.findings().iter().filter(|found| found.code != "HV0400");
                 let mut more: Vec<Finding> = own.cloned().map(finding).collect();
@@ -243,20 +242,10 @@ impl Controller {
     }
 }
 
-/// A document that cannot be taken.
-struct Unread {
-    findings: Vec<Finding>,
-    /// What is known in it; none where it cannot be read at all.
-    rest: Option<Box<Cib>>,
-}
-
 /// The configuration that a document of XML or JSON holds, and what is to be told of it.
 fn document(text: &str, manner: Manner) -> Result<(Cib, Vec<Finding>), Unread> {
     if manner.format == Format::Json {
-        return documents::from_json(text, manner.lenient).map_err(|findings| {
-            let rest = documents::from_json(text, true).ok().map(|(cib, _)| Box::new(cib));
-            Unread { findings, rest }
-        });
+        return documents::from_json(text, manner.lenient);
     }
     let known = || Cib::from_xml_lenient(text).map(|(cib, ..)| (cib, Vec::new()));
     let read = match manner.lenient {
@@ -359,5 +348,43 @@ property no-quorum-polcy=stop
             assert_eq!(codes, [("HV0401", 2), ("HV0306", 4)], "{found:#?}");
             assert!(found.iter().all(|it| it.object.as_deref() != Some("m")), "{found:#?}");
         }
+    }
+
+    /// Codes of the errors of a document, nothing else than `colour` or a misspelt element wrong in it.
+    #[track_caller]
+    fn told_of(text: &str, format: Format) -> Vec<String> {
+        let found = refused(text, format, LoadMode::Replace);
+        let errors = found.into_iter().filter(|it| it.severity == Severity::Error);
+        errors.map(|it| format!("{} {}", it.code, it.object.unwrap_or_default())).collect()
+    }
+
+    fn xml(inside: &str) -> String {
+        format!(
+            r#"<cib validate-with="pacemaker-3.0"><configuration><nodes/>{inside}</configuration></cib>"#
+        )
+    }
+
+    #[test]
+    fn one_misspelt_element_is_one_error_whatever_names_what_is_in_it() {
+        let primitive = r#"<primitive id="b" class="lsb" type="b"/>"#;
+        let location = r#"<constraints><rsc_location id="l" rsc="b" node="n1" score="5"/>
+<rsc_colocation id="c" rsc="b" with-rsc="g" score="5"/></constraints>"#;
+        let group = format!(r#"<group id="g">{primitive}</group>"#);
+        let whole = xml(&format!("<crm_config/><resources>{group}</resources>{location}"));
+        for (right, wrong) in
+            [("primitive", "pimitive"), ("group", "groop"), ("resources", "resorces")]
+        {
+            let swap = |end: &str| (format!("<{end}{right}"), format!("<{end}{wrong}"));
+            let text = [swap(""), swap("/")]
+                .iter()
+                .fold(whole.clone(), |text, (right, wrong)| text.replace(right, wrong));
+            let told = told_of(&text, Format::Xml);
+            assert_eq!(told.len(), 1, "{wrong}: {told:?}");
+            assert!(told[0].starts_with("HV0401"), "{told:?}");
+        }
+        let json = r#"{"resorces": [{"Primitive": {"id": "b", "class": "lsb", "kind": "b"}}],
+ "constraints": [
+ {"Location": {"id": "l", "resource": "b", "node": "n1", "score": "5"}}]}"#;
+        assert_eq!(told_of(json, Format::Json), ["HV0401 "]);
     }
 }

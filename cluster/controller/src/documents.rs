@@ -8,6 +8,13 @@ use haven_cib::{Cib, CibError};
 
 use crate::configure::finding;
 
+/// A document that cannot be taken.
+pub(crate) struct Unread {
+    pub(crate) findings: Vec<Finding>,
+    /// What is known in it; none where it cannot be read at all.
+    pub(crate) rest: Option<Box<Cib>>,
+}
+
 /// What is wrong with a document in XML: one thing, or everything in it that no schema knows.
 pub(crate) fn bad_xml(error: &CibError) -> Vec<Finding> {
     if let CibError::Unknown(found) = error {
@@ -32,22 +39,28 @@ pub(crate) fn bad_xml(error: &CibError) -> Vec<Finding> {
 
 /// The configuration that a document in JSON holds. What it has no field for is refused, or where `lenient` left out:
 /// nothing that JSON is made of has a place for it. Each such field is told.
-pub(crate) fn from_json(text: &str, lenient: bool) -> Result<(Cib, Vec<Finding>), Vec<Finding>> {
+pub(crate) fn from_json(text: &str, lenient: bool) -> Result<(Cib, Vec<Finding>), Unread> {
+    let nothing = |findings| Unread { findings, rest: None };
     match json::read(text, !lenient) {
         Ok((cib, surplus)) if lenient || surplus.is_empty() => {
             Ok((cib, surplus.iter().map(left_out).collect()))
         }
-        Ok((_, surplus)) => Err(surplus.iter().map(no_such_field).collect()),
+        // What was misspelt is judged as what it was meant to be.
+        Ok((cib, surplus)) => {
+            let findings = surplus.iter().map(no_such_field).collect();
+            Err(Unread { findings, rest: Some(Box::new(cib)) })
+        }
         Err(json::BadJson::Syntax(error)) => {
             let place = |number: usize| u32::try_from(number).ok().filter(|number| *number > 0);
             let (line, column) = (place(error.line()), place(error.column()));
-            Err(vec![bad_json(line, column, format!("cannot read the configuration: {error}"))])
+            let message = format!("cannot read the configuration: {error}");
+            Err(nothing(vec![bad_json(line, column, message)]))
         }
         Err(json::BadJson::Shape { path, line, error, surplus }) => {
             let message = format!("cannot read the configuration at {path}: {error}");
             let mut findings: Vec<Finding> = surplus.iter().map(no_such_field).collect();
             findings.push(bad_json(line.or(Some(1)), None, message));
-            Err(findings)
+            Err(nothing(findings))
         }
     }
 }

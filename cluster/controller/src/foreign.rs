@@ -33,9 +33,15 @@ impl Controller {
                 Format::Xml => {
                     Cib::from_xml_lenient(text).map(|(cib, ..)| in_cib(&cib)).unwrap_or_default()
                 }
-                Format::Json => documents::from_json(text, true)
-                    .map(|(cib, _)| in_cib(&cib))
-                    .unwrap_or_default(),
+                Format::Json => match documents::from_json(text, false) {
+                    Ok((cib, _)) => in_cib(&cib),
+                    // Whether it will be read as it was meant or leniently is another's affair.
+                    Err(unread) => {
+                        let lenient = documents::from_json(text, true).ok().map(|(cib, _)| cib);
+                        let read = unread.rest.map(|cib| *cib).into_iter().chain(lenient);
+                        read.flat_map(|cib| in_cib(&cib)).collect()
+                    }
+                },
             },
             _ => Vec::new(),
         };

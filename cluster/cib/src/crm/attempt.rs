@@ -6,7 +6,6 @@ use super::doubt::Doubt;
 use super::finding::Finding;
 use super::verify::{self, Facts};
 use crate::model::Cib;
-use crate::unknown::Part;
 
 /// A text that was taken.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -68,19 +67,6 @@ impl Attempt {
     #[must_use]
     pub const fn cib(&self) -> &Cib {
         &self.loaded.cib
-    }
-
-    /// Something of this object was left out when the text was read: what it lacks is no finding.
-    pub fn distrust(&mut self, object: &str) {
-        self.doubt.distrust(object);
-        self.doubt.refuse(object);
-        // An element with an unknown name may have been meant to be the object that another names.
-        for kept in self.loaded.cib.unknown.values().flatten() {
-            if let Part::Elements { elements, .. } = &kept.part {
-                let ids = elements.iter().filter_map(|element| element.attr("id"));
-                ids.for_each(|id| self.doubt.may_declare(id));
-            }
-        }
     }
 
     /// Whether cluster options may be missing.

@@ -6,6 +6,7 @@ use super::document::{Document, Object};
 use super::finding::Finding;
 use super::lex::Line;
 use super::names::{COMMANDS, nearest};
+use crate::xml::Element;
 
 /// Findings that something is missing: not told of objects that are not whole.
 const BY_ABSENCE: &[&str] = &["HV0303", "HV0313", "HV0324"];
@@ -94,6 +95,21 @@ impl Doubt {
         if !word.contains('=') {
             self.declared.insert(bare(word).to_owned());
         }
+    }
+
+    /// An element is left out because no schema knows its name: what is in it, and it itself, may have been meant to be
+    /// objects that others name, or options.
+    pub(super) fn left_out(&mut self, element: &Element) {
+        const OPTIONS: [&str; 2] = ["crm_config", "cluster_property_set"];
+        let name = element.name.as_str();
+        self.defaults |= nearest(name, ["rsc_defaults", "op_defaults"]).is_some();
+        self.options |= nearest(name, OPTIONS).is_some();
+        let named = ["id", "uname"].into_iter().filter_map(|word| element.attr(word));
+        self.declared.extend(named.map(str::to_owned));
+        if element.attr("name") == Some("remote-node") {
+            self.given.extend(element.attr("value").map(str::to_owned));
+        }
+        element.children.iter().for_each(|child| self.left_out(child));
     }
 
     /// Not everything of an object could be read.

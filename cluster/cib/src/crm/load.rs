@@ -12,7 +12,7 @@ use super::names::nearest;
 use super::parse::Read;
 use super::{parse, print, references};
 use crate::model::Cib;
-use crate::unknown::Kept;
+use crate::unknown::{Kept, Part};
 
 /// What messages call the parts of a document that are in no object.
 const OUTSIDE_NAME: &str = "cib";
@@ -167,7 +167,40 @@ pub fn load_document(
 #[must_use]
 pub fn attempt_document(base: &Cib, cib: &Cib, mode: Mode, unknowns: Unknowns) -> Attempt {
     let given = Document::from_cib(cib);
+    let read = parse::read(&print::document(&given));
+    attempt_read(base, (cib, given), read, mode, unknowns)
+}
+
+/// [`attempt_document`] of what is known in a document that is refused for something unknown in it. What stood in the
+/// objects of these ids, and what `cib` keeps as unknown, may have said anything: what follows from its lack alone is
+/// no finding.
+#[must_use]
+pub fn attempt_rest(base: &Cib, cib: &Cib, mode: Mode, objects: &BTreeSet<&str>) -> Attempt {
+    let given = Document::from_cib(cib);
     let mut read = parse::read(&print::document(&given));
+    // A group whose only member is unknown has none.
+    let lacks = |id: &String| objects.contains(id.as_str());
+    read.findings.retain(|f| f.code != "HV0102" || !f.object.as_ref().is_some_and(lacks));
+    let lacking = read.document.entries.iter().map(|entry| &entry.object);
+    for object in lacking.filter(|it| objects.contains(it.id()) || objects.contains(it.name())) {
+        read.doubt.partly(object);
+        read.doubt.refuse(object.name());
+    }
+    for kept in cib.unknown.values().flatten() {
+        if let Part::Elements { elements, .. } = &kept.part {
+            elements.iter().for_each(|element| read.doubt.left_out(element));
+        }
+    }
+    attempt_read(base, (cib, given), read, mode, Unknowns::Keep)
+}
+
+fn attempt_read(
+    base: &Cib,
+    (cib, given): (&Cib, Document),
+    mut read: Read,
+    mode: Mode,
+    unknowns: Unknowns,
+) -> Attempt {
     let places = index(&given);
     for entry in &mut read.document.entries {
         let place = places.get(&key(&entry.object));

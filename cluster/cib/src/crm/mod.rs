@@ -41,8 +41,8 @@ pub use changes::{ObjectChange, RevertError, changes, joined, revert};
 pub use document::{CloneShell, Document, Entry, Object};
 pub use finding::{Finding, Severity};
 pub use load::{
-    Mode, Unknowns, agents_in, attempt, attempt_document, load, load_document, load_with, objects,
-    resources, show, show_some,
+    Mode, Unknowns, agents_in, attempt, attempt_document, attempt_rest, load, load_document,
+    load_with, objects, resources, show, show_some,
 };
 pub(crate) use names::RENAMED_PROPERTIES;
 pub use names::nearest;

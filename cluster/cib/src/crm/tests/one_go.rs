@@ -1,10 +1,11 @@
 //! Errors of different stages are told in one go, and none that only follows from another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Cib;
 use crate::crm::{
-    AgentFacts, Facts, Finding, MemberFacts, Mode, ParamFacts, Unknowns, attempt, load,
+    AgentFacts, Facts, Finding, MemberFacts, Mode, ParamFacts, Unknowns, attempt,
+    attempt_rest, load,
 };
 
 fn facts() -> Facts {
@@ -159,4 +160,35 @@ fn what_a_broken_line_would_take_the_place_of_contradicts_nothing() {
     assert_eq!(codes(&found), [("HV0101", 2)], "{found:#?}");
     let found = told(&base, &other, &lease);
     assert_eq!(found.len(), 1, "{found:#?}");
+}
+
+/// What judging finds in what is known of a document whose objects of these ids have something unknown.
+fn judged_rest(inside: &str, objects: &[&str]) -> Vec<String> {
+    let text = format!("<cib><configuration>{inside}</configuration></cib>");
+    let (cib, ..) = Cib::from_xml_lenient(&text).unwrap();
+    let objects: BTreeSet<&str> = objects.iter().copied().collect();
+    let attempt = attempt_rest(&Cib::default(), &cib, Mode::Replace, &objects);
+    let found = attempt.verify(&facts());
+    found.into_iter().filter(Finding::is_error).map(|it| it.code).collect()
+}
+
+#[test]
+fn what_an_unknown_word_in_a_document_may_have_said_is_not_missed() {
+    let vip = r#"<primitive id="v" class="ocf" provider="haven" type="ip"><instance_attributes id="p">
+<nvpair id="i" name="ip" value="192.0.2.1"/></instance_attributes>
+<operations><op id="o" name="monitor" interval="10s"/></operations></primitive>"#;
+    let off = |id: &str, nvpair: &str| {
+        format!(
+            r#"<meta_attributes id="{id}"><{nvpair} id="x" name="lease" value="off"/></meta_attributes>"#
+        )
+    };
+    let plain = format!("<resources>{vip}</resources>");
+    assert_eq!(judged_rest(&plain, &[]), ["HV0311"]);
+    let group =
+        format!(r#"<resources><group id="g">{}{vip}</group></resources>"#, off("m", "nvpiar"));
+    assert_eq!(judged_rest(&group, &["g"]), [""; 0]);
+    let defaults = format!("{plain}<rsc_defaults>{}</rsc_defaults>", off("d", "nvpiar"));
+    assert_eq!(judged_rest(&defaults, &["d"]), [""; 0]);
+    let defaults = format!("{plain}<rsc_defalts>{}</rsc_defalts>", off("d", "nvpair"));
+    assert_eq!(judged_rest(&defaults, &[]), [""; 0]);
 }
