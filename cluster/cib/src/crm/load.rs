@@ -77,12 +77,12 @@ pub fn show_some(cib: &Cib, names: &[String]) -> Result<(Vec<String>, String), V
 /// The agents of the primitives and templates that a text declares, as far as it can be read.
 #[must_use]
 pub fn agents_in(text: &str) -> Vec<(String, Option<String>, String)> {
-    let Read { document, findings, .. } = parse::read(text);
+    let Read { document, findings, doubt } = parse::read(text);
     // A wrong name of an agent is told already; where a quote is open, nothing is certain.
-    let wrong = findings.iter().filter(|f| matches!(f.code.as_str(), "HV0104" | "HV0109"));
+    let wrong = findings.iter().filter(|finding| finding.code == "HV0109");
     let wrong: BTreeSet<&str> = wrong.filter_map(|finding| finding.object.as_deref()).collect();
-    let entries = document.entries.into_iter();
-    let entries = entries.filter(|entry| !wrong.contains(entry.object.id()));
+    let certain = |id: &str| !wrong.contains(id) && !doubt.is_garbled(id);
+    let entries = document.entries.into_iter().filter(|entry| certain(entry.object.id()));
     let agents = entries.filter_map(|entry| match entry.object {
         Object::Primitive(p) | Object::Template(p) => Some((p.class?, p.provider, p.kind?)),
         Object::Node(_)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Cib;
 use crate::crm::{
-    AgentFacts, Facts, Finding, MemberFacts, Mode, ParamFacts, Unknowns, attempt,
+    AgentFacts, Facts, Finding, MemberFacts, Mode, ParamFacts, Unknowns, agents_in, attempt,
     attempt_rest, load,
 };
 
@@ -191,4 +191,11 @@ fn what_an_unknown_word_in_a_document_may_have_said_is_not_missed() {
     assert_eq!(judged_rest(&defaults, &["d"]), [""; 0]);
     let defaults = format!("{plain}<rsc_defalts>{}</rsc_defalts>", off("d", "nvpair"));
     assert_eq!(judged_rest(&defaults, &[]), [""; 0]);
+}
+
+#[test]
+fn no_agent_is_asked_for_of_a_line_with_an_open_quote() {
+    let agents = |text: &str| agents_in(text).into_iter().map(|agent| agent.2).collect::<Vec<_>>();
+    let lines = "primitive a lsb:one\nprimitive b lsb:two params x=\"1";
+    assert_eq!(agents(lines), ["one"]);
 }
