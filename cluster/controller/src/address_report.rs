@@ -104,7 +104,7 @@ impl Controller {
                 Some(lease) => format!("holds lease epoch {}", lease.epoch),
                 None => "has it without a lease".to_owned(),
             };
-            return right + &self.rivals(name, p, scores);
+            return right + &self.rivals((name, owners), p, scores);
         }
         if let Some(obstacle) = self.obstacle(id, p) {
             return obstacle;
@@ -121,11 +121,18 @@ impl Controller {
         }
     }
 
-    /// Who scores higher than the owner, with what keeps the resource from there; nothing where no score is known.
-    fn rivals(&self, owner: &str, p: &Primitive, scores: &BTreeMap<String, i32>) -> String {
+    /// Who does not have the resource and scores higher than an owner, with what keeps it from there; nothing where no
+    /// score is known.
+    fn rivals(
+        &self,
+        (owner, owners): (&str, &[String]),
+        p: &Primitive,
+        scores: &BTreeMap<String, i32>,
+    ) -> String {
         let Some(own) = scores.get(owner) else { return String::new() };
-        let higher = |name: &str| scores.get(name).is_some_and(|score| score > own);
-        let others = self.state.members.values().filter(|member| higher(&member.name));
+        let higher = |name: &String| scores.get(name).is_some_and(|score| score > own);
+        let rival = |name: &String| higher(name) && !owners.contains(name);
+        let others = self.state.members.values().filter(|member| rival(&member.name));
         let told: Vec<String> = others
             .map(|member| match self.obstacle(member.id, p) {
                 Some(obstacle) => format!("; {} scores higher, but {obstacle}", member.name),
@@ -219,6 +226,20 @@ mod tests {
         assert!(reason.ends_with("; n1 scores higher, but is not heard by a majority"), "{reason}");
         assert_eq!(of(&after, 1), (Some(100), "is not heard by a majority".to_owned()));
         assert_eq!(after.nobody, None);
+    }
+
+    #[test]
+    fn who_has_the_address_as_well_is_no_rival() {
+        let bench = Bench::new(&format!("{VIP}\nlocation likes-n1 vip 100: n1"));
+        let controller = &bench.nodes[&haven_types::NodeId(bench.coordinator())];
+        let p = controller.addresses_of()[0].1;
+        let scores = controller.scores_of(&p.id);
+        let rivals = |owners: &[&str]| {
+            let owners: Vec<String> = owners.iter().map(|name| (*name).to_owned()).collect();
+            controller.rivals(("n2", &owners), p, &scores)
+        };
+        assert_eq!(rivals(&["n2"]), "; n1 scores higher");
+        assert_eq!(rivals(&["n1", "n2"]), "; no other node scores higher");
     }
 
     #[test]
