@@ -26,15 +26,20 @@ impl Drop for Fixture {
     }
 }
 
+/// Says why a test did not run.
+fn skipped(why: &str) {
+    let line = format!("skipped, because {why}\n");
+    if let Ok(path) = std::env::var("HAVEN_SKIPPED") {
+        let open = std::fs::File::options().append(true).create(true).open(path);
+        std::io::Write::write_all(&mut open.unwrap(), line.as_bytes()).unwrap();
+    }
+    std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
+}
+
 /// A bed of three nodes called `name`, or `None` with a word why not.
 fn fixture(name: &str, family: Family) -> Option<Fixture> {
     if !rustix::process::geteuid().is_root() {
-        let line = format!("skipped, because it needs root: bed {name}");
-        if let Ok(path) = std::env::var("HAVEN_SKIPPED") {
-            let open = std::fs::File::options().append(true).create(true).open(path);
-            std::io::Write::write_all(&mut open.unwrap(), format!("{line}\n").as_bytes()).unwrap();
-        }
-        std::io::Write::write_all(&mut std::io::stderr(), format!("{line}\n").as_bytes()).unwrap();
+        skipped(&format!("it needs root: bed {name}"));
         return None;
     }
     // Cargo builds the example beside the tests: it is `haven lab` alone.
@@ -179,6 +184,10 @@ fn ports_that_go_down_take_the_carrier_and_come_back() {
 
 #[test]
 fn frames_on_the_bridges_are_not_judged_like_routed_packets() {
+    if !std::path::Path::new("/proc/sys/net/bridge").exists() {
+        skipped("br_netfilter is not loaded: bed t-bridges");
+        return;
+    }
     let Some(lab) = fixture("t-bridges", Family::V4) else { return };
     let bridges = lab.bed.topology().namespace(&Place::Bridges);
     // Drops what is routed, and what is bridged where br_netfilter is loaded and in force.
