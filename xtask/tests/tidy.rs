@@ -185,4 +185,11 @@ fn messages_and_their_explanations_belong_together() {
     assert!(found[0].contains("promise.rs:1: gives HV0001"), "{found:#?}");
     write(tree.path(), list, "| HV0001 | a promise |\n");
     assert_eq!(complaints(tree.path()), Vec::<String>::new());
+    // To speak of a message is not to give it.
+    write(tree.path(), "cluster/lease/src/promise.rs", "/// See HV0001.\npub struct Promise;\n");
+    let found = complaints(tree.path());
+    assert!(
+        found.iter().any(|it| it.contains("explains HV0001, which nothing gives")),
+        "{found:#?}"
+    );
 }

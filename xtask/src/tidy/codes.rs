@@ -32,12 +32,15 @@ pub(super) fn complaints(sources: &[Source]) -> Vec<Complaint> {
     found
 }
 
-/// Each code outside tests, and where it stands first.
+/// Each code outside tests and lines of comment, and where it stands first.
 fn places<'s>(sources: impl Iterator<Item = &'s Source>) -> BTreeMap<String, Complaint> {
     let mut places = BTreeMap::new();
     for source in sources {
         let tests = source.tests_from().unwrap_or(usize::MAX);
         for (number, line) in source.lines().take_while(|(number, _)| *number < tests) {
+            if source.is_rust() && line.trim_start().starts_with("//") {
+                continue;
+            }
             for code in codes(line) {
                 let place = || Complaint::line(source.path.clone(), number, code);
                 places.entry(code.to_owned()).or_insert_with(place);
