@@ -139,6 +139,7 @@ mod tests {
         let steps: std::collections::BTreeSet<_> = STEPS.iter().map(|(s, _)| *s).collect();
         assert_eq!(steps.len(), 5);
     }
+
     #[test]
     fn what_is_printed_in_the_end_can_be_typed_where_haven_is_not_installed() {
         let said = explanation(Path::new("/src/it's here/haven"), "demo", None);
