@@ -35,12 +35,25 @@ fn a_node_left_alone_stops_by_itself_in_order_what_may_not_run_on() {
     let (mut bench, left) = left_alone("stop");
     bench.run(1_500);
     assert_eq!(bench.called("b_stop_0"), [0_u16; 0], "a short split stops nothing");
+    bench.run(1_500);
+    assert_eq!(bench.called("a_stop_0"), [left], "one wave follows the other at once");
     bench.run(20_000);
     let stops = bench.calls.iter().filter(|(_, _, called)| called.ends_with("_stop_0"));
     let stops: Vec<(u16, &str)> = stops.map(|(_, at, called)| (*at, called.as_str())).collect();
     assert_eq!(stops, [(left, "b_stop_0"), (left, "a_stop_0")], "once each");
     let told = bench.events.iter().filter(|(at, code, _)| (*at, code.as_str()) == (left, "HV1207"));
     assert_eq!(told.count(), 2);
+}
+
+#[test]
+fn who_hears_somebody_who_coordinates_leaves_the_stops_to_it() {
+    let (mut bench, left) = left_alone("stop");
+    for _ in 0..100 {
+        // Nobody is there to be heard; who leads is forgotten again and again.
+        bench.nodes.get_mut(&NodeId(left)).unwrap().leader = Some(NodeId(left % 3 + 1));
+        bench.run(100);
+    }
+    assert_eq!(bench.called("b_stop_0"), [0_u16; 0]);
 }
 
 #[test]
