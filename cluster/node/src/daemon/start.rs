@@ -2,7 +2,7 @@
 //! promise, what does the kernel hold, and only then the first frame.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use haven_consensus::{Batch, RecordError, Recovered, RecoveredRecords};
@@ -256,12 +256,8 @@ fn spec(link: &LinkConfig) -> LinkSpec {
 
 /// A daemon that was killed a moment ago may still be on its way out: its store is waited for.
 async fn open_store(config: &NodeConfig) -> Result<(Store, Recovered), StartError> {
-    // Stores that were set aside beside it may hold passwords, too.
-    if let Err(error) = close_directory(&config.state) {
-        let problem = chain(&error);
-        tracing::warn!("{problem}; others may read stores that were set aside there");
-    }
     let directory = store_directory(config);
+    close_set_aside(&directory);
     let until = boot_time() + PREDECESSOR;
     let (store, contents) = loop {
         match Store::open(&directory) {
@@ -277,6 +273,26 @@ async fn open_store(config: &NodeConfig) -> Result<(Store, Recovered), StartErro
         hard_state: contents.values.get(RecoveredRecords::VALUE_KEY).cloned(),
     };
     Ok((store, Recovered::from_records(&records)?))
+}
+
+/// Stores that were set aside beside `store` may hold passwords, too. The directory around them is left as it is: it
+/// may be one that others need.
+fn close_set_aside(store: &Path) {
+    let beside = store.parent().and_then(|state| std::fs::read_dir(state).ok());
+    let begins = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        [".corrupt-", ".former-"].iter().any(|how| name.starts_with(&format!("store{how}")))
+    };
+    for path in beside.into_iter().flatten().flatten().map(|entry| entry.path()) {
+        if begins(&path)
+            && let Err(error) = close_directory(&path)
+        {
+            let problem = chain(&error);
+            tracing::warn!(
+                "{problem}; others may read what a store held that was set aside: remove it, or `chmod 700` it"
+            );
+        }
+    }
 }
 
 /// Where the store of a node lives.
@@ -339,14 +355,22 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_start_takes_others_rights_from_the_state_and_so_from_stores_set_aside_in_it() {
+    async fn a_start_takes_others_rights_from_stores_set_aside_and_from_nothing_around_them() {
         let above = tempfile::tempdir().unwrap();
         let text = "[cluster]\nname = \"demo\"\n[node]\nname = \"n1\"\n[[link]]\nnumber = 0\nlocal = \"192.0.2.1\"\n";
         let mut config = NodeConfig::parse(text).unwrap();
         config.state = above.path().join("state");
         membership::init(&config).unwrap();
+        let [corrupt, former, other] =
+            ["store.corrupt-5", "store.former-6", "else"].map(|name| config.state.join(name));
+        for open in [&corrupt, &former, &other] {
+            std::fs::create_dir(open).unwrap();
+            set_permissions(open, Permissions::from_mode(0o755)).unwrap();
+        }
         set_permissions(&config.state, Permissions::from_mode(0o755)).unwrap();
         open_store(&config).await.unwrap();
-        assert_eq!(metadata(&config.state).unwrap().permissions().mode() & 0o7777, 0o700);
+        let mode = |path: &Path| metadata(path).unwrap().permissions().mode() & 0o7777;
+        assert_eq!([&corrupt, &former].map(|path| mode(path)), [0o700; 2]);
+        assert_eq!([&other, &config.state].map(|path| mode(path)), [0o755; 2]);
     }
 }
