@@ -247,10 +247,16 @@ impl Storage for MemoryLog {
         Ok(self.last())
     }
 
-    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<RaftSnapshot> {
+    /// The snapshot kept for members. Where `to` joined after it was made, it is of no use there: the crate restores
+    /// none that does not know its receiver, and answers as if it had.
+    fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<RaftSnapshot> {
+        let needed = request_index.max(self.dummy.index.0);
+        let known = |of: &Configuration| {
+            convert::node_id(to).is_some_and(|node| of.members().contains(&node))
+        };
         match &self.for_peers {
             Some(snapshot)
-                if snapshot.position.index.0 >= request_index.max(self.dummy.index.0) =>
+                if snapshot.position.index.0 >= needed && known(&snapshot.configuration) =>
             {
                 Ok(convert::snapshot_meta(snapshot))
             }
@@ -272,5 +278,27 @@ impl MemoryLog {
     pub(crate) fn position_at(&self, index: u64) -> Option<LogPosition> {
         let term = self.term_at(index)?;
         Some(LogPosition { term: Term(term), index: LogIndex(index) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use haven_types::NodeId;
+
+    #[test]
+    fn no_member_is_sent_a_snapshot_that_was_made_before_it_joined() {
+        let position = LogPosition { term: Term(2), index: LogIndex(15) };
+        let configuration = Configuration::of_voters([NodeId(1), NodeId(2)]);
+        let mut log = MemoryLog::new(position, None, RaftHardState::default());
+        let configuration_position = position;
+        let snapshot = Snapshot { position, configuration, configuration_position, bytes: vec![7] };
+        log.set_for_peers(Some(snapshot));
+        assert_eq!(log.snapshot(0, 2).unwrap().get_metadata().index, 15);
+        assert!(!log.take_wanted());
+        let newcomer = log.snapshot(0, 3);
+        let unavailable = Error::Store(StorageError::SnapshotTemporarilyUnavailable);
+        assert_eq!(newcomer, Err(unavailable));
+        assert!(log.take_wanted(), "a new one is asked for");
     }
 }
