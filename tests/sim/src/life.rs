@@ -223,12 +223,20 @@ impl Life {
             .collect()
     }
 
-    /// Whether the coordinator has an answer to all it ordered: one that was lost may let a move go on.
+    /// Whether the coordinator has an answer to all it ordered, as one that was lost may let a move go on, and people
+    /// an answer to all they asked for: it may have been asked for in the storm, and come into force only now.
     fn at_rest(&self) -> Result<(), String> {
         let leader = self.world.leader().ok_or("nobody coordinates")?;
         match controller(&self.world.hosts, leader).map(haven_controller::Controller::under_way) {
-            Some(0) => Ok(()),
-            other => Err(format!("{leader} waits for {other:?} operations")),
+            Some(0) => {}
+            other => return Err(format!("{leader} waits for {other:?} operations")),
+        }
+        let unanswered = |node: &NodeId| {
+            controller(&self.world.hosts, *node).is_some_and(|its| its.unanswered() > 0)
+        };
+        match self.world.running().into_iter().find(unanswered) {
+            Some(node) => Err(format!("{node} was asked for something that is not done")),
+            None => Ok(()),
         }
     }
 
