@@ -294,7 +294,7 @@ mod tests {
         let configuration_position = position;
         let snapshot = Snapshot { position, configuration, configuration_position, bytes: vec![7] };
         log.set_for_peers(Some(snapshot));
-        assert_eq!(log.snapshot(0, 2).unwrap().get_metadata().index, 15);
+        assert_eq!(log.snapshot(0, 2).map(|it| it.get_metadata().index), Ok(15));
         assert!(!log.take_wanted());
         let newcomer = log.snapshot(0, 3);
         let unavailable = Error::Store(StorageError::SnapshotTemporarilyUnavailable);
