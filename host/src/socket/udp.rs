@@ -101,9 +101,11 @@ pub struct Batch {
     length: usize,
     /// How many headers, from the first, the kernel may have written into since they were set.
     used: usize,
+    // What the headers point at. The pointers are made once, and stay good because nothing refers to these vectors' slices
+    // or elements otherwise than by `as_mut_ptr`, which makes no reference to them.
     bytes: Vec<u8>,
     sources: Vec<libc::sockaddr_storage>,
-    vectors: Vec<libc::iovec>,
+    _vectors: Vec<libc::iovec>,
     headers: Vec<libc::mmsghdr>,
 }
 
@@ -116,10 +118,9 @@ impl fmt::Debug for Batch {
     }
 }
 
-// The pointers within refer to the vectors beside them, which are never resized.
 #[allow(unsafe_code, reason = "raw pointers of the kernel's structures")]
-// SAFETY: the pointers are never followed between calls of `receive`, and what they
-// point at is on the heap and moves with no move of the batch.
+// SAFETY: the pointers within refer to the vectors beside them, which are never resized and whose elements move with no
+// move of the batch. They are followed only in `receive`, which borrows the batch exclusively.
 unsafe impl Send for Batch {}
 
 impl Batch {
@@ -131,41 +132,58 @@ impl Batch {
     pub fn new(datagrams: usize, length: usize) -> Self {
         assert!(datagrams > 0 && length > 0, "a batch holds something");
         #[allow(unsafe_code, reason = "the kernel's structures have no other initial value")]
-        // SAFETY: all three structures consist of integers and pointers, for which zero is valid.
-        let (vector, header, source) = unsafe {
+        // SAFETY: both structures consist of integers and pointers, for which zero is valid.
+        let (empty, source) = unsafe {
             (
-                MaybeUninit::<libc::iovec>::zeroed().assume_init(),
                 MaybeUninit::<libc::mmsghdr>::zeroed().assume_init(),
                 MaybeUninit::<libc::sockaddr_storage>::zeroed().assume_init(),
             )
         };
-        Self {
-            length,
-            used: datagrams,
-            bytes: vec![0; datagrams * length],
-            sources: vec![source; datagrams],
-            vectors: vec![vector; datagrams],
-            headers: vec![header; datagrams],
+        let (mut bytes, mut sources) = (vec![0_u8; datagrams * length], vec![source; datagrams]);
+        let (first_byte, first_source) = (bytes.as_mut_ptr(), sources.as_mut_ptr());
+        let vector = |n: usize| libc::iovec {
+            iov_base: first_byte.wrapping_add(n * length).cast(),
+            iov_len: length,
+        };
+        let mut vectors: Vec<libc::iovec> = (0..datagrams).map(vector).collect();
+        let first_vector = vectors.as_mut_ptr();
+        let header = |n: usize| {
+            let mut header = empty;
+            header.msg_hdr.msg_name = first_source.wrapping_add(n).cast();
+            header.msg_hdr.msg_iov = first_vector.wrapping_add(n);
+            header.msg_hdr.msg_iovlen = 1;
+            header
+        };
+        let headers = (0..datagrams).map(header).collect();
+        Self { length, used: datagrams, bytes, sources, _vectors: vectors, headers }
+    }
+
+    /// Sets what the kernel wrote into the headers used last; the others still are as they were.
+    fn prepare(&mut self) {
+        for header in self.headers.iter_mut().take(self.used) {
+            header.msg_len = 0;
+            header.msg_hdr.msg_namelen = ADDRESS_SIZE;
+            header.msg_hdr.msg_flags = 0;
         }
     }
 
-    /// Points the headers used last at their buffers; the others still do.
-    fn prepare(&mut self) {
-        let parts = self
-            .bytes
-            .chunks_exact_mut(self.length)
-            .zip(&mut self.sources)
-            .zip(self.vectors.iter_mut().zip(&mut self.headers))
-            .take(self.used);
-        for ((bytes, source), (vector, header)) in parts {
-            vector.iov_base = bytes.as_mut_ptr().cast();
-            vector.iov_len = bytes.len();
-            header.msg_len = 0;
-            header.msg_hdr.msg_name = std::ptr::from_mut(source).cast();
-            header.msg_hdr.msg_namelen = ADDRESS_SIZE;
-            header.msg_hdr.msg_iov = vector;
-            header.msg_hdr.msg_iovlen = 1;
-            header.msg_hdr.msg_flags = 0;
+    /// What the kernel has put into buffer `n`: the address it wrote with its length, and at most `taken` bytes.
+    fn filled(&mut self, n: usize, taken: usize) -> (SockAddr, &mut [u8]) {
+        let header = &self.headers[n];
+        let mut storage = SockAddrStorage::zeroed();
+        #[allow(
+            unsafe_code,
+            reason = "a reference to a whole vector would end what the headers hold"
+        )]
+        // SAFETY: there are as many sources, and buffers of `length` bytes, as headers, of which `n` is one. The storage
+        // is a `sockaddr_storage`, into which the kernel wrote an address of `msg_namelen` bytes. The slice lies
+        // within one buffer, is the only reference to it, and ends with the borrow of the batch, before the kernel
+        // writes again; being made of the very pointer that the headers' are made of, it takes nothing from them.
+        unsafe {
+            *storage.view_as::<libc::sockaddr_storage>() = self.sources.as_ptr().add(n).read();
+            let source = SockAddr::new(storage, header.msg_hdr.msg_namelen);
+            let first = self.bytes.as_mut_ptr().add(n * self.length);
+            (source, std::slice::from_raw_parts_mut(first, taken.min(self.length)))
         }
     }
 }
@@ -313,8 +331,8 @@ impl UdpLink {
         batch.prepare();
         let room = u32::try_from(batch.headers.len()).unwrap_or(u32::MAX);
         #[allow(unsafe_code, reason = "neither std nor socket2 has recvmmsg")]
-        // SAFETY: `prepare` has pointed every header at a buffer of `length` bytes and an address of its
-        // own, all owned by `batch`, which is borrowed for the whole call; their vectors are never resized.
+        // SAFETY: every header points at an address and, by a vector, at a buffer of `length` bytes of its own, all owned
+        // by `batch`, which is borrowed for the whole call; no reference to any of them is alive.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
@@ -329,26 +347,17 @@ impl UdpLink {
         // One more, which an error may have left half written.
         batch.used = count + 1;
         received.more = count == batch.headers.len();
-        let buffers = batch.bytes.chunks_exact_mut(batch.length);
-        for ((header, source), bytes) in
-            batch.headers.iter().zip(&batch.sources).zip(buffers).take(count)
-        {
+        for n in 0..count {
+            let header = &batch.headers[n];
             if header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
                 received.truncated += 1;
                 continue;
             }
-            let mut storage = SockAddrStorage::zeroed();
-            #[allow(unsafe_code, reason = "socket2 has no other constructor from received bytes")]
-            // SAFETY: the storage is a `sockaddr_storage`, into which the kernel wrote an address of
-            // `msg_namelen` bytes.
-            let source = unsafe {
-                *storage.view_as::<libc::sockaddr_storage>() = *source;
-                SockAddr::new(storage, header.msg_hdr.msg_namelen)
-            };
-            let length = usize::try_from(header.msg_len).unwrap_or(0).min(bytes.len());
+            let taken = usize::try_from(header.msg_len).unwrap_or(0);
+            let (source, bytes) = batch.filled(n, taken);
             if let Some(source) = source.as_socket() {
                 received.datagrams += 1;
-                take(source, &mut bytes[..length]);
+                take(source, bytes);
             }
         }
         received
