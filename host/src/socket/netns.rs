@@ -31,11 +31,19 @@ fn in_namespace(test: impl FnOnce() + Send + 'static) {
     assert!(thread.join().is_ok(), "the test in the namespace failed");
 }
 
-fn run(command: &str) {
+fn run(command: &str) -> String {
     let mut words = command.split_whitespace();
     let program = words.next().unwrap();
     let output = Command::new(program).args(words).output().unwrap();
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// How many packets the rule with a counter in the table `cut` has dropped.
+fn dropped() -> u32 {
+    let rules = run("nft list table inet cut");
+    let (_, count) = rules.split_once("counter packets ").unwrap();
+    count.split(' ').next().unwrap().parse().unwrap()
 }
 
 fn link(address: &str, device: Option<&str>) -> UdpLink {
@@ -119,10 +127,15 @@ fn a_healed_path_is_used_at_once_when_kicked_and_does_not_wait_for_tcp() {
             let (mut a, mut b) = couple("10.99.0.1:5406", "10.99.0.2:5406").await;
             run("nft add table inet cut");
             run("nft add chain inet cut out { type filter hook output priority 0 ; }");
+            run("nft add rule inet cut out ip saddr 10.99.0.1 tcp dport 5406 tcp flags psh counter drop");
             run("nft add rule inet cut out ip saddr 10.99.0.0/24 drop");
             a.channel.send("b", Bytes::from_static(b"lost")).unwrap();
-            // Long enough for some doublings, short of the user timeout of 3 s.
-            tokio::time::sleep(Duration::from_millis(2_000)).await;
+            // The segment, a probe of its loss, and what the timer repeated, first after 0.2 s and then each time after twice
+            // as long: it would be tried next later than a kick may take.
+            while dropped() < 4 {
+                // paced: the kernel's timer runs in real time
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
             assert!(a.channel.status()["b"].connected, "TCP still hopes");
             run("nft delete table inet cut");
             let healed = Instant::now();
