@@ -47,6 +47,29 @@ pub(super) struct Directory {
     open: Option<(String, File)>,
 }
 
+/// Keeps every other process out of the store in `dir` until what it returns is closed.
+fn lock(dir: &Path) -> Result<File, StoreError> {
+    let path = dir.join("lock");
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(FILE_MODE);
+    let file = options.open(&path).map_err(|source| unopened(dir, &path, source))?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Locked { dir: dir.to_owned() }),
+        Err(error) => Err(StoreError::Unlockable { path, source: error.into() }),
+    }
+}
+
+fn unopened(dir: &Path, path: &Path, source: io::Error) -> StoreError {
+    let error = StoreError::io("open", path, source);
+    // A full disk is not about whose file it is.
+    if let StoreError::Io { path, source, .. } = error {
+        StoreError::LockFile { dir: dir.to_owned(), path, source }
+    } else {
+        error
+    }
+}
+
 impl Directory {
     /// Opens `dir`, created if missing, for this process alone. Rights that others have on it or on a
     /// file in it are taken away.
@@ -64,21 +87,7 @@ impl Directory {
             }
         }
         restrict(dir, DIRECTORY_MODE, &set_mode).map_err(|source| exposed(dir, dir, source))?;
-        let lock_path = dir.join("lock");
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(FILE_MODE)
-            .open(&lock_path)
-            .map_err(io("open", &lock_path))?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(StoreError::Locked { dir: dir.to_owned() });
-            }
-            Err(e) => return Err(StoreError::io("lock", &lock_path, e.into())),
-        }
+        let lock = lock(dir)?;
         restrict_files(dir, &set_mode)?;
         let handle = File::open(dir).map_err(io("open", dir))?;
         Ok(Self { dir: dir.to_owned(), handle, _lock: lock, open: None })
@@ -224,6 +233,28 @@ impl Disk for Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_file_that_cannot_be_opened_is_named_with_what_it_is_for_and_a_remedy() {
+        let dir = tempfile::tempdir().unwrap();
+        let (dir, path) = (dir.path(), dir.path().join("lock"));
+        fs::create_dir(&path).unwrap();
+        let no_file = Directory::open(dir).unwrap_err();
+        // As the kernel answers for what belongs to somebody else.
+        let foreign = unopened(dir, &path, io::Error::from_raw_os_error(13));
+        for error in [no_file, foreign] {
+            assert!(matches!(error, StoreError::LockFile { .. }), "{error}");
+            let told = error.to_string();
+            assert!(told.contains(&format!("cannot open {}, ", path.display())), "{told}");
+            assert!(told.contains("keeps a second one out"), "{told}");
+            assert!(told.contains(&format!("chown -R USER {}", dir.display())), "{told}");
+        }
+        // Neither is about whose file it is.
+        let full = unopened(dir, &path, io::Error::from_raw_os_error(28));
+        assert!(matches!(full, StoreError::DiskFull { .. }), "{full}");
+        fs::remove_dir(&path).unwrap();
+        drop(Directory::open(dir).unwrap());
+    }
 
     #[test]
     fn a_file_whose_rights_cannot_be_changed_is_named_with_a_remedy_if_it_is_the_stores_own() {

@@ -86,6 +86,31 @@ pub enum StoreError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The file that keeps a second process out cannot be opened. Operator: give it to the daemon's user.
+    #[error(
+        "cannot open {path}, the file by which a daemon keeps a second one out of the store; it must be a file that the \
+         daemon's user may write: run as root `chown -R USER {dir}` with that user, or move away what is no file, then \
+         start the daemon"
+    )]
+    LockFile {
+        /// The store.
+        dir: PathBuf,
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The file system cannot lock files. Operator: keep the state on another one.
+    #[error(
+        "cannot lock {path}, by which a daemon keeps a second one out of the store; keep the daemon's state on a file \
+         system of this host, not of the network"
+    )]
+    Unlockable {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// Anything else the kernel reports.
     #[error("cannot {doing} {path}")]
     Io {
