@@ -6,10 +6,33 @@ use std::path::Path;
 use haven_api::{ApiError, Code};
 
 /// The completion script for `shell`.
-pub(crate) fn completion(shell: clap_complete::Shell, mut command: clap::Command) -> String {
+pub(crate) fn completion(shell: clap_complete::Shell, command: &clap::Command) -> String {
+    script(shell, offered(command))
+}
+
+fn script(shell: clap_complete::Shell, mut command: clap::Command) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, "haven", &mut script);
     String::from_utf8_lossy(&script).into_owned()
+}
+
+/// What a script needs of `command`, without the commands below it that are hidden: those who write scripts heed that
+/// of values only, and no command can be taken away once it is there.
+fn offered(command: &clap::Command) -> clap::Command {
+    // Clap owns no strings: they stay for the moments that this process still has.
+    let own = |text: &str| -> &'static str { text.to_owned().leak() };
+    let mut copy = clap::Command::new(own(command.get_name()))
+        .args(command.get_arguments().cloned())
+        .groups(command.get_groups().cloned())
+        .visible_aliases(command.get_visible_aliases().map(own))
+        .subcommands(command.get_subcommands().filter(|it| !it.is_hide_set()).map(offered));
+    if let Some(about) = command.get_about() {
+        copy = copy.about(about.clone());
+    }
+    if let Some(version) = command.get_version() {
+        copy = copy.version(own(version));
+    }
+    copy
 }
 
 /// The manual page of `command`, titled `title`.
@@ -44,4 +67,22 @@ pub(crate) fn pages(mut command: clap::Command, folder: &Path) -> Result<usize, 
         written += 1;
     }
     Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_without_hidden_commands_lacks_nothing_else() {
+        for shell in
+            [clap_complete::Shell::Bash, clap_complete::Shell::Zsh, clap_complete::Shell::Fish]
+        {
+            let command = || crate::command(&[]);
+            let hidden = clap::Command::new("veiled").hide(true);
+            assert!(script(shell, command().subcommand(hidden.clone())).contains("veiled"));
+            let with_it = completion(shell, &command().subcommand(hidden));
+            assert_eq!(with_it, script(shell, command()), "{shell}");
+        }
+    }
 }

@@ -82,7 +82,9 @@ fn dispatch(
         Command::Shell => {
             return Err(ApiError::new(Code::Internal, "the shell begins before commands run"));
         }
-        Command::Completion { shell } => output.raw(&manual::completion(shell, command(extras)))?,
+        Command::Completion { shell } => {
+            output.raw(&manual::completion(shell, &command(extras)))?
+        }
         Command::Man { out: None } => output.raw(&manual::page("haven", command(extras))?)?,
         Command::Man { out: Some(folder) } => {
             let pages = manual::pages(command(extras), &folder)?;

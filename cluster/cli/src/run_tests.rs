@@ -180,6 +180,7 @@ fn completion_and_manual_cover_the_extra_commands() {
         let (code, script, _) = haven(&fake, &format!("completion {shell}"));
         assert_eq!(code, 0);
         assert!(script.contains("standby") && script.contains("lab"), "{shell}");
+        assert!(!script.contains("relay"), "{shell} offers a hidden command");
     }
     let (_, page, _) = haven(&fake, "man");
     assert!(page.contains(".TH haven 8") && page.contains("lab"), "{page}");
@@ -188,6 +189,8 @@ fn completion_and_manual_cover_the_extra_commands() {
     assert_eq!(code, 0, "{err}");
     let is_there = |page: &str| folder.path().join(page).exists();
     assert!(is_there("haven-lab-up.8") && !is_there("haven-lab-relay.8"), "{err}");
+    let page = std::fs::read_to_string(folder.path().join("haven-lab.8")).unwrap();
+    assert!(page.contains("up") && !page.contains("relay"), "{page}");
     let page = std::fs::read_to_string(folder.path().join("haven-resource-move.8")).unwrap();
     assert!(page.contains("resource clear"), "{page}");
 }

@@ -37,7 +37,7 @@ pub(crate) fn snapshot() -> Snapshot {
         ),
     ]);
     Snapshot {
-        commands: Node::of(&Cli::command()),
+        commands: Node::of(&Cli::command().subcommand(clap::Command::new("veiled").hide(true))),
         nodes: vec!["n1".into(), "n2".into()],
         cib: crm::load(&Cib::default(), LINES, crm::Mode::Replace).unwrap().cib,
         agents: vec![
@@ -63,6 +63,7 @@ fn each_place_is_completed_by_what_may_stand_there() {
     for (line, expected) in [
         ("stat", &["status"][..]),
         ("prim", &["primitive"]),
+        ("veil", &[]),
         ("resource mo", &["move"]),
         ("resource move v", &["vip"]),
         ("resource move vip ", &["n1", "n2"]),

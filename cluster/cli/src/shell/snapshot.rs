@@ -97,7 +97,7 @@ impl Node {
         Self {
             name: command.get_name().to_owned(),
             about: about(command.get_about()),
-            below: command.get_subcommands().map(Self::of).collect(),
+            below: command.get_subcommands().filter(|it| !it.is_hide_set()).map(Self::of).collect(),
             options: options.collect(),
             words: words.collect(),
         }
