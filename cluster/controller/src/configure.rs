@@ -6,7 +6,7 @@ use haven_cib::crm::{self, Loaded, Mode, Unknowns};
 use haven_policy::Options;
 
 use crate::controller::Controller;
-use crate::documents::{self, Unread};
+use crate::documents::{self, Places, Unread};
 use crate::foreign::is_foreign;
 use crate::quorum;
 use crate::waiting::Change;
@@ -141,7 +141,6 @@ impl Controller {
                 .map_err(|found| in_order(found.into_iter().map(finding).chain(further)));
         }
         // Lines of the text between are nobody's: an object stands where its id stands in the document.
-        let place = |found: Finding| documents::place(text, found);
         let (cib, told) = match document(text, manner) {
             Ok(read) => read,
             Err(Unread { findings, rest: None }) => return Err(findings),
@@ -153,15 +152,20 @@ impl Controller {
                 let mut more: Vec<Finding> = own.cloned().map(finding).collect();
                 more.extend(self.further(&attempt, true));
                 more.retain(|found| found.severity == Severity::Error);
-                findings.extend(more.into_iter().map(place));
+                let places = Places::of(text);
+                findings.extend(more.into_iter().map(|found| places.place(found)));
                 return Err(in_order(findings));
             }
         };
         let attempt = crm::attempt_document(base, &cib, mode, unknowns);
         let further = self.further(&attempt, !attempt.findings().is_empty());
         match attempt.settle() {
-            Ok(loaded) => Ok((documents::placed(text, loaded), told)),
-            Err(found) => Err(in_order(found.into_iter().map(finding).chain(further).map(place))),
+            Ok(loaded) => Ok((Places::of(text).placed(loaded), told)),
+            Err(found) => {
+                let places = Places::of(text);
+                let found = found.into_iter().map(finding).chain(further);
+                Err(in_order(found.map(|found| places.place(found))))
+            }
         }
     }
 
