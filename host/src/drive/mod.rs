@@ -4,6 +4,4 @@ mod clock;
 mod realtime;
 
 pub use clock::{boot_time, kernel_tick, wall_time};
-pub use realtime::{
-    Realtime, RealtimeError, defer_this_process, prefer_this_process, realtime_thread,
-};
+pub use realtime::{RealtimeError, defer_this_process, prefer_this_process, realtime_thread};

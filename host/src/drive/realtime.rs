@@ -3,22 +3,13 @@
 
 use std::io;
 
-/// What the kernel granted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Realtime {
-    /// The thread runs under `SCHED_FIFO`.
-    pub scheduled: bool,
-    /// Pages stay in memory once touched.
-    pub locked: bool,
-}
-
 /// Why the thread runs as any other. Leases are longer then (floor 250 ms instead of 60 ms).
 #[derive(Debug, thiserror::Error)]
 pub enum RealtimeError {
     /// The scheduler refused.
     #[error(
-        "realtime scheduling is refused ({0}): give the daemon CAP_SYS_NICE, and a cgroup with a \
-         realtime budget; until then leases last at least 250 ms"
+        "the heartbeat thread is refused realtime scheduling ({0}), so leases last at least 250 ms: give \
+         the daemon CAP_SYS_NICE, and a cgroup with a realtime budget, then restart it"
     )]
     Schedule(#[source] io::Error),
     /// The memory manager refused.
@@ -30,22 +21,21 @@ pub enum RealtimeError {
 }
 
 /// Puts the calling thread under `SCHED_FIFO` at `priority` (1 to 99) and locks the process's memory
-/// as it is touched. Says what was granted, and each refusal.
-pub fn realtime_thread(priority: i32) -> (Realtime, Vec<RealtimeError>) {
+/// as it is touched. Returns what was refused.
+#[must_use]
+pub fn realtime_thread(priority: i32) -> Vec<RealtimeError> {
     let mut refusals = Vec::new();
     let param = libc::sched_param { sched_priority: priority };
     // SAFETY: `param` is a valid sched_param for the duration of the call; 0 means this thread.
-    let scheduled = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const param) } == 0;
-    if !scheduled {
+    if unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const param) } != 0 {
         refusals.push(RealtimeError::Schedule(io::Error::last_os_error()));
     }
     let flags = libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT;
     // SAFETY: mlockall takes flags only and touches no memory of ours.
-    let locked = unsafe { libc::mlockall(flags) } == 0;
-    if !locked {
+    if unsafe { libc::mlockall(flags) } != 0 {
         refusals.push(RealtimeError::Lock(io::Error::last_os_error()));
     }
-    (Realtime { scheduled, locked }, refusals)
+    refusals
 }
 
 /// Asks for a higher share of the processor for the whole process (nice −10). A refusal costs speed
@@ -65,4 +55,18 @@ pub fn prefer_this_process() -> io::Result<()> {
 pub fn defer_this_process() -> io::Result<()> {
     prefer_this_process()?;
     rustix::process::setpriority_process(None, 10).map_err(io::Error::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_scheduling_is_told_with_what_it_means_and_its_remedy() {
+        // As the kernel answers without the capability.
+        let said = RealtimeError::Schedule(io::Error::from_raw_os_error(1)).to_string();
+        for part in ["Operation not permitted", "at least 250 ms", "give the daemon CAP_SYS_NICE"] {
+            assert!(said.contains(part), "{said}");
+        }
+    }
 }

@@ -85,8 +85,8 @@ pub struct Report {
     pub links: BTreeMap<LinkId, Option<String>>,
     /// Gate writes since the start, and those that failed.
     pub gate_writes: (u64, u64),
-    /// Whether the thread runs under realtime scheduling.
-    pub realtime: bool,
+    /// Why the thread runs without realtime scheduling, with the remedy; none where it has it.
+    pub unscheduled: Option<String>,
 }
 
 /// The way to the thread.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use haven_base::Instant;
 use haven_heartbeat::{Heartbeat, Input, Message};
-use haven_host::drive::{boot_time, realtime_thread};
+use haven_host::drive::{RealtimeError, boot_time, realtime_thread};
 use haven_host::gate::{Gate, Upkeep};
 use haven_host::socket::{Batch, LinkSpec, LinkState, Ready, UdpLink, Waker, wait};
 use haven_hub::{Errand, Heart};
@@ -70,12 +70,9 @@ pub fn spawn(settings: Settings) -> Result<(Handle, NewsReceiver), StartBeatErro
     let frames = Frames::new(settings.local, settings.keys);
     let (machine, first) = (settings.machine, settings.first);
     std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
-        let (granted, refusals) = realtime_thread(PRIORITY);
-        for refusal in refusals {
-            tell(&news, News::Alarm(refusal.to_string()));
-        }
+        let unscheduled = raise(&news);
         let mut config = machine;
-        if !granted.scheduled {
+        if unscheduled.is_some() {
             config.floor = config.floor.max(FLOOR_WITHOUT_REALTIME);
         }
         let mut thread = Thread {
@@ -93,11 +90,25 @@ pub fn spawn(settings: Settings) -> Result<(Handle, NewsReceiver), StartBeatErro
             next_upkeep: boot_time() + UPKEEP,
             beaten: false,
             _alive: alive,
-            realtime: granted.scheduled,
+            unscheduled,
         };
         thread.run();
     })?;
     Ok((handle, receiver))
+}
+
+/// Raises this thread above ordinary work as far as the kernel grants it, and tells each refusal. Returns that of
+/// realtime scheduling.
+fn raise(news: &tokio_mpsc::UnboundedSender<News>) -> Option<String> {
+    let mut unscheduled = None;
+    for refusal in realtime_thread(PRIORITY) {
+        let said = refusal.to_string();
+        if matches!(refusal, RealtimeError::Schedule(_)) {
+            unscheduled = Some(said.clone());
+        }
+        tell(news, News::Alarm(said));
+    }
+    unscheduled
 }
 
 fn tell(news: &tokio_mpsc::UnboundedSender<News>, item: News) {
@@ -122,7 +133,8 @@ struct Thread {
     beaten: bool,
     /// The gate's upkeep ends with this thread.
     _alive: Arc<()>,
-    realtime: bool,
+    /// What was said where realtime scheduling was refused.
+    unscheduled: Option<String>,
 }
 
 /// Whether the loop goes on.
@@ -340,7 +352,7 @@ impl Thread {
             rejected: self.rejections.totals().collect(),
             links: self.links.keys().map(|id| (*id, self.link_trouble.get(id).cloned())).collect(),
             gate_writes: (self.keeper.writes, self.keeper.failures),
-            realtime: self.realtime,
+            unscheduled: self.unscheduled.clone(),
         }
     }
 }

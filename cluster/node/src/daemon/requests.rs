@@ -90,7 +90,7 @@ impl Daemon {
                 self.add_gates(&mut status.resources);
                 status.alarms.extend(self.gate_missing.iter().cloned());
                 status.alarms.extend(self.keys.trouble(self.hub.members()));
-                status.alarms.extend(realtime_alarm(self.report.realtime));
+                status.alarms.extend(self.report.unscheduled.clone());
                 status.judge();
                 ReplyBody::Status(status)
             }
@@ -225,24 +225,5 @@ fn health(number: u8, link: &LinkStatus) -> LinkHealth {
         state,
         rtt_us: link.rtt_smooth.and_then(|rtt| u64::try_from(rtt.as_micros()).ok()),
         loss_permille: link.loss_permille,
-    }
-}
-
-/// What status says where the scheduler refused the heartbeat thread.
-fn realtime_alarm(granted: bool) -> Option<String> {
-    let text = "the heartbeat thread has no realtime scheduling, so leases last at least 250 ms: give the \
-                daemon CAP_SYS_NICE, and a cgroup with a realtime budget, then restart it";
-    (!granted).then(|| text.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refused_realtime_is_told_with_its_remedy() {
-        assert_eq!(realtime_alarm(true), None);
-        let said = realtime_alarm(false).unwrap();
-        assert!(said.contains("give the daemon CAP_SYS_NICE"), "{said}");
     }
 }
