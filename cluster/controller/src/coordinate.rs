@@ -402,10 +402,12 @@ impl Controller {
     }
 
     /// A node is gone: nothing it was asked will be answered, and what changed is planned anew.
-    pub(crate) fn on_node_lost(&mut self, name: &str) {
-        let lost = self.state.member_named(name).map(|member| member.id);
+    pub(crate) fn on_node_lost(&mut self, lost: NodeId, name: &str) {
         if let Some(coordinator) = &mut self.coordinator {
-            coordinator.errands.retain(|_, node| Some(*node) != lost);
+            // Those of a plan end with their flights.
+            for (errand, _) in coordinator.errands.extract_if(.., |_, node| *node == lost) {
+                coordinator.orders.answered(errand);
+            }
             self.inbox.push_back(Internal::Engine(ToEngine::NodeLost(name.to_owned())));
         }
         self.replan_now();

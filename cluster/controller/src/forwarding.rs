@@ -67,18 +67,29 @@ impl Controller {
         self.out.push(Output::Reply { id: request, more, body: Box::new(body) });
     }
 
-    /// Tells those whose requests went to a node that is gone that it will not answer.
+    /// Tells those whose requests went to a node that left the view that it will not answer.
     pub(crate) fn fail_forwarded(&mut self) {
-        let gone = |node: &NodeId| !self.view.members.contains(node);
+        let members = self.view.members.clone();
+        self.fail_forwarded_to(|node| !members.contains(&node));
+    }
+
+    /// Tells those whose requests went to such nodes that these will not answer: they are gone, or their life that
+    /// took the request is over.
+    pub(crate) fn fail_forwarded_to(&mut self, gone: impl Fn(NodeId) -> bool) {
         let lost: Vec<(u64, u64, NodeId)> = self
             .forwarded
             .iter()
-            .filter(|(_, forwarded)| gone(&forwarded.node))
+            .filter(|(_, forwarded)| gone(forwarded.node))
             .map(|(id, forwarded)| (*id, forwarded.request, forwarded.node))
             .collect();
         for (id, request, node) in lost {
             self.forwarded.remove(&id);
-            let message = format!("{} is gone, which was to carry this out", self.name_of(node));
+            let name = self.name_of(node);
+            let message = if self.view.members.contains(&node) {
+                format!("{name} was started anew, which was to carry this out")
+            } else {
+                format!("{name} is gone, which was to carry this out")
+            };
             let error = ApiError::new(Code::Indeterminate, message)
                 .remedy("see `haven status` and `haven configure show` for what is in force");
             self.out.push(Output::Reply { id: request, more: false, body: Box::new(Err(error)) });
@@ -130,5 +141,33 @@ impl Controller {
             _ => {}
         }
         body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::{Bench, VIP};
+    use haven_heartbeat::Output as Beat;
+    use haven_types::BootId;
+
+    /// A planned restart of the coordinator is over before anybody misses it: no view tells of it.
+    #[test]
+    fn who_asked_a_life_that_is_over_is_told() {
+        let mut bench = Bench::new(VIP);
+        let at = bench.coordinator();
+        let asks = bench.ids().into_iter().find(|id| *id != at).unwrap();
+        let resource = "vip".to_owned();
+        let stop = RequestBody::ResourceStop { resource, wait: false, timeout_ms: None };
+        let request = bench.ask(asks, stop);
+        bench.kill(at);
+        bench.run(50);
+        assert!(!bench.answers.contains_key(&request));
+        bench.beat(asks, Beat::Alive { node: NodeId(at), boot: BootId(2) });
+        let answers = bench.answers.remove(&request).unwrap_or_default();
+        let [Err(error)] = answers.as_slice() else { panic!("{answers:?}") };
+        assert_eq!(error.code, Code::Indeterminate);
+        assert_eq!(error.message, format!("n{at} was started anew, which was to carry this out"));
+        assert!(error.remedy.as_ref().is_some_and(|it| it.contains("haven configure show")));
     }
 }

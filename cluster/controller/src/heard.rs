@@ -102,7 +102,8 @@ impl Controller {
         if !known {
             // Orders to its earlier life will not be answered, whether a verdict fell in between or the
             // daemon was back before anybody missed it.
-            self.on_node_lost(&name);
+            self.on_node_lost(node, &name);
+            self.fail_forwarded_to(|lost| lost == node);
         }
         self.alert_node(clock, node, true, None);
         let text = format!("{name} is heard");
@@ -139,7 +140,7 @@ impl Controller {
             self.event(clock, "HV1205", EventSeverity::Info, subject, text);
             self.inbox.push_back(Internal::Consensus(haven_consensus::Input::ForceCampaign));
         }
-        self.on_node_lost(&name);
+        self.on_node_lost(node, &name);
     }
 
     /// One node tells of another: the coordinator, or who takes its duties over.

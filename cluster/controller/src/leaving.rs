@@ -16,10 +16,10 @@ use crate::quorum::voters;
 use crate::request::ReplyTo;
 
 /// A member about to be removed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Leaving {
-    /// The request that asked for it.
-    request: u64,
+    /// The requests that asked for it, all answered by the one removal.
+    requests: Vec<u64>,
     /// It goes whatever runs there.
     force: bool,
     /// It has no vote any more.
@@ -29,17 +29,22 @@ pub(crate) struct Leaving {
 }
 
 impl Leaving {
-    pub(crate) const fn new(request: u64, force: bool) -> Self {
-        Self { request, force, voteless: false, proposed: false }
+    pub(crate) const fn new() -> Self {
+        Self { requests: Vec::new(), force: false, voteless: false, proposed: false }
     }
 
-    pub(crate) const fn is_of(&self, request: u64) -> bool {
-        self.request == request
+    /// One more request asks for it.
+    pub(crate) fn ask(&mut self, request: u64, force: bool) {
+        self.requests.push(request);
+        self.force |= force;
     }
 
-    /// Somebody asks for it again, by force.
-    pub(crate) const fn hurry(&mut self) {
-        self.force = true;
+    pub(crate) fn is_of(&self, request: u64) -> bool {
+        self.requests.contains(&request)
+    }
+
+    pub(crate) fn into_requests(self) -> Vec<u64> {
+        self.requests
     }
 }
 
@@ -67,7 +72,7 @@ impl Controller {
         let waiting = coordinator.leaving.iter().filter(|(_, it)| it.voteless && !it.proposed);
         let ready: Vec<(NodeId, u64)> = waiting
             .filter(|(node, it)| it.force || self.is_empty(**node))
-            .map(|(node, it)| (*node, it.request))
+            .filter_map(|(node, it)| Some((*node, *it.requests.first()?)))
             .collect();
         for (node, request) in ready {
             self.propose(&Command::RemoveMember { node }, Purpose::Request(request));
@@ -80,13 +85,15 @@ impl Controller {
 
     /// This node coordinates no more, as it is about to leave: whoever asked for that here need not ask again.
     pub(crate) fn keep_own_leave(&mut self) {
-        let leaving =
-            self.coordinator.as_ref().and_then(|it| it.leaving.get(&self.config.node)).copied();
-        let Some(leaving) = leaving else { return };
-        let waits = self.waiters.get(&leaving.request).map(|waiter| waiter.reply_to);
-        if let Some(ReplyTo::Local(client)) = waits {
-            self.waiters.remove(&leaving.request);
-            self.own_leave = Some((client, leaving.force));
+        let leaving = self.coordinator.as_ref().and_then(|it| it.leaving.get(&self.config.node));
+        let Some(Leaving { requests, force, .. }) = leaving.cloned() else { return };
+        for request in requests {
+            let waits = self.waiters.get(&request).map(|waiter| waiter.reply_to);
+            if let Some(ReplyTo::Local(client)) = waits {
+                self.waiters.remove(&request);
+                self.own_leave = Some((client, force));
+                return;
+            }
         }
     }
 
@@ -350,6 +357,23 @@ mod tests {
         bench.run(20_000);
         let answer = removes(&mut bench, node, false);
         assert!(answer.is_ok(), "{answer:?}");
+    }
+
+    #[test]
+    fn who_asks_for_a_removal_that_is_under_way_is_answered_with_the_first() {
+        let mut bench = Bench::new("");
+        let at = bench.coordinator();
+        let [node, other] = bench.ids().into_iter().filter(|id| *id != at).collect::<Vec<_>>()[..]
+        else {
+            panic!()
+        };
+        let body = RequestBody::ClusterRemoveNode { node: format!("n{node}"), force: true };
+        let requests = [at, other, at].map(|from| bench.ask(from, body.clone()));
+        bench.run(5_000);
+        for request in requests {
+            let answers = bench.answers.remove(&request).unwrap_or_default();
+            assert!(matches!(answers.as_slice(), [Ok(ReplyBody::Done(_))]), "{answers:?}");
+        }
     }
 
     /// Its place and name may be needed at once, and nobody is protected by its vote meanwhile.

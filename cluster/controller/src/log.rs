@@ -8,6 +8,7 @@ use haven_types::{LogIndex, LogPosition, NodeId, Term};
 use crate::command::Command;
 use crate::controller::{Controller, Internal, Purpose};
 use crate::coordinate::Coordinator;
+use crate::leaving::Leaving;
 use crate::message::PeerMessage;
 use crate::port::{Clock, Output};
 use crate::replicated::{Applied, Replicated};
@@ -206,15 +207,15 @@ impl Controller {
             }
         };
         let leaves = match &command {
-            Command::RemoveMember { node } => Some(self.name_of(*node)),
+            Command::RemoveMember { node } => Some((*node, self.name_of(*node))),
             _ => None,
         };
         let applied = self.state.apply(command);
         self.applied = index;
         self.grants_ahead = self.grants_ahead.split_off(&LogIndex(index.0 + 1));
-        if let (Some(name), Applied::Left(_)) = (leaves, &applied) {
+        if let (Some((node, name)), Applied::Left(_)) = (leaves, &applied) {
             // What it was asked to do it will not answer any more.
-            self.on_node_lost(&name);
+            self.on_node_lost(node, &name);
         }
         self.on_applied(clock, applied, purpose);
     }
@@ -247,8 +248,9 @@ impl Controller {
             }
             Applied::Left(node) => {
                 let node = *node;
-                if let Some(coordinator) = &mut self.coordinator {
-                    coordinator.leaving.remove(&node);
+                let leaving = self.coordinator.as_mut().and_then(|it| it.leaving.remove(&node));
+                for request in leaving.into_iter().flat_map(Leaving::into_requests) {
+                    self.on_request_applied(request, &applied);
                 }
                 self.histories.remove(&node);
                 self.dead.remove(&node);
@@ -351,11 +353,13 @@ impl Controller {
     fn on_dropped(&mut self, clock: Clock, purpose: Purpose, why: &DropReason) {
         match purpose {
             Purpose::Request(id) => {
+                let mut asked = vec![id];
                 if let Some(coordinator) = &mut self.coordinator {
-                    coordinator.leaving.retain(|_, leaving| !leaving.is_of(id));
+                    let of = coordinator.leaving.extract_if(.., |_, leaving| leaving.is_of(id));
+                    asked.extend(of.flat_map(|(_, it)| it.into_requests()).filter(|it| *it != id));
                     coordinator.replan = true;
                 }
-                self.on_request_dropped(id, why);
+                asked.into_iter().for_each(|id| self.on_request_dropped(id, why));
             }
             Purpose::Grant(group) => self.on_grant_dropped(clock, &group),
             Purpose::Other => {}

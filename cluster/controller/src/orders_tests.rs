@@ -1,6 +1,7 @@
 //! Orders and answers that get lost, come twice, or come too late.
 
 use haven_api::RequestBody;
+use haven_heartbeat::Output as Beat;
 use haven_types::{BootId, NodeId};
 
 use crate::bench::{Bench, VIP};
@@ -158,6 +159,25 @@ fn an_order_to_another_life_is_not_for_this_one() {
     scene.deliver(PeerMessage::Order { boot, order }.encode());
     scene.bench.run(500);
     assert_eq!(scene.started(), 1);
+}
+
+/// What is no part of a plan ends with the life it was asked of, or whoever waits for quiet waits for ever.
+#[test]
+fn an_errand_to_a_life_that_is_over_is_awaited_no_more() {
+    let mut bench = Bench::new(VIP);
+    let at = bench.coordinator();
+    let to = bench.ids().into_iter().find(|id| *id != at).unwrap();
+    let node = Some(format!("n{to}"));
+    bench.ask(at, RequestBody::ResourceCleanup { resource: None, node });
+    bench.flying.clear();
+    let awaited = |bench: &Bench| {
+        let coordinator = bench.nodes[&NodeId(at)].coordinator.as_ref().unwrap();
+        let orders = coordinator.orders.awaited().filter(|(of, _)| *of == NodeId(to)).count();
+        (orders, coordinator.errands.len())
+    };
+    assert_eq!(awaited(&bench), (1, 1));
+    bench.beat(at, Beat::Alive { node: NodeId(to), boot: BootId(2) });
+    assert_eq!(awaited(&bench), (0, 0));
 }
 
 #[test]

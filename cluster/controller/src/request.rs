@@ -293,8 +293,7 @@ impl Controller {
         // It votes no more before it is told to end: a daemon that ended as a voter would be missing
         // from the majority that its own removal needs.
         if let Some(coordinator) = &mut self.coordinator {
-            let leaving = Leaving::new(id, force);
-            coordinator.leaving.entry(node).and_modify(Leaving::hurry).or_insert(leaving);
+            coordinator.leaving.entry(node).or_insert_with(Leaving::new).ask(id, force);
             coordinator.replan = true;
         }
         self.want_members();
