@@ -302,18 +302,14 @@ pub enum DropReason {
 /// Why a change of members ended early.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MembersReason {
-    /// This node does not lead (any more); the new leader may be asked.
+    /// This node does not lead (any more), for one because the target leaves it out and leadership went to another
+    /// first; the new leader may be asked.
     NotLeader {
         /// Who does, where known.
         leader: Option<NodeId>,
     },
     /// The target has no voter, or names a node as voter and learner.
     Contradictory,
-    /// The target leaves out this leader: leadership goes to `to` first; ask there again.
-    HandsOver {
-        /// The voter that takes over.
-        to: NodeId,
-    },
 }
 
 /// Things worth a log line or a counter.

@@ -35,6 +35,8 @@ pub(crate) struct Members {
     seen: Option<Instant>,
     /// Since when each newcomer that is not heard has been waited for.
     absent: BTreeMap<NodeId, Instant>,
+    /// When this leader last tried to hand over.
+    tried: Option<Instant>,
 }
 
 impl Members {
@@ -45,6 +47,7 @@ impl Members {
     /// `founding`: the configuration was never changed, so there is nothing to keep a distance from.
     pub(crate) const fn on_leader_ready(&mut self, now: Instant, founding: bool) {
         self.seen = if founding { None } else { Some(now) };
+        self.tried = None;
     }
 
     pub(crate) const fn on_voters_changed(&mut self, now: Instant) {
@@ -246,7 +249,7 @@ impl Consensus {
                 false
             }
             Next::Propose(configuration) => self.propose_configuration(&configuration),
-            Next::HandOver(to) => self.hand_over(&to, out),
+            Next::HandOver(to) => self.hand_over(now, &to),
         }
     }
 
@@ -258,12 +261,15 @@ impl Consensus {
         self.raw.propose_conf_change(context, change).is_ok()
     }
 
-    fn hand_over(&mut self, to: &BTreeSet<NodeId>, out: &mut Vec<Output>) -> bool {
-        let Some(to) = self.best_successor(to) else { return false };
-        self.raw.transfer_leader(raft_id(to));
-        if self.members.target.take().is_some() {
-            out.push(Output::MembersDropped { why: MembersReason::HandsOver { to } });
+    /// Nothing can be proposed while leadership changes hands: where that fails, what waits goes first.
+    fn hand_over(&mut self, now: Instant, to: &BTreeSet<NodeId>) -> bool {
+        let spacing = self.config.change_spacing;
+        if self.members.tried.is_some_and(|at| now < at + spacing) {
+            return false;
         }
+        let Some(to) = self.best_successor(to) else { return false };
+        self.members.tried = Some(now);
+        self.raw.transfer_leader(raft_id(to));
         true
     }
 

@@ -11,7 +11,7 @@ use crate::controller::{Controller, Purpose};
 use crate::forwarding::Forwarded;
 use crate::history::active;
 use crate::leases::{leased_primitives, unprotected_primitives};
-use crate::port::Output;
+use crate::port::{Clock, Output};
 use crate::quorum::voters;
 use crate::request::ReplyTo;
 
@@ -97,14 +97,16 @@ impl Controller {
         }
     }
 
-    /// Asks the next coordinator, as soon as there is one, for the removal of this node.
-    pub(crate) fn pass_on_own_leave(&mut self) {
-        if self.leader.is_none_or(|leader| leader == self.config.node) {
+    /// Asks the next coordinator, as soon as there is one, for the removal of this node; that may be this node again.
+    pub(crate) fn pass_on_own_leave(&mut self, clock: Clock) {
+        let Some(leader) = self.leader else { return };
+        let ready = self.coordinator.as_ref().is_some_and(|coordinator| coordinator.ready);
+        if leader == self.config.node && !ready {
             return;
         }
         let Some((client, force)) = self.own_leave.take() else { return };
         let body = RequestBody::ClusterLeave { force };
-        self.forward(ReplyTo::Local(client), "", &body, Vec::new());
+        self.serve(clock, ReplyTo::Local(client), String::new(), body);
     }
 
     /// This node is no member any more, and its daemon ends: who asked for that is told here, for no answer of the

@@ -38,7 +38,7 @@ impl Controller {
                 self.on_committed(clock, index, &bytes, purpose);
             }
             Log::RoleChanged { leader, term, role } => self.on_role(clock, leader, term, role),
-            Log::LeaderReady { .. } => self.on_leader_ready(),
+            Log::LeaderReady { .. } => self.on_leader_ready(clock),
             Log::ProposalDropped { id, why } => {
                 if let Some(purpose) = self.purposes.remove(&id) {
                     self.on_dropped(clock, purpose, &why);
@@ -141,11 +141,14 @@ impl Controller {
         self.inbox.push_back(Internal::Executor(haven_executor::Input::Term(term)));
         match (role, &self.coordinator) {
             (Role::Leader, None) => self.take_over(clock, term),
-            (Role::Leader, Some(old)) if old.term != term => self.take_over(clock, term),
+            (Role::Leader, Some(old)) if old.term != term => {
+                self.step_down(clock);
+                self.take_over(clock, term);
+            }
             (Role::Leader, Some(_)) | (_, None) => {}
             (_, Some(_)) => self.step_down(clock),
         }
-        self.pass_on_own_leave();
+        self.pass_on_own_leave(clock);
     }
 
     fn take_over(&mut self, clock: Clock, term: Term) {
@@ -159,7 +162,7 @@ impl Controller {
         }
     }
 
-    fn on_leader_ready(&mut self) {
+    fn on_leader_ready(&mut self, clock: Clock) {
         if let Some(coordinator) = &mut self.coordinator {
             coordinator.ready = true;
             coordinator.replan = true;
@@ -167,6 +170,7 @@ impl Controller {
         self.want_members();
         self.want_new_key();
         self.keep_highest_votes();
+        self.pass_on_own_leave(clock);
     }
 
     /// A member that was removed must not understand the others for ever. Whoever coordinates next

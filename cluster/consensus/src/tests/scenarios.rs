@@ -362,6 +362,24 @@ fn joint_configurations_wait_and_a_new_leader_waits_again() {
 }
 
 #[test]
+fn a_leader_that_goes_hands_over_again_where_the_first_time_was_in_vain() {
+    let (mut world, leader) = group(18, 3);
+    let others: BTreeSet<NodeId> = world.nodes.keys().copied().filter(|it| *it != leader).collect();
+    world.cut.extend(others.iter().map(|it| (leader, *it)));
+    let ask = Input::ChangeMembers { voters: others.clone(), learners: BTreeSet::new() };
+    world.step(leader, ask).unwrap();
+    world.run_for(millis(2)).unwrap();
+    world.cut.clear();
+    world.run_for(millis(20)).unwrap();
+    assert_eq!(world.leader(), Some(leader), "nobody was told");
+    world.run_for(Duration::from_secs(5)).unwrap();
+    assert!(world.leader().is_some_and(|it| others.contains(&it)));
+    let successor = world.leader();
+    let lost = Output::MembersDropped { why: MembersReason::NotLeader { leader: None } };
+    assert!(first(&world, leader, |it| *it == lost).is_some(), "{successor:?} is to be asked");
+}
+
+#[test]
 fn a_lone_founder_works_and_remembers() {
     let (mut world, leader) = group(11, 1);
     let asked = world.now;
