@@ -38,7 +38,11 @@ fn offered(command: &clap::Command) -> clap::Command {
 /// The manual page of `command`, titled `title`.
 pub(crate) fn page(title: &str, command: clap::Command) -> Result<String, ApiError> {
     let mut page = Vec::new();
-    let rendered = clap_mangen::Man::new(command).title(title).section("8").render(&mut page);
+    // `help` has no page that a list of commands could refer to.
+    let rendered = clap_mangen::Man::new(command.disable_help_subcommand(true))
+        .title(title)
+        .section("8")
+        .render(&mut page);
     rendered.map_err(|error| {
         ApiError::new(Code::Internal, format!("cannot write the manual page: {error}"))
     })?;
@@ -46,18 +50,16 @@ pub(crate) fn page(title: &str, command: clap::Command) -> Result<String, ApiErr
 }
 
 /// Writes a page for `command` and each command below it that is meant for people into `folder`; returns how many.
-pub(crate) fn pages(mut command: clap::Command, folder: &Path) -> Result<usize, ApiError> {
+pub(crate) fn pages(command: clap::Command, folder: &Path) -> Result<usize, ApiError> {
     let failed = |path: &Path, error: std::io::Error| {
         ApiError::new(Code::Failed, format!("cannot write {}: {error}", path.display()))
     };
     fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+    let mut command = command.disable_help_subcommand(true);
     command.build();
     let mut open = vec![(String::new(), command)];
     let mut written = 0;
     while let Some((prefix, command)) = open.pop() {
-        if command.get_name() == "help" {
-            continue;
-        }
         let name = format!("{prefix}{}", command.get_name());
         for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
             open.push((format!("{name}-"), below.clone()));

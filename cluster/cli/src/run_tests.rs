@@ -188,6 +188,13 @@ fn completion_and_manual_cover_the_extra_commands() {
     let (code, _, err) = haven(&fake, &format!("man --out {}", folder.path().display()));
     assert_eq!(code, 0, "{err}");
     let is_there = |page: &str| folder.path().join(page).exists();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let page = std::fs::read_to_string(entry.unwrap().path()).unwrap().replace('\\', "");
+        let named = page.lines().filter_map(|line| line.strip_suffix("(8)"));
+        for name in named {
+            assert!(is_there(&format!("{name}.8")), "{name} is referred to and has no page");
+        }
+    }
     assert!(is_there("haven-lab-up.8") && !is_there("haven-lab-relay.8"), "{err}");
     let page = std::fs::read_to_string(folder.path().join("haven-lab.8")).unwrap();
     assert!(page.contains("up") && !page.contains("relay"), "{page}");
