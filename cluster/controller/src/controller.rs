@@ -321,9 +321,7 @@ impl Controller {
             }
             Local::Described(told) => self.on_agents(told),
             Local::Request { id, author, body } => self.on_request(clock, id, author, body),
-            Local::RequestGone(id) => {
-                self.waiters.remove(&id);
-            }
+            Local::RequestGone(id) => self.on_request_gone(id),
             Local::Admit { request, member, token } => self.on_admit(clock, request, member, token),
             Local::MintToken { request, token, expires } => {
                 self.on_mint_token(request, token, expires);

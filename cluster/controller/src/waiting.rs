@@ -175,6 +175,13 @@ impl Controller {
         Ok(id)
     }
 
+    /// A client of this node, which asked under this number, listens no more.
+    pub(crate) fn on_request_gone(&mut self, client: u64) {
+        self.waiters.retain(|_, waiter| waiter.reply_to != ReplyTo::Local(client));
+        self.forwarded.retain(|_, forwarded| forwarded.request != client);
+        self.own_leave.take_if(|(asked, _)| *asked == client);
+    }
+
     pub(crate) fn on_request_applied(&mut self, id: u64, applied: &Applied) {
         for same in self.comes_true(id, applied) {
             self.on_request_applied(same, applied);
@@ -337,4 +344,36 @@ fn named(pending: &[PendingAction]) -> String {
 
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use haven_api::RequestBody;
+    use haven_types::NodeId;
+
+    use crate::bench::{Bench, VIP};
+    use crate::port::{Input, Local};
+
+    /// Clients and what waits are numbered apart: one who gives up takes no other's answer along.
+    #[test]
+    fn a_client_that_is_gone_is_waited_for_no_more_and_nobody_else_suffers() {
+        let mut bench = Bench::new(VIP);
+        let at = bench.coordinator();
+        let asks = bench.ids().into_iter().find(|id| *id != at).unwrap();
+        let node = Some(format!("n{asks}"));
+        let body = RequestBody::ResourceCleanup { resource: None, node };
+        let [stays, goes] = [0, 1].map(|_| bench.ask(at, body.clone()));
+        let forwarded = bench.ask(asks, body);
+        let of_others: Vec<u64> = bench.nodes[&NodeId(at)].waiters.keys().copied().collect();
+        assert!(!of_others.is_empty() && !of_others.contains(&goes), "{of_others:?}");
+        for gone in of_others.into_iter().chain([goes]) {
+            bench.step(at, Input::Local(Local::RequestGone(gone)));
+        }
+        bench.step(asks, Input::Local(Local::RequestGone(forwarded)));
+        assert!(bench.nodes[&NodeId(asks)].forwarded.is_empty());
+        bench.run(2_000);
+        assert_eq!(bench.answers.remove(&stays).map(|it| it.len()), Some(1));
+        assert_eq!(bench.answers.remove(&goes), None);
+        assert_eq!(bench.answers.remove(&forwarded), None);
+    }
 }
