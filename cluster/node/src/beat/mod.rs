@@ -1,9 +1,11 @@
 //! The heartbeat thread: an OS thread that owns the links' sockets, the frames' keys, the heartbeat
 //! machine and the kernel's gate, and shares nothing with anybody. It never waits for a disk or a
-//! lock: orders come by a channel and an event descriptor, reports leave by an unbounded channel. A second
-//! thread, in no hurry, keeps the gate in force on devices that come and change.
+//! lock: orders come by a channel and an event descriptor, reports leave by a bounded channel; those it has no
+//! room for wait in this thread, of what describes a state the newest only. A second thread, in no hurry, keeps the
+//! gate in force on devices that come and change.
 
 mod gatekeeper;
+mod outbox;
 mod thread;
 mod upkeep;
 
@@ -124,4 +126,4 @@ pub enum StartBeatError {
 }
 
 /// Reports of the thread.
-pub type NewsReceiver = tokio_mpsc::UnboundedReceiver<News>;
+pub type NewsReceiver = tokio_mpsc::Receiver<News>;

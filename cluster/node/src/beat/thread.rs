@@ -13,9 +13,9 @@ use haven_host::socket::{Batch, LinkSpec, LinkState, Ready, UdpLink, Waker, wait
 use haven_hub::{Errand, Heart};
 use haven_messaging::{Frames, Kind, Local, Rejected, Rejections};
 use haven_types::{LinkId, NodeId};
-use tokio::sync::mpsc as tokio_mpsc;
 
 use super::gatekeeper::Gatekeeper;
+use super::outbox::{self, Outbox};
 use super::{Handle, News, NewsReceiver, Order, Report, StartBeatError};
 
 /// SCHED_FIFO priority: above ordinary realtime work, below the kernel's own threads.
@@ -27,6 +27,8 @@ const BATCH: usize = 32;
 /// Answers to a beat come one by one; in a calm cluster they are collected for so long and taken in
 /// with one wake-up.
 const COLLECT: Duration = Duration::from_micros(500);
+/// How often it is tried to tell the main thread what it had no room for.
+const TELL_AGAIN: Duration = Duration::from_millis(5);
 /// How often links that wait for their address are tried.
 const UPKEEP: Duration = Duration::from_secs(1);
 
@@ -57,7 +59,7 @@ pub struct Settings {
 /// When the system refuses it a thread or a descriptor, or left-over gates cannot be closed.
 pub fn spawn(settings: Settings) -> Result<(Handle, NewsReceiver), StartBeatError> {
     let (orders, inbox) = mpsc::channel();
-    let (news, receiver) = tokio_mpsc::unbounded_channel();
+    let (mut news, receiver) = outbox::channel();
     let waker = Waker::new()?;
     let handle = Handle { orders, waker: waker.handle() };
     let mut keeper = Gatekeeper::new(settings.gate);
@@ -66,11 +68,11 @@ pub fn spawn(settings: Settings) -> Result<(Handle, NewsReceiver), StartBeatErro
     }
     let links = settings.links.iter().map(|(id, spec)| (*id, UdpLink::new(spec.clone()))).collect();
     let alive = Arc::new(());
-    super::upkeep::spawn(settings.upkeep, news.clone(), Arc::downgrade(&alive))?;
+    super::upkeep::spawn(settings.upkeep, news.another(), Arc::downgrade(&alive))?;
     let frames = Frames::new(settings.local, settings.keys);
     let (machine, first) = (settings.machine, settings.first);
     std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
-        let unscheduled = raise(&news);
+        let unscheduled = raise(&mut news);
         let mut config = machine;
         if unscheduled.is_some() {
             config.floor = config.floor.max(FLOOR_WITHOUT_REALTIME);
@@ -99,21 +101,16 @@ pub fn spawn(settings: Settings) -> Result<(Handle, NewsReceiver), StartBeatErro
 
 /// Raises this thread above ordinary work as far as the kernel grants it, and tells each refusal. Returns that of
 /// realtime scheduling.
-fn raise(news: &tokio_mpsc::UnboundedSender<News>) -> Option<String> {
+fn raise(news: &mut Outbox) -> Option<String> {
     let mut unscheduled = None;
     for refusal in realtime_thread(PRIORITY) {
         let said = refusal.to_string();
         if matches!(refusal, RealtimeError::Schedule(_)) {
             unscheduled = Some(said.clone());
         }
-        tell(news, News::Alarm(said));
+        news.tell(News::Alarm(said));
     }
     unscheduled
-}
-
-fn tell(news: &tokio_mpsc::UnboundedSender<News>, item: News) {
-    // The receiver is gone only when the daemon ends; then nobody is left to be told.
-    let _sent = news.send(item);
 }
 
 struct Thread {
@@ -126,7 +123,7 @@ struct Thread {
     keeper: Gatekeeper,
     inbox: mpsc::Receiver<Order>,
     waker: Waker,
-    news: tokio_mpsc::UnboundedSender<News>,
+    news: Outbox,
     sealed: Vec<u8>,
     next_upkeep: Instant,
     /// A beat has left since the sockets were last looked at.
@@ -155,6 +152,7 @@ impl Thread {
             }
             self.receive_ready(ready, &mut batch);
             self.tick_if_due();
+            self.news.flush();
             self.upkeep_if_due();
         }
     }
@@ -192,7 +190,7 @@ impl Thread {
             Order::Keys(ring) => self.frames.set_keys(ring),
             Order::Entries(entries) => {
                 if let Some(trouble) = self.keeper.set_entries(&entries) {
-                    tell(&self.news, News::Alarm(trouble));
+                    self.news.tell(News::Alarm(trouble));
                 }
             }
             Order::Report(answer) => {
@@ -207,10 +205,8 @@ impl Thread {
             }
             Order::Stop(answer) => {
                 if let Err(error) = self.keeper.close_all() {
-                    tell(
-                        &self.news,
-                        News::Alarm(format!("gates stay open until their end: {error}")),
-                    );
+                    self.news
+                        .tell(News::Alarm(format!("gates stay open until their end: {error}")));
                 }
                 let _answered = answer.send(());
                 return Go::End;
@@ -239,11 +235,11 @@ impl Thread {
             Errand::Gate(turn) => {
                 let (done, trouble) = self.keeper.obey(turn);
                 if let Some(trouble) = trouble {
-                    tell(&self.news, News::Line(trouble));
+                    self.news.tell(News::Line(trouble));
                 }
                 self.heart.acknowledge(turn, done);
             }
-            Errand::Tell(happening) => tell(&self.news, News::Told(happening)),
+            Errand::Tell(happening) => self.news.tell(News::Told(happening)),
         }
     }
 
@@ -251,7 +247,7 @@ impl Thread {
         let Some(address) = self.addresses.get(&(to, link)) else { return };
         let Some(socket) = self.links.get_mut(&link) else { return };
         if let Err(error) = self.frames.seal(to, link, kind, payload, &mut self.sealed) {
-            tell(&self.news, News::Line(error.to_string()));
+            self.news.tell(News::Line(error.to_string()));
             return;
         }
         // A datagram that does not leave is a lost datagram: the machines above count on loss.
@@ -274,16 +270,16 @@ impl Thread {
             let now = boot_time();
             match frames.open(now, datagram) {
                 Ok(opened) => {
-                    let heard = heart.hear(&opened, |happening| tell(news, News::Told(happening)));
+                    let heard = heart.hear(&opened, |happening| news.tell(News::Told(happening)));
                     if let Err(error) = heard {
-                        tell(news, News::Line(format!("node {}: {error}", opened.from)));
+                        news.tell(News::Line(format!("node {}: {error}", opened.from)));
                     }
                 }
                 Err(rejected) => {
                     if let Some(line) = rejections.note(now, source, rejected) {
-                        tell(news, News::Line(format!("link {link}: {line}")));
+                        news.tell(News::Line(format!("link {link}: {line}")));
                         if let Rejected::WrongKey { from, epoch } = rejected {
-                            tell(news, News::Unreadable { from, epoch });
+                            news.tell(News::Unreadable { from, epoch });
                         }
                     }
                 }
@@ -305,6 +301,7 @@ impl Thread {
             return;
         }
         self.next_upkeep = now + UPKEEP;
+        self.news.tell_lost();
         for (id, link) in &mut self.links {
             link.retry();
             let trouble = match link.state() {
@@ -317,7 +314,7 @@ impl Thread {
             };
             if before != trouble {
                 let word = trouble.as_deref().unwrap_or("works again");
-                tell(&self.news, News::Line(format!("link {id}: {word}")));
+                self.news.tell(News::Line(format!("link {id}: {word}")));
             }
         }
     }
@@ -327,6 +324,7 @@ impl Thread {
     fn sleep(&mut self) -> Option<Ready> {
         let now = boot_time();
         let until = self.heart.deadline().map_or(self.next_upkeep, |at| at.min(self.next_upkeep));
+        let until = if self.news.waits() { until.min(now + TELL_AGAIN) } else { until };
         let calm = self.heart.machine().is_some_and(Heartbeat::is_calm);
         let waker = std::iter::once(Some(self.waker.fd()));
         let slept = if std::mem::take(&mut self.beaten) && calm && until > now + COLLECT {
@@ -340,7 +338,7 @@ impl Thread {
         match slept {
             Ok(ready) => Some(ready),
             Err(error) => {
-                tell(&self.news, News::Alarm(format!("the heartbeat thread cannot wait: {error}")));
+                self.news.tell(News::Alarm(format!("the heartbeat thread cannot wait: {error}")));
                 None
             }
         }

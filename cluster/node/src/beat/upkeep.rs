@@ -8,9 +8,9 @@ use haven_base::Instant;
 use haven_host::drive::boot_time;
 use haven_host::gate::{GateError, Repair, Upkeep};
 use haven_host::socket::wait;
-use tokio::sync::mpsc as tokio_mpsc;
 
 use super::News;
+use super::outbox::Outbox;
 
 /// Events tell of changes at once; all devices are looked at every so often, for programs that take hooks
 /// away without an event.
@@ -22,11 +22,7 @@ const CHECK: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// When the system refuses a thread.
-pub(super) fn spawn(
-    upkeep: Upkeep,
-    news: tokio_mpsc::UnboundedSender<News>,
-    alive: Weak<()>,
-) -> std::io::Result<()> {
+pub(super) fn spawn(upkeep: Upkeep, news: Outbox, alive: Weak<()>) -> std::io::Result<()> {
     let mut thread = Thread { upkeep, news, told: Vec::new(), trouble: None };
     thread.tell_missing();
     std::thread::Builder::new()
@@ -37,7 +33,7 @@ pub(super) fn spawn(
 
 struct Thread {
     upkeep: Upkeep,
-    news: tokio_mpsc::UnboundedSender<News>,
+    news: Outbox,
     /// What was last said to be missing.
     told: Vec<String>,
     /// Why the last look failed, so that it is said once.
@@ -63,6 +59,7 @@ impl Thread {
             if let Some(looked) = looked {
                 self.report(looked);
             }
+            self.news.tell_lost();
         }
     }
 
@@ -116,8 +113,7 @@ impl Thread {
         }
     }
 
-    fn tell(&self, item: News) {
-        // The receiver is gone only when the daemon ends.
-        let _sent = self.news.send(item);
+    fn tell(&mut self, item: News) {
+        self.news.tell(item);
     }
 }

@@ -86,8 +86,10 @@ impl Daemon {
     }
 
     fn on_time(&mut self, inlets: &mut Inlets) {
-        // What has arrived in the meantime is older than any deadline that has come.
-        while let Ok(news) = inlets.beats.try_recv() {
+        // What has arrived in the meantime is older than any deadline that has come; what arrives from here on
+        // is not, and a thread that is hardly given any time must come to its deadlines all the same.
+        for _ in 0..inlets.beats.len() {
+            let Ok(news) = inlets.beats.try_recv() else { break };
             self.on_news(Some(news));
             self.carry_out();
         }
