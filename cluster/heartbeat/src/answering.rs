@@ -10,7 +10,6 @@ use haven_types::{BootId, LinkId, LogPosition, NodeId, Seq};
 
 use crate::machine::{Heartbeat, MAX_UNHEARD, cut};
 use crate::message::{Echo, Echoes};
-use crate::pace::interval_of;
 use crate::{Answer, Beat, Message, Output};
 
 /// How many copies of one peer's beats wait for an answer; another one is answered at once.
@@ -144,7 +143,7 @@ impl Heartbeat {
         let report = Report {
             seq: beat.seq,
             copy: beat.copy,
-            interval: interval_of(beat.duration()),
+            interval: self.pace.crowd().interval_of(beat.duration()),
             log: beat.log,
             unheard: &unheard,
             relayed: &beat.relayed,

@@ -74,7 +74,8 @@ pub struct Config {
     pub links: BTreeSet<LinkId>,
     /// ρ, the measured tick, `D_max` and the rules in force.
     pub terms: Terms,
-    /// The shortest D: 60 ms, or 250 ms where realtime scheduling is refused.
+    /// The shortest D: 60 ms, or 250 ms where realtime scheduling is refused. Longer among more than eight
+    /// members.
     pub floor: Duration,
     /// The longest D adaptation reaches by itself, at most `terms.d_max`.
     pub ceiling: Duration,

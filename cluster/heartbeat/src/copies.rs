@@ -127,7 +127,7 @@ impl Heartbeat {
         let answered = if claims { interval * 3 / 2 } else { theirs * 5 / 2 };
         self.is_calm()
             // What a busy machine teaches lengthens D a little, what a lossy network teaches a lot.
-            && self.pace.duration() < self.config.floor * 2
+            && self.pace.duration() < self.pace.floor() * 2
             && self.down.is_empty()
             && self.detector.peers().values().all(|peer| {
                 peer.last_heard.is_some_and(|last| now - last <= theirs * 3 / 2)

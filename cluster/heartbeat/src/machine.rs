@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::answering::Deferred;
 use crate::copies::Copies;
-use crate::pace::{Pace, interval_of};
+use crate::pace::{Crowd, Pace};
 use crate::{Config, Counters, Held, Input, Member, Message, Output, Start};
 
 /// Beats sent because something changed keep this distance, whatever peers say.
@@ -114,8 +114,10 @@ impl Heartbeat {
         };
         let mut detector = Detector::new(config.node, clauses);
         detector.set_members(now, &links_of(&config.members));
+        let mut pace = Pace::new(terms, config.floor, config.ceiling, now);
+        pace.set_crowd(Crowd::of(config.members.len()));
         Self {
-            pace: Pace::new(terms, config.floor, config.ceiling, now),
+            pace,
             rng: Rng::new(config.seed),
             now,
             detector,
@@ -338,7 +340,9 @@ impl Heartbeat {
         }
         self.detector.set_members(now, &links_of(&members));
         self.copies.keep(|node| members.contains_key(&node));
+        self.pace.set_crowd(Crowd::of(members.len()));
         self.config.members = members;
+        // So that others learn of a longer D before they miss a beat.
         self.beat_now = true;
     }
 
@@ -459,7 +463,8 @@ impl Heartbeat {
         let mut verdicts = Vec::new();
         let newest = self.holder.newest_configuration();
         let majority = |agrees: &dyn Fn(NodeId) -> bool| newest.is_some_and(|c| c.majority(agrees));
-        self.detector.judge(now, interval_of(self.config.floor), majority, &mut verdicts);
+        let quiet = self.pace.crowd().interval_of(self.pace.floor());
+        self.detector.judge(now, quiet, majority, &mut verdicts);
         self.tell(verdicts, out);
     }
 

@@ -16,7 +16,8 @@ pub const MAX_MESSAGE_BYTES: usize = 1_100;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Message {
     /// Sent to every peer each min(D/4, 25 ms), and at once when something changed; on every link. While nothing
-    /// is amiss, each min(5·D/12, 25 ms) on one link in turn.
+    /// is amiss, each min(5·D/12, 25 ms) on one link in turn. Among more than eight members the 25 ms are
+    /// longer in proportion, as D is.
     Beat(Beat),
     /// Sent on the link a beat came by, in the step that received it (L1: *every* beat is answered), unless
     /// [`Beat::answers`] does it.

@@ -6,9 +6,11 @@ use haven_base::Instant;
 use haven_lease::Terms;
 use haven_membership::Peaks;
 
-/// Beats are never further apart, so that in a noisy network, where D is long, a renewal has many
-/// tries.
-pub(crate) const INTERVAL_MAX: Duration = Duration::from_millis(25);
+/// Beats of a small cluster are never further apart, so that in a noisy network, where D is long, a renewal
+/// has many tries.
+const INTERVAL_MAX: Duration = Duration::from_millis(25);
+/// The shortest D of a small cluster, which a large one multiplies.
+const SHORTEST: Duration = Duration::from_millis(60);
 /// D that a single hold-up may lead to; what is measured over time may lead further.
 const SURGE_MAX: Duration = Duration::from_millis(500);
 /// A surge ends when no hold-up was seen for so long.
@@ -17,6 +19,48 @@ const SURGE_HOLD: Duration = Duration::from_millis(1_500);
 const OUTAGE: Duration = Duration::from_millis(600);
 /// D comes down by a tenth in this time: to a half in about a minute.
 const EASE_EVERY: Duration = Duration::from_secs(10);
+
+/// How many members beat to each other. Up to [`Crowd::SMALL`] do so at the pace that the network allows;
+/// among more, beats are further apart and D is longer in proportion, so that what each node sends and
+/// takes in stays what it is among eight.
+///
+/// Members may count differently while a change of members is on its way, and nothing rests on it: D travels
+/// in each beat, voters promise that D, and a peer's silence is judged by a quarter of it. The own count only
+/// bounds what is believed of a peer's interval where its D was learned from a noisy network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Crowd(u32);
+
+impl Crowd {
+    /// The largest cluster that nothing is multiplied in.
+    pub(crate) const SMALL: u32 = 8;
+    /// Nothing becomes slower beyond so many: eight times as slow as a small cluster is.
+    const LARGEST: u32 = 64;
+
+    /// This node, and so many others.
+    pub(crate) fn of(others: usize) -> Self {
+        let members = u32::try_from(others).unwrap_or(u32::MAX).saturating_add(1);
+        Self(members.clamp(Self::SMALL, Self::LARGEST))
+    }
+
+    fn times(self, duration: Duration) -> Duration {
+        duration * self.0 / Self::SMALL
+    }
+
+    /// The shortest D, where a small cluster's is `floor`.
+    fn floor(self, floor: Duration) -> Duration {
+        if self.0 > Self::SMALL { floor.max(self.times(SHORTEST)) } else { floor }
+    }
+
+    /// Beats are never further apart.
+    fn interval_max(self) -> Duration {
+        self.times(INTERVAL_MAX)
+    }
+
+    /// The beat interval that goes with `duration`: D/4, within bounds.
+    pub(crate) fn interval_of(self, duration: Duration) -> Duration {
+        (duration / 4).min(self.interval_max())
+    }
+}
 
 /// D, adapted: up at once, down over minutes.
 ///
@@ -33,6 +77,8 @@ const EASE_EVERY: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub(crate) struct Pace {
     terms: Terms,
+    crowd: Crowd,
+    /// The shortest D of a small cluster on this host.
     floor: Duration,
     ceiling: Duration,
     ages: Peaks,
@@ -53,6 +99,7 @@ impl Pace {
     pub(crate) fn new(terms: Terms, floor: Duration, ceiling: Duration, now: Instant) -> Self {
         Self {
             terms,
+            crowd: Crowd::of(0),
             floor: floor.min(terms.d_max),
             ceiling: ceiling.min(terms.d_max),
             ages: Peaks::default(),
@@ -66,10 +113,25 @@ impl Pace {
         }
     }
 
+    /// So many members beat from now on.
+    pub(crate) fn set_crowd(&mut self, crowd: Crowd) {
+        self.crowd = crowd;
+    }
+
+    /// How many members beat.
+    pub(crate) const fn crowd(&self) -> Crowd {
+        self.crowd
+    }
+
+    /// The shortest D in a cluster of this size.
+    pub(crate) fn floor(&self) -> Duration {
+        self.crowd.floor(self.floor).min(self.terms.d_max)
+    }
+
     /// A beat leaves, which `asks` for leases or does not.
     pub(crate) fn beat(&mut self, now: Instant, asks: bool) {
         // What was answered before was answered at leisure; what is older than that is an outage.
-        let leisure = INTERVAL_MAX * 2;
+        let leisure = self.crowd.interval_max() * 2;
         if asks && !self.asks && self.newest.is_some_and(|newest| now - newest <= leisure) {
             self.newest = Some(now);
         }
@@ -79,22 +141,22 @@ impl Pace {
     /// D.
     pub(crate) fn duration(&self) -> Duration {
         let surge = self.surge.map_or(Duration::ZERO, |(duration, _)| duration);
-        self.steady().max(surge).min(self.ceiling.max(self.floor))
+        self.steady().max(surge).min(self.ceiling.max(self.floor()))
     }
 
     /// D without the surge.
     fn steady(&self) -> Duration {
-        self.floor.max(self.learned)
+        self.floor().max(self.learned)
     }
 
-    /// How far apart beats are sent while nothing is amiss: five twelfths of D, at most 25 ms.
+    /// How far apart beats are sent while nothing is amiss: five twelfths of D, within bounds.
     pub(crate) fn spare_interval(&self) -> Duration {
-        (self.duration() * 5 / 12).min(INTERVAL_MAX)
+        (self.duration() * 5 / 12).min(self.crowd.interval_max())
     }
 
     /// How far apart beats are sent.
     pub(crate) fn interval(&self) -> Duration {
-        interval_of(self.duration())
+        self.crowd.interval_of(self.duration())
     }
 
     /// The second largest time of the last minute until a majority had answered.
@@ -161,7 +223,7 @@ impl Pace {
     fn hold_up(&mut self, now: Instant, age: Duration) {
         // Above the age that the longest interval leads to by itself.
         if age > self.terms.lease(self.steady()) * 3 / 4 {
-            let asked = (age * 4).min(SURGE_MAX);
+            let asked = (age * 4).min(SURGE_MAX.max(self.floor() * 2));
             let before = self.surge.map_or(Duration::ZERO, |(duration, _)| duration);
             self.surge = Some((asked.max(before), now + SURGE_HOLD));
         }
@@ -173,11 +235,6 @@ impl Pace {
         let asked = self.terms.duration_for(by_age).max(by_delay);
         self.learned = self.learned.max(asked).min(self.ceiling);
     }
-}
-
-/// The beat interval that goes with `duration`: D/4, at most 25 ms.
-pub(crate) fn interval_of(duration: Duration) -> Duration {
-    (duration / 4).min(INTERVAL_MAX)
 }
 
 #[cfg(test)]
@@ -240,6 +297,29 @@ mod tests {
             pace.poll(now);
         }
         assert_eq!(pace.duration(), Duration::from_millis(60));
+    }
+
+    #[test]
+    fn up_to_eight_members_beat_as_three_do_and_more_in_proportion() {
+        let (mut pace, _) = steady();
+        let ms = Duration::from_millis;
+        for (members, duration, spare) in
+            [(1, 60_000, 25_000), (3, 60_000, 25_000), (8, 60_000, 25_000), (9, 67_500, 28_125)]
+                .into_iter()
+                .chain([(16, 120_000, 50_000), (30, 225_000, 93_750), (64, 480_000, 200_000)])
+                .chain([(65, 480_000, 200_000), (usize::MAX, 480_000, 200_000)])
+        {
+            pace.set_crowd(Crowd::of(members - 1));
+            let found = (pace.duration().as_micros(), pace.spare_interval().as_micros());
+            assert_eq!(found, (duration, spare), "{members} members");
+            assert_eq!(pace.interval(), pace.duration() / 4, "{members} members");
+            // A peer that counts three fifths as many believes the same.
+            let fewer = Crowd::of(members.div_ceil(5) * 3);
+            assert_eq!(fewer.interval_of(pace.duration()), pace.interval(), "{members} members");
+        }
+        // Where realtime scheduling is refused, D is long as it is.
+        assert_eq!(Crowd::of(29).floor(ms(250)), ms(250));
+        assert_eq!(Crowd::of(39).floor(ms(250)), ms(300));
     }
 
     #[test]
