@@ -104,7 +104,7 @@ impl Haven {
         bed.run(&Place::Node(node.to_owned()), &mut command)
     }
 
-    /// Like [`Self::run`], again and again while the cluster has no coordinator yet.
+    /// Like [`Self::run`], again and again while the cluster has no coordinator yet, or no time.
     pub(crate) fn run_patiently(bed: &Bed, node: &str, args: &[&str]) -> Result<String, LabError> {
         let mut last = Self::run(bed, node, args);
         wait::until(START_LIMIT, Duration::from_millis(100), || {
@@ -148,7 +148,8 @@ impl Haven {
         if node.witness {
             args.push("--witness");
         }
-        Self::run(bed, &node.name, &args)?;
+        // A host that carries many nodes may be too busy to answer at once; a token serves its node again.
+        Self::run_patiently(bed, &node.name, &args)?;
         self.start(bed, &node.name)?;
         self.wait_answering(bed, &node.name)
     }
