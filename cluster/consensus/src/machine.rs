@@ -306,8 +306,9 @@ impl Consensus {
         if !alive && raft.state == StateRole::Follower && raft.leader_id == raft_id(node) {
             raft.leader_id = raft::INVALID_ID;
         }
+        // Who is about to join is in no configuration yet, and a newcomer knows none: those alive stay.
         let known = self.applied_configuration.1.members();
-        self.opinions.retain(|it, _| *it == node || known.contains(it));
+        self.opinions.retain(|it, alive| *alive || *it == node || known.contains(it));
         self.started.retain(|it, _| self.opinions.contains_key(it) || known.contains(it));
     }
 

@@ -380,6 +380,23 @@ fn a_leader_that_goes_hands_over_again_where_the_first_time_was_in_vain() {
 }
 
 #[test]
+fn a_newcomer_bears_a_slow_leader_that_it_heard_before_it_knew_anybody() {
+    let mut world = World::new(19, 4, 3, Mutant::None);
+    world.weather = STEADY;
+    (1..=4).for_each(|id| world.boot(node(id)).unwrap());
+    world.run_for(Duration::from_secs(3)).unwrap();
+    world.detect(|_| true).unwrap();
+    let leader = world.leader().unwrap();
+    let (voters, learners) = ((1..=4).map(node).collect(), BTreeSet::new());
+    world.step(leader, Input::ChangeMembers { voters, learners }).unwrap();
+    world.run_for(Duration::from_secs(3)).unwrap();
+    assert!(status(&world, node(4)).configuration.voters.contains(&node(4)));
+    world.cut.insert((leader, node(4)));
+    world.run_for(Duration::from_secs(2)).unwrap();
+    assert_eq!(status(&world, node(4)).leader, Some(leader), "its beats are heard");
+}
+
+#[test]
 fn a_lone_founder_works_and_remembers() {
     let (mut world, leader) = group(11, 1);
     let asked = world.now;
