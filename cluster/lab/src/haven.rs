@@ -17,6 +17,9 @@ use crate::wait;
 /// How long a daemon may take to answer on its control socket.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
+/// How long all members may take to see each other; thirty on two busy processors need a minute.
+const FORM_LIMIT: Duration = Duration::from_secs(90);
+
 /// haven as the operator of the lab drives it: by its own command line.
 #[derive(Clone, Copy, Debug)]
 pub struct Haven;
@@ -189,10 +192,10 @@ impl System for Haven {
             self.join(bed, &first.name, node)?;
         }
         let settled = || self.settled(bed);
-        if !wait::until(Duration::from_secs(30), Duration::from_millis(50), settled) {
+        if !wait::until(FORM_LIMIT, Duration::from_millis(50), settled) {
             return Err(LabError::TimedOut {
                 what: "the formation of the cluster".to_owned(),
-                seconds: 30,
+                seconds: FORM_LIMIT.as_secs(),
                 hint: format!("see the logs {}/*/daemon.log", bed.dir().display()),
             });
         }
