@@ -66,6 +66,14 @@ impl Bed {
         if !rustix::process::geteuid().is_root() {
             return Err(LabError::NotRoot);
         }
+        for family in ["ipv4", "ipv6"] {
+            let bound = format!("/proc/sys/net/{family}/neigh/default/gc_thresh3");
+            // Not to be seen in a namespace of its own: then nothing is known, and nothing said.
+            let bound = std::fs::read_to_string(bound).unwrap_or_default();
+            if let Ok(most) = bound.trim().parse() {
+                options.topology.fits_neighbours(family, most)?;
+            }
+        }
         let name = options.topology.name.clone();
         let (dir, state) = directories(&name, options.dir.clone());
         let faults = NetworkFaults::default();

@@ -23,6 +23,22 @@ pub enum LabError {
         /// The most there can be.
         most: u8,
     },
+    /// The kernel's table of neighbours, one for all namespaces, is too small for that many nodes.
+    #[error(
+        "a lab of {nodes} nodes has {needed} neighbours, and this kernel keeps {most} for all namespaces: run \
+         `sysctl -w net.{family}.neigh.default.gc_thresh3=8192 net.{family}.neigh.default.gc_thresh2=4096`, \
+         which lasts until the next boot, or ask for fewer nodes"
+    )]
+    NeighbourTable {
+        /// What was asked for.
+        nodes: u8,
+        /// Entries that takes.
+        needed: u32,
+        /// Entries there may be.
+        most: u32,
+        /// `ipv4` or `ipv6`.
+        family: &'static str,
+    },
     /// A program the lab is built with is not installed.
     #[error("the lab needs the program `{program}`: install it with `apt-get install {package}`")]
     MissingProgram {

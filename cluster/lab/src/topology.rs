@@ -160,6 +160,23 @@ impl Topology {
         Ok(Self { name: name.to_owned(), nodes: full.chain(last).collect(), family })
     }
 
+    /// Whether the neighbours of all nodes fit a table of `most` entries, which the kernel keeps for each family and
+    /// shares among all namespaces. Each node has every other on each network of that family, and the client.
+    ///
+    /// # Errors
+    /// [`LabError::NeighbourTable`] when they do not.
+    pub fn fits_neighbours(&self, family: &'static str, most: u32) -> Result<(), LabError> {
+        let nodes = u8::try_from(self.nodes.len()).unwrap_or(u8::MAX);
+        let over = |net: &Net| self.is_v6(*net) == (family == "ipv6");
+        let networks = Net::ALL.iter().filter(|net| over(net)).count();
+        let each = u32::try_from(networks).unwrap_or(0) * u32::from(nodes.saturating_sub(1));
+        let needed = u32::from(nodes) * (each + 2);
+        if needed > most {
+            return Err(LabError::NeighbourTable { nodes, needed, most, family });
+        }
+        Ok(())
+    }
+
     /// What every namespace name of the lab called `name` starts with.
     #[must_use]
     pub fn namespace_prefix(name: &str) -> String {
@@ -225,12 +242,16 @@ impl Topology {
     /// The address `node` uses for its cluster link on `net`.
     #[must_use]
     pub fn link_address(&self, node: &Node, net: Net) -> IpAddr {
-        let v6 = match self.family {
+        net.address(node.index, self.is_v6(net))
+    }
+
+    /// Whether the cluster link on `net` uses IPv6.
+    fn is_v6(&self, net: Net) -> bool {
+        match self.family {
             Family::V4 => false,
             Family::V6 => true,
             Family::Both => net == Net::Client,
-        };
-        net.address(node.index, v6)
+        }
     }
 
     /// Every ordered pair of different nodes.
@@ -272,6 +293,19 @@ mod tests {
         assert_eq!(lab.nodes.len(), 3);
         assert_eq!(lab.workers().count(), 2);
         assert_eq!(lab.node("w1").unwrap().index, 3);
+    }
+
+    #[test]
+    fn more_nodes_than_the_kernel_knows_neighbours_are_refused_with_what_to_do() {
+        let of = |nodes, family| Topology::new("many", nodes, false, family).unwrap();
+        assert!(of(22, Family::V4).fits_neighbours("ipv4", 1_024).is_ok());
+        assert!(of(30, Family::V4).fits_neighbours("ipv6", 1_024).is_ok());
+        assert!(of(30, Family::Both).fits_neighbours("ipv4", 1_024).is_ok());
+        assert!(of(30, Family::V4).fits_neighbours("ipv4", 8_192).is_ok());
+        let refused = of(23, Family::V6).fits_neighbours("ipv6", 1_024).unwrap_err().to_string();
+        let remedy = "a lab of 23 nodes has 1058 neighbours, and this kernel keeps 1024 for all namespaces: run \
+                      `sysctl -w net.ipv6.neigh.default.gc_thresh3=8192 net.ipv6.neigh.default.gc_thresh2=4096`";
+        assert!(refused.starts_with(remedy), "{refused}");
     }
 
     #[test]
