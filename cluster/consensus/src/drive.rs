@@ -253,7 +253,7 @@ impl Consensus {
         };
         let (configuration_position, configuration) = log.configuration_at(position.index);
         let snapshot = Snapshot { position, configuration, configuration_position, bytes };
-        let lagging: Vec<u64> = self.lagging();
+        let lagging = self.lagging(&snapshot.configuration);
         if !lagging.is_empty() {
             self.raw.mut_store().set_for_peers(Some(snapshot.clone()));
             for id in lagging {
@@ -278,8 +278,10 @@ impl Consensus {
         self.held.push_back(Held { token, compact, ..Held::default() });
     }
 
-    /// Followers that need what the log no longer has.
-    fn lagging(&self) -> Vec<u64> {
+    /// Followers that need what the log no longer has, and that this snapshot's configuration names. The others
+    /// ask again in their time: one that is made at once might not name them either.
+    fn lagging(&self, named: &Configuration) -> Vec<u64> {
+        let named = named.members();
         let raft = &self.raw.raft;
         if raft.state != StateRole::Leader {
             return Vec::new();
@@ -288,6 +290,7 @@ impl Consensus {
         raft.prs()
             .iter()
             .filter(|(id, it)| **id != raft.id && it.next_idx < first)
+            .filter(|(id, _)| node_id(**id).is_some_and(|node| named.contains(&node)))
             .map(|(id, _)| *id)
             .collect()
     }

@@ -341,14 +341,15 @@ impl Consensus {
         out.push(Output::Event(Event::Mute));
     }
 
-    /// The voter among `of`, other than this node, whose log reaches furthest.
+    /// The voter among `of`, other than this node, whose log reaches furthest; one held dead only where all are.
     pub(crate) fn best_successor(&self, of: &BTreeSet<NodeId>) -> Option<NodeId> {
         let voters = &self.applied_configuration.1;
         of.iter()
             .filter(|it| **it != self.config.id && voters.is_voter(**it))
             .filter_map(|it| Some((self.raw.raft.prs().get(raft_id(*it))?, *it)))
             .max_by_key(|(progress, it)| {
-                (progress.recent_active, progress.matched, std::cmp::Reverse(*it))
+                let dead = self.opinions.get(it) == Some(&false);
+                (!dead, progress.recent_active, progress.matched, std::cmp::Reverse(*it))
             })
             .map(|(_, it)| it)
     }

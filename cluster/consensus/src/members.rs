@@ -35,7 +35,7 @@ pub(crate) struct Members {
     seen: Option<Instant>,
     /// Since when each newcomer that is not heard has been waited for.
     absent: BTreeMap<NodeId, Instant>,
-    /// When this leader last tried to hand over.
+    /// When this leader was last seen trying to hand over.
     tried: Option<Instant>,
 }
 
@@ -221,6 +221,9 @@ impl Consensus {
                 out.push(Output::MembersDropped { why: MembersReason::NotLeader { leader } });
             }
             return false;
+        }
+        if raft.lead_transferee.is_some() {
+            self.members.tried = Some(now);
         }
         let busy = self.ready_told.0 != raft.term
             || raft.has_pending_conf()

@@ -68,7 +68,9 @@ impl Controller {
         let number = self.next_forward;
         self.next_forward += 1;
         let findings = Vec::new();
-        self.forwarded.insert(number, Forwarded { request, node: id, findings, leaves: false });
+        let boot = self.boot_of(id);
+        self.forwarded
+            .insert(number, Forwarded { request, node: id, boot, findings, leaves: false });
         self.send(id, &PeerMessage::ChangeAttribute { id: Some(number), change });
         Ok(())
     }

@@ -429,14 +429,6 @@ impl Controller {
         self.coordinator.as_ref().map_or(0, |coordinator| coordinator.engine.flights().len())
     }
 
-    /// How many requests of people this node knows of that are not answered yet, and how many members are about to
-    /// be removed.
-    #[must_use]
-    pub fn unanswered(&self) -> usize {
-        let leaving = self.coordinator.as_ref().map_or(0, |coordinator| coordinator.leaving.len());
-        self.waiters.len() + self.forwarded.len() + usize::from(self.own_leave.is_some()) + leaving
-    }
-
     /// The graph in force, where this node coordinates.
     #[must_use]
     pub fn plan_in_force(&self) -> Option<&TransitionGraph> {

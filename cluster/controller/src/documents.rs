@@ -311,8 +311,8 @@ mod tests {
     }
 
     #[test]
-    fn ten_thousand_findings_have_each_its_line_and_the_document_is_read_once_for_all() {
-        // Once for each of them takes minutes.
+    fn ten_thousand_findings_have_each_its_line() {
+        // To read the document once for each of them would take minutes.
         let all = 10_000_u32;
         let element =
             |n| format!("<rsc_location id=\"l{n}\" rsc=\"r{n}\" node=\"n1\" score=\"5\"/>\n");

@@ -1,7 +1,7 @@
 //! Requests that another node carries out: sent there, answered from there, or lost with it.
 
 use haven_api::{ApiError, Code, Finding, ReplyBody, RequestBody};
-use haven_types::NodeId;
+use haven_types::{BootId, NodeId};
 
 use crate::controller::Controller;
 use crate::message::PeerMessage;
@@ -15,6 +15,8 @@ pub(crate) struct Forwarded {
     pub(crate) request: u64,
     /// Who carries it out.
     pub(crate) node: NodeId,
+    /// The life that does, where one was heard.
+    pub(crate) boot: Option<BootId>,
     /// What this node's agents say about it, for the answer.
     pub(crate) findings: Vec<Finding>,
     /// It asks for the removal of this node: whether that happened is known here before any answer comes.
@@ -70,16 +72,21 @@ impl Controller {
     /// Tells those whose requests went to a node that left the view that it will not answer.
     pub(crate) fn fail_forwarded(&mut self) {
         let members = self.view.members.clone();
-        self.fail_forwarded_to(|node| !members.contains(&node));
+        self.fail_forwarded_to(|forwarded| !members.contains(&forwarded.node));
     }
 
-    /// Tells those whose requests went to such nodes that these will not answer: they are gone, or their life that
-    /// took the request is over.
-    pub(crate) fn fail_forwarded_to(&mut self, gone: impl Fn(NodeId) -> bool) {
+    /// Another life of a node is heard: what an earlier one was asked it will not answer.
+    pub(crate) fn fail_forwarded_before(&mut self, node: NodeId, boot: BootId) {
+        self.fail_forwarded_to(|forwarded| {
+            forwarded.node == node && forwarded.boot.is_some_and(|before| before != boot)
+        });
+    }
+
+    fn fail_forwarded_to(&mut self, gone: impl Fn(&Forwarded) -> bool) {
         let lost: Vec<(u64, u64, NodeId)> = self
             .forwarded
             .iter()
-            .filter(|(_, forwarded)| gone(forwarded.node))
+            .filter(|(_, forwarded)| gone(forwarded))
             .map(|(id, forwarded)| (*id, forwarded.request, forwarded.node))
             .collect();
         for (id, request, node) in lost {
@@ -104,7 +111,12 @@ impl Controller {
         body: &RequestBody,
         findings: Vec<Finding>,
     ) {
-        let ReplyTo::Local(request) = to else { return };
+        let request = match to {
+            ReplyTo::Local(request) => Some(request),
+            ReplyTo::Nobody => None,
+            // Nothing is passed on twice.
+            ReplyTo::Peer(..) => return,
+        };
         let Some(leader) = self.leader else {
             let error = ApiError::new(
                 Code::NoCoordinator,
@@ -120,7 +132,10 @@ impl Controller {
         self.next_forward += 1;
         let body = self.naming_this_node(body);
         let leaves = matches!(&body, RequestBody::ClusterRemoveNode { node, .. } if *node == self.config.name);
-        self.forwarded.insert(id, Forwarded { request, node: leader, findings, leaves });
+        if let Some(request) = request {
+            let boot = self.boot_of(leader);
+            self.forwarded.insert(id, Forwarded { request, node: leader, boot, findings, leaves });
+        }
         self.send(leader, &PeerMessage::forward(id, &body, author));
     }
 
@@ -149,7 +164,6 @@ mod tests {
     use super::*;
     use crate::bench::{Bench, VIP};
     use haven_heartbeat::Output as Beat;
-    use haven_types::BootId;
 
     /// A planned restart of the coordinator is over before anybody misses it: no view tells of it.
     #[test]
@@ -162,6 +176,8 @@ mod tests {
         let request = bench.ask(asks, stop);
         bench.kill(at);
         bench.run(50);
+        // The same life, heard again after a verdict, still answers.
+        bench.beat(asks, Beat::Alive { node: NodeId(at), boot: BootId(1) });
         assert!(!bench.answers.contains_key(&request));
         bench.beat(asks, Beat::Alive { node: NodeId(at), boot: BootId(2) });
         let answers = bench.answers.remove(&request).unwrap_or_default();

@@ -103,7 +103,7 @@ impl Controller {
             // Orders to its earlier life will not be answered, whether a verdict fell in between or the
             // daemon was back before anybody missed it.
             self.on_node_lost(node, &name);
-            self.fail_forwarded_to(|lost| lost == node);
+            self.fail_forwarded_before(node, boot);
         }
         self.alert_node(clock, node, true, None);
         let text = format!("{name} is heard");
@@ -119,6 +119,11 @@ impl Controller {
             self.out.push(Output::Notify { operation, hook: Hook::PeerReturned });
         }
         self.replan();
+    }
+
+    /// The life of a node that is heard.
+    pub(crate) fn boot_of(&self, node: NodeId) -> Option<BootId> {
+        self.alive.get(&node).map(|(boot, _)| *boot)
     }
 
     fn on_dead(&mut self, clock: Clock, node: NodeId, successor: Option<NodeId>) {

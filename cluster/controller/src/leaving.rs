@@ -33,8 +33,11 @@ impl Leaving {
         Self { requests: Vec::new(), force: false, voteless: false, proposed: false }
     }
 
-    /// One more request asks for it.
-    pub(crate) fn ask(&mut self, request: u64, force: bool) {
+    /// One more request asks for it. Of those before, the first stays, under which the removal may be proposed, and
+    /// whose answers are awaited.
+    pub(crate) fn ask(&mut self, request: u64, force: bool, awaited: impl Fn(u64) -> bool) {
+        let first = self.requests.first().copied();
+        self.requests.retain(|it| Some(*it) == first || awaited(*it));
         self.requests.push(request);
         self.force |= force;
     }
@@ -83,17 +86,22 @@ impl Controller {
         }
     }
 
-    /// This node coordinates no more, as it is about to leave: whoever asked for that here need not ask again.
+    /// This node coordinates no more, as it is about to leave: whoever asked for that here need not ask again, and need
+    /// not listen any more either. Who asked from another node is told that the coordinator has changed.
     pub(crate) fn keep_own_leave(&mut self) {
         let leaving = self.coordinator.as_ref().and_then(|it| it.leaving.get(&self.config.node));
         let Some(Leaving { requests, force, .. }) = leaving.cloned() else { return };
-        for request in requests {
-            let waits = self.waiters.get(&request).map(|waiter| waiter.reply_to);
-            if let Some(ReplyTo::Local(client)) = waits {
-                self.waiters.remove(&request);
-                self.own_leave = Some((client, force));
-                return;
-            }
+        if self.own_leave.is_some() {
+            return;
+        }
+        let waits = |id: &u64| Some((*id, self.waiters.get(id)?.reply_to));
+        let mut waiting = requests.iter().filter_map(waits);
+        let local = waiting.clone().find(|(_, to)| matches!(to, ReplyTo::Local(_)));
+        if let Some((id, to)) = local {
+            self.waiters.remove(&id);
+            self.own_leave = Some((to, force));
+        } else if !waiting.any(|(_, to)| matches!(to, ReplyTo::Peer(..))) {
+            self.own_leave = Some((ReplyTo::Nobody, force));
         }
     }
 
@@ -104,9 +112,8 @@ impl Controller {
         if leader == self.config.node && !ready {
             return;
         }
-        let Some((client, force)) = self.own_leave.take() else { return };
-        let body = RequestBody::ClusterLeave { force };
-        self.serve(clock, ReplyTo::Local(client), String::new(), body);
+        let Some((to, force)) = self.own_leave.take() else { return };
+        self.serve(clock, to, String::new(), RequestBody::ClusterLeave { force });
     }
 
     /// This node is no member any more, and its daemon ends: who asked for that is told here, for no answer of the
@@ -369,8 +376,10 @@ mod tests {
         else {
             panic!()
         };
-        let body = RequestBody::ClusterRemoveNode { node: format!("n{node}"), force: true };
-        let requests = [at, other, at].map(|from| bench.ask(from, body.clone()));
+        let node = format!("n{node}");
+        let body = |force| RequestBody::ClusterRemoveNode { node: node.clone(), force };
+        let asked = [(at, false), (other, true), (at, false)];
+        let requests = asked.map(|(from, force)| bench.ask(from, body(force)));
         bench.run(5_000);
         for request in requests {
             let answers = bench.answers.remove(&request).unwrap_or_default();

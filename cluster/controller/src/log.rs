@@ -261,6 +261,9 @@ impl Controller {
                 self.alive.remove(&node);
                 self.suspected.remove(&node);
                 self.quorum.forget(node);
+                // Nobody judges a stranger, so no verdict will tell the consensus core.
+                let input = haven_consensus::Input::PeerAlive { node, alive: false };
+                self.inbox.push_back(Internal::Consensus(input));
                 self.members_changed();
                 if node == self.config.node {
                     self.answer_leaver();
@@ -357,13 +360,19 @@ impl Controller {
     fn on_dropped(&mut self, clock: Clock, purpose: Purpose, why: &DropReason) {
         match purpose {
             Purpose::Request(id) => {
-                let mut asked = vec![id];
+                let mut stays = Vec::new();
                 if let Some(coordinator) = &mut self.coordinator {
                     let of = coordinator.leaving.extract_if(.., |_, leaving| leaving.is_of(id));
-                    asked.extend(of.flat_map(|(_, it)| it.into_requests()).filter(|it| *it != id));
+                    stays = of.flat_map(|(_, leaving)| leaving.into_requests()).collect();
                     coordinator.replan = true;
                 }
-                asked.into_iter().for_each(|id| self.on_request_dropped(id, why));
+                if stays.is_empty() {
+                    self.on_request_dropped(id, why);
+                } else {
+                    stays.into_iter().for_each(|id| self.on_request_dropped(id, why));
+                    // It gets its vote back.
+                    self.want_members();
+                }
             }
             Purpose::Grant(group) => self.on_grant_dropped(clock, &group),
             Purpose::Other => {}

@@ -145,7 +145,7 @@ impl Controller {
         to: NodeId,
         order: Order,
     ) {
-        let boot = self.alive.get(&to).map(|(boot, _)| *boot);
+        let boot = self.boot_of(to);
         if let Some(coordinator) = &mut self.coordinator {
             let given = Given::at(clock.now, flight, (to, boot), order.clone());
             coordinator.orders.give(given);

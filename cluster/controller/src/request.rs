@@ -12,7 +12,7 @@ use crate::leaving::Leaving;
 use crate::lifetime;
 use crate::message::PeerMessage;
 use crate::port::{Clock, Output};
-use crate::waiting::{Change, Kind, Waiter};
+use crate::waiting::Change;
 
 /// Where the reply of a request goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,6 +21,8 @@ pub(crate) enum ReplyTo {
     Local(u64),
     /// Another node, which forwarded the request under this number.
     Peer(NodeId, u64),
+    /// Whoever asked listens no more; what was asked for goes on.
+    Nobody,
 }
 
 impl Controller {
@@ -108,6 +110,7 @@ impl Controller {
             ReplyTo::Peer(node, id) => {
                 self.send(node, &PeerMessage::forwarded(id, more, &body));
             }
+            ReplyTo::Nobody => {}
         }
     }
 
@@ -265,35 +268,19 @@ impl Controller {
                 .remedy("stop the daemon and delete its state directory instead"));
         }
         let leaving = self.coordinator.as_ref().and_then(|c| c.leaving.keys().next().copied());
-        if let Some(other) = leaving.filter(|other| *other != node || !force) {
+        if let Some(other) = leaving.filter(|other| *other != node) {
             let other = self.name_of(other);
             let message = format!("cannot remove {name}: {other} is just leaving");
             return Err(ApiError::new(Code::Unavailable, message)
                 .remedy(format!("try again once {other} has left")));
         }
-        let id = self.next_forward;
-        self.next_forward += 1;
         let change = Change::action(format!("{name} is no member any more"), false, None);
-        let waiter = Waiter {
-            reply_to: to,
-            what: change.what,
-            wait: false,
-            committed: false,
-            since: clock.now,
-            deadline: clock.now + change.timeout,
-            changed: Vec::new(),
-            findings: Vec::new(),
-            kind: Kind::Action,
-            goal: Goal::Settled,
-            told: clock.now + change.timeout,
-            base: self.state.cib.version,
-            version: None,
-        };
-        self.waiters.insert(id, waiter);
+        let id = self.await_commit(clock, to, change)?;
         // It votes no more before it is told to end: a daemon that ended as a voter would be missing
         // from the majority that its own removal needs.
         if let Some(coordinator) = &mut self.coordinator {
-            coordinator.leaving.entry(node).or_insert_with(Leaving::new).ask(id, force);
+            let leaving = coordinator.leaving.entry(node).or_insert_with(Leaving::new);
+            leaving.ask(id, force, |asked| self.waiters.contains_key(&asked));
             coordinator.replan = true;
         }
         self.want_members();

@@ -175,11 +175,23 @@ impl Controller {
         Ok(id)
     }
 
+    /// How much of what people asked for is not finished, as far as this node knows: requests without their last
+    /// answer, and members about to be removed.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        let leaving = self.coordinator.as_ref().map_or(0, |coordinator| coordinator.leaving.len());
+        self.waiters.len() + self.forwarded.len() + usize::from(self.own_leave.is_some()) + leaving
+    }
+
     /// A client of this node, which asked under this number, listens no more.
     pub(crate) fn on_request_gone(&mut self, client: u64) {
         self.waiters.retain(|_, waiter| waiter.reply_to != ReplyTo::Local(client));
         self.forwarded.retain(|_, forwarded| forwarded.request != client);
-        self.own_leave.take_if(|(asked, _)| *asked == client);
+        if let Some((to, _)) = &mut self.own_leave
+            && *to == ReplyTo::Local(client)
+        {
+            *to = ReplyTo::Nobody;
+        }
     }
 
     pub(crate) fn on_request_applied(&mut self, id: u64, applied: &Applied) {
@@ -204,10 +216,15 @@ impl Controller {
         self.is_lost(id);
         let Some(waiter) = self.waiters.remove(&id) else { return };
         let error = match why {
-            DropReason::NotLeader { .. } | DropReason::Transferring | DropReason::Superseded => {
+            DropReason::NotLeader { .. } | DropReason::Superseded => {
                 ApiError::new(Code::NoCoordinator, "the coordinator changed; nothing was committed")
                     .remedy("try again")
             }
+            DropReason::Transferring => ApiError::new(
+                Code::NoCoordinator,
+                "the coordinator is handing over to another; nothing was committed",
+            )
+            .remedy("try again"),
             DropReason::Overloaded => {
                 ApiError::new(Code::Unavailable, "too much waits to be committed")
                     .remedy("see `haven status` for members that do not answer; try again")

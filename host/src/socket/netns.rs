@@ -132,7 +132,9 @@ fn a_healed_path_is_used_at_once_when_kicked_and_does_not_wait_for_tcp() {
             a.channel.send("b", Bytes::from_static(b"lost")).unwrap();
             // The segment, a probe of its loss, and what the timer repeated, first after 0.2 s and then each time after twice
             // as long: it would be tried next later than a kick may take.
+            let patience = Instant::now() + Duration::from_secs(30);
             while dropped() < 4 {
+                assert!(Instant::now() < patience, "TCP repeated {} segments", dropped());
                 // paced: the kernel's timer runs in real time
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }

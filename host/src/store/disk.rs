@@ -62,12 +62,16 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
 
 fn unopened(dir: &Path, path: &Path, source: io::Error) -> StoreError {
     let error = StoreError::io("open", path, source);
-    // A full disk is not about whose file it is.
+    // Only these are about whose file it is, or what.
+    const RIGHTS: [io::ErrorKind; 2] =
+        [io::ErrorKind::PermissionDenied, io::ErrorKind::IsADirectory];
     if let StoreError::Io { path, source, .. } = error {
-        StoreError::LockFile { dir: dir.to_owned(), path, source }
-    } else {
-        error
+        if RIGHTS.contains(&source.kind()) {
+            return StoreError::LockFile { dir: dir.to_owned(), path, source };
+        }
+        return StoreError::io("open", &path, source);
     }
+    error
 }
 
 impl Directory {

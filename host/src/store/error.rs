@@ -89,8 +89,8 @@ pub enum StoreError {
     /// The file that keeps a second process out cannot be opened. Operator: give it to the daemon's user.
     #[error(
         "cannot open {path}, the file by which a daemon keeps a second one out of the store; it must be a file that the \
-         daemon's user may write: run as root `chown -R USER {dir}` with that user, or move away what is no file, then \
-         start the daemon"
+         daemon's user may write: run as root `chown -R USER {dir}` with that user, or, where it is a directory, \
+         move that away; then start the daemon"
     )]
     LockFile {
         /// The store.

@@ -231,10 +231,10 @@ impl Life {
             Some(0) => {}
             other => return Err(format!("{leader} waits for {other:?} operations")),
         }
-        let unanswered = |node: &NodeId| {
-            controller(&self.world.hosts, *node).is_some_and(|its| its.unanswered() > 0)
+        let busy = |node: &NodeId| {
+            controller(&self.world.hosts, *node).is_some_and(|its| its.unfinished() > 0)
         };
-        match self.world.running().into_iter().find(unanswered) {
+        match self.world.running().into_iter().find(busy) {
             Some(node) => Err(format!("{node} was asked for something that is not done")),
             None => Ok(()),
         }

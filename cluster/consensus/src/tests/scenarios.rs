@@ -335,6 +335,34 @@ fn a_late_follower_gets_a_snapshot_and_the_log_stays_small() {
 }
 
 #[test]
+fn a_leader_that_makes_no_newer_snapshot_is_asked_now_and_then_only() {
+    let mut world = World::new(20, 4, 3, Mutant::None);
+    world.weather = STEADY;
+    (1..=4).for_each(|id| world.boot(node(id)).unwrap());
+    world.run_for(Duration::from_secs(3)).unwrap();
+    let leader = world.leader().unwrap();
+    for _ in 0..300 {
+        world.propose(leader).unwrap();
+        world.run_for(millis(2)).unwrap();
+    }
+    world.run_for(millis(100)).unwrap();
+    world.keep = true;
+    world.halted = Some((leader, LogIndex(world.nodes[&leader].application.applied)));
+    let (voters, learners) = ((1..=3).map(node).collect(), [node(4)].into());
+    world.propose(leader).unwrap();
+    world.step(leader, Input::ChangeMembers { voters, learners }).unwrap();
+    world.run_for(Duration::from_secs(2)).unwrap();
+    assert!(status(&world, leader).configuration.learners.contains(&node(4)));
+    let wanted =
+        |(_, of, it): &&(Instant, NodeId, Output)| *of == leader && *it == Output::SnapshotWanted;
+    let asked = world.outputs.iter().filter(wanted).count();
+    assert!((1..=100).contains(&asked), "{asked} times in the two seconds of forty ticks");
+    world.halted = None;
+    world.run_for(Duration::from_secs(2)).unwrap();
+    assert!(first(&world, node(4), |it| matches!(it, Output::RestoreSnapshot { .. })).is_some());
+}
+
+#[test]
 fn joint_configurations_wait_and_a_new_leader_waits_again() {
     let mut world = World::new(10, 5, 3, Mutant::None);
     world.weather = STEADY;

@@ -59,6 +59,8 @@ pub(super) struct World {
     pub(super) outputs: Vec<(Instant, NodeId, Output)>,
     /// Keep outputs for a scenario to look at.
     pub(super) keep: bool,
+    /// This node applies nothing any more: it answers with this whenever a snapshot is wanted.
+    pub(super) halted: Option<(NodeId, LogIndex)>,
 }
 
 pub(super) fn node(id: u16) -> NodeId {
@@ -91,6 +93,7 @@ impl World {
             trace: 0,
             outputs: Vec::new(),
             keep: false,
+            halted: None,
         };
         for id in 1..=count {
             let recovered = if id <= founders {
@@ -220,7 +223,10 @@ impl World {
             Output::Send { to, bytes, carrier } => self.send(id, to, &bytes, carrier),
             Output::SnapshotWanted => {
                 let bytes = it.application.snapshot();
-                let index = LogIndex(it.application.applied);
+                let index = match self.halted {
+                    Some((node, index)) if node == id => index,
+                    _ => LogIndex(it.application.applied),
+                };
                 return Ok(Some(Input::Snapshot { index, bytes }));
             }
             Output::ReadReady { id: read, index } => {
