@@ -88,7 +88,7 @@ impl Controller {
         cib: Cib,
     ) -> Command {
         let node = match asked {
-            ReplyTo::Local(_) | ReplyTo::Nobody => self.config.name.clone(),
+            ReplyTo::Local(_) => self.config.name.clone(),
             ReplyTo::Peer(node, _) => self.name_of(node),
         };
         let message = one_line(&message);

@@ -52,7 +52,7 @@ impl Controller {
             return Ok(());
         };
         let asked = match to {
-            ReplyTo::Local(_) | ReplyTo::Nobody => self.config.name.clone(),
+            ReplyTo::Local(_) => self.config.name.clone(),
             ReplyTo::Peer(node, _) => self.name_of(node),
         };
         let waits = waits.join(", ");

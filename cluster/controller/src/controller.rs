@@ -26,7 +26,6 @@ use crate::orders::Taken;
 use crate::port::{AgentSaid, Clock, Input, Local, Output};
 use crate::quorum::Quorum;
 use crate::replicated::Replicated;
-use crate::request::ReplyTo;
 use crate::waiting::Waiter;
 
 /// What stays fixed for the life of the controller.
@@ -117,7 +116,7 @@ pub struct Controller {
     /// Requests forwarded to the coordinator, by the number they travel under.
     pub(crate) forwarded: BTreeMap<u64, Forwarded>,
     /// A client of this node asked for its removal while it coordinated: the next coordinator is asked, by force or not.
-    pub(crate) own_leave: Option<(ReplyTo, bool)>,
+    pub(crate) own_leave: Option<(u64, bool)>,
     /// Agents of others, as they described themselves on this node.
     pub(crate) foreign: BTreeMap<String, haven_types::agent::AgentReport>,
     pub(crate) next_forward: u64,

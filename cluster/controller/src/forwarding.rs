@@ -15,7 +15,7 @@ pub(crate) struct Forwarded {
     pub(crate) request: u64,
     /// Who carries it out.
     pub(crate) node: NodeId,
-    /// The life that does, where one was heard.
+    /// The life that does; of a node that spoke before it was heard, the one heard next.
     pub(crate) boot: Option<BootId>,
     /// What this node's agents say about it, for the answer.
     pub(crate) findings: Vec<Finding>,
@@ -75,8 +75,11 @@ impl Controller {
         self.fail_forwarded_to(|forwarded| !members.contains(&forwarded.node));
     }
 
-    /// Another life of a node is heard: what an earlier one was asked it will not answer.
+    /// This life of a node is heard: what an earlier one was asked it will not answer.
     pub(crate) fn fail_forwarded_before(&mut self, node: NodeId, boot: BootId) {
+        for forwarded in self.forwarded.values_mut().filter(|it| it.node == node) {
+            forwarded.boot.get_or_insert(boot);
+        }
         self.fail_forwarded_to(|forwarded| {
             forwarded.node == node && forwarded.boot.is_some_and(|before| before != boot)
         });
@@ -111,12 +114,7 @@ impl Controller {
         body: &RequestBody,
         findings: Vec<Finding>,
     ) {
-        let request = match to {
-            ReplyTo::Local(request) => Some(request),
-            ReplyTo::Nobody => None,
-            // Nothing is passed on twice.
-            ReplyTo::Peer(..) => return,
-        };
+        let ReplyTo::Local(request) = to else { return };
         let Some(leader) = self.leader else {
             let error = ApiError::new(
                 Code::NoCoordinator,
@@ -132,10 +130,8 @@ impl Controller {
         self.next_forward += 1;
         let body = self.naming_this_node(body);
         let leaves = matches!(&body, RequestBody::ClusterRemoveNode { node, .. } if *node == self.config.name);
-        if let Some(request) = request {
-            let boot = self.boot_of(leader);
-            self.forwarded.insert(id, Forwarded { request, node: leader, boot, findings, leaves });
-        }
+        let boot = self.boot_of(leader);
+        self.forwarded.insert(id, Forwarded { request, node: leader, boot, findings, leaves });
         self.send(leader, &PeerMessage::forward(id, &body, author));
     }
 
@@ -176,7 +172,10 @@ mod tests {
         let request = bench.ask(asks, stop);
         bench.kill(at);
         bench.run(50);
-        // The same life, heard again after a verdict, still answers.
+        // It was asked before it was heard, and the life that is heard then answers; so it does after a verdict.
+        let controller = bench.nodes.get_mut(&NodeId(asks)).unwrap();
+        controller.alive.remove(&NodeId(at));
+        controller.forwarded.values_mut().for_each(|it| it.boot = None);
         bench.beat(asks, Beat::Alive { node: NodeId(at), boot: BootId(1) });
         assert!(!bench.answers.contains_key(&request));
         bench.beat(asks, Beat::Alive { node: NodeId(at), boot: BootId(2) });

@@ -46,6 +46,11 @@ impl Leaving {
         self.requests.contains(&request)
     }
 
+    /// It waits for its vote to go, or for what runs there.
+    pub(crate) const fn is_prepared(&self) -> bool {
+        !self.proposed
+    }
+
     pub(crate) fn into_requests(self) -> Vec<u64> {
         self.requests
     }
@@ -86,22 +91,21 @@ impl Controller {
         }
     }
 
-    /// This node coordinates no more, as it is about to leave: whoever asked for that here need not ask again, and need
-    /// not listen any more either. Who asked from another node is told that the coordinator has changed.
+    /// This node coordinates no more, as it is about to leave: whoever asked for that here, and listens still, need not
+    /// ask again. Everybody else is told that the coordinator has changed.
     pub(crate) fn keep_own_leave(&mut self) {
         let leaving = self.coordinator.as_ref().and_then(|it| it.leaving.get(&self.config.node));
         let Some(Leaving { requests, force, .. }) = leaving.cloned() else { return };
         if self.own_leave.is_some() {
             return;
         }
-        let waits = |id: &u64| Some((*id, self.waiters.get(id)?.reply_to));
-        let mut waiting = requests.iter().filter_map(waits);
-        let local = waiting.clone().find(|(_, to)| matches!(to, ReplyTo::Local(_)));
-        if let Some((id, to)) = local {
+        let local = requests.iter().find_map(|id| match self.waiters.get(id)?.reply_to {
+            ReplyTo::Local(client) => Some((*id, client)),
+            ReplyTo::Peer(..) => None,
+        });
+        if let Some((id, client)) = local {
             self.waiters.remove(&id);
-            self.own_leave = Some((to, force));
-        } else if !waiting.any(|(_, to)| matches!(to, ReplyTo::Peer(..))) {
-            self.own_leave = Some((ReplyTo::Nobody, force));
+            self.own_leave = Some((client, force));
         }
     }
 
@@ -112,8 +116,9 @@ impl Controller {
         if leader == self.config.node && !ready {
             return;
         }
-        let Some((to, force)) = self.own_leave.take() else { return };
-        self.serve(clock, to, String::new(), RequestBody::ClusterLeave { force });
+        let Some((client, force)) = self.own_leave.take() else { return };
+        let body = RequestBody::ClusterLeave { force };
+        self.serve(clock, ReplyTo::Local(client), String::new(), body);
     }
 
     /// This node is no member any more, and its daemon ends: who asked for that is told here, for no answer of the

@@ -21,8 +21,6 @@ pub(crate) enum ReplyTo {
     Local(u64),
     /// Another node, which forwarded the request under this number.
     Peer(NodeId, u64),
-    /// Whoever asked listens no more; what was asked for goes on.
-    Nobody,
 }
 
 impl Controller {
@@ -110,7 +108,6 @@ impl Controller {
             ReplyTo::Peer(node, id) => {
                 self.send(node, &PeerMessage::forwarded(id, more, &body));
             }
-            ReplyTo::Nobody => {}
         }
     }
 

@@ -187,11 +187,7 @@ impl Controller {
     pub(crate) fn on_request_gone(&mut self, client: u64) {
         self.waiters.retain(|_, waiter| waiter.reply_to != ReplyTo::Local(client));
         self.forwarded.retain(|_, forwarded| forwarded.request != client);
-        if let Some((to, _)) = &mut self.own_leave
-            && *to == ReplyTo::Local(client)
-        {
-            *to = ReplyTo::Nobody;
-        }
+        self.own_leave.take_if(|(asked, _)| *asked == client);
     }
 
     pub(crate) fn on_request_applied(&mut self, id: u64, applied: &Applied) {
@@ -279,11 +275,25 @@ impl Controller {
     fn tell_waiters(&mut self, clock: Clock) {
         let due: Vec<u64> =
             self.waiters.iter().filter(|(_, w)| w.told <= clock.now).map(|(id, _)| *id).collect();
+        let leaving = self.coordinator.iter().flat_map(|coordinator| coordinator.leaving.values());
+        let leaves: Vec<u64> = leaving
+            .filter(|it| it.is_prepared())
+            .flat_map(|it| it.clone().into_requests())
+            .collect();
         for id in due {
             let pending = self.pending_actions(clock.now);
             let Some(waiter) = self.waiters.get_mut(&id) else { continue };
             waiter.told = clock.now + TOLD_EVERY;
             let text = match (waiter.committed, pending.is_empty()) {
+                (false, true) if leaves.contains(&id) => {
+                    "waiting until the member has no vote and runs nothing".to_owned()
+                }
+                (false, false) if leaves.contains(&id) => {
+                    format!(
+                        "waiting until the member has no vote and runs nothing; under way: {}",
+                        named(&pending)
+                    )
+                }
                 (false, _) => "waiting for a majority to take the change".to_owned(),
                 (true, true) => "waiting for the cluster to settle".to_owned(),
                 (true, false) => format!("under way: {}", named(&pending)),

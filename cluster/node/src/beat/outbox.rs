@@ -20,7 +20,7 @@ use super::{News, NewsReceiver};
 const CHANNEL: usize = 1_024;
 /// Packets of one member that wait here: as many as its delivery has under way.
 const PACKETS: usize = 128;
-/// Different log lines that wait here; a line that waits is not kept a second time.
+/// Different log lines and alarms that wait here; one that waits is not kept a second time.
 const LINES: usize = 128;
 
 /// The way to the main thread, and what waits for room on it.
@@ -57,11 +57,15 @@ impl Outbox {
 
     /// Sends what there is room for by now.
     pub(super) fn flush(&mut self) {
-        while !self.waiting.is_empty()
-            && let Ok(room) = self.channel.try_reserve()
-            && let Some(item) = self.waiting.take()
-        {
-            room.send(item);
+        // The receiver may take as fast as this gives: beats are due meanwhile.
+        for _ in 0..CHANNEL {
+            if self.waiting.is_empty() {
+                return;
+            }
+            let Ok(room) = self.channel.try_reserve() else { return };
+            if let Some(item) = self.waiting.take() {
+                room.send(item);
+            }
         }
     }
 
@@ -169,7 +173,7 @@ impl Waiting {
         if let Some(place) = subject.as_ref().and_then(|subject| self.places.remove(subject)) {
             self.remove(place);
         }
-        if matches!(item, News::Line(_)) {
+        if matches!(item, News::Line(_) | News::Alarm(_)) {
             if self.lines >= LINES {
                 self.lost.0 += 1;
                 return;
@@ -193,7 +197,7 @@ impl Waiting {
 
     fn remove(&mut self, place: u64) -> Option<News> {
         let item = self.items.remove(&place)?;
-        self.lines -= usize::from(matches!(item, News::Line(_)));
+        self.lines -= usize::from(matches!(item, News::Line(_) | News::Alarm(_)));
         if let News::Told(Happening::Packet { from, .. }) = &item
             && let Some(packets) = self.packets.get_mut(from)
         {

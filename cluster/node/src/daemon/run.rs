@@ -45,6 +45,16 @@ pub async fn run(
     }
 }
 
+/// What ended the wait of the main task.
+enum Woken {
+    Done,
+    Channel(ChannelEvent),
+    Asked(crate::control::Asked),
+    Terminate,
+    News(Option<News>),
+    Due,
+}
+
 impl Daemon {
     /// Waits for one thing to happen, and deals with it and with what is due.
     async fn one_round(
@@ -55,15 +65,30 @@ impl Daemon {
     ) {
         let pause = self.due().since(boot_time());
         let mut done = Vec::new();
-        tokio::select! {
+        // News come last here, for they are taken in each round anyway: a thread that is hardly given any time would
+        // find news waiting whenever it looks, and come to nothing else.
+        let woken = tokio::select! {
             biased;
-            news = inlets.beats.recv() => self.on_news(news),
-            _ = inlets.done.recv_many(&mut done, AT_ONCE) => self.on_all_done(done),
-            Some(event) = inlets.channel.recv() => self.on_channel(event),
-            Some(asked) = inlets.requests.recv() => self.on_asked(asked),
-            _ = terminate.recv() => self.tell(Happening::Terminate),
-            _ = interrupt.recv() => self.tell(Happening::Terminate),
-            () = tokio::time::sleep(pause) => {}
+            _ = inlets.done.recv_many(&mut done, AT_ONCE) => Woken::Done,
+            Some(event) = inlets.channel.recv() => Woken::Channel(event),
+            Some(asked) = inlets.requests.recv() => Woken::Asked(asked),
+            _ = terminate.recv() => Woken::Terminate,
+            _ = interrupt.recv() => Woken::Terminate,
+            news = inlets.beats.recv() => Woken::News(news),
+            () = tokio::time::sleep(pause) => Woken::Due,
+        };
+        if let Woken::News(news) = woken {
+            self.on_news(news);
+        } else {
+            // Who is alive, and in which life, is known before anything that they say.
+            self.take_news(inlets);
+            match woken {
+                Woken::Done => self.on_all_done(done),
+                Woken::Channel(event) => self.on_channel(event),
+                Woken::Asked(asked) => self.on_asked(asked),
+                Woken::Terminate => self.tell(Happening::Terminate),
+                Woken::News(_) | Woken::Due => {}
+            }
         }
         self.carry_out();
         self.on_time(inlets);
@@ -85,14 +110,19 @@ impl Daemon {
         .min(boot_time() + IDLE)
     }
 
-    fn on_time(&mut self, inlets: &mut Inlets) {
-        // What has arrived in the meantime is older than any deadline that has come; what arrives from here on
-        // is not, and a thread that is hardly given any time must come to its deadlines all the same.
+    /// Takes the news that have arrived, and none that arrive meanwhile: a thread that is hardly given any time must
+    /// come to its deadlines all the same.
+    fn take_news(&mut self, inlets: &mut Inlets) {
         for _ in 0..inlets.beats.len() {
             let Ok(news) = inlets.beats.try_recv() else { break };
             self.on_news(Some(news));
             self.carry_out();
         }
+    }
+
+    fn on_time(&mut self, inlets: &mut Inlets) {
+        // What has arrived in the meantime is older than any deadline that has come.
+        self.take_news(inlets);
         self.tell(Happening::Tick);
         self.carry_out();
         if self.hub.ended().is_some() {
