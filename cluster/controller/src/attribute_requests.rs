@@ -69,8 +69,8 @@ impl Controller {
         self.next_forward += 1;
         let findings = Vec::new();
         let boot = self.boot_of(id);
-        self.forwarded
-            .insert(number, Forwarded { request, node: id, boot, findings, leaves: false });
+        let (node, arrived, leaves) = (id, false, false);
+        self.forwarded.insert(number, Forwarded { request, node, boot, arrived, findings, leaves });
         self.send(id, &PeerMessage::ChangeAttribute { id: Some(number), change });
         Ok(())
     }

@@ -285,6 +285,7 @@ impl Controller {
                 self.send_whole_status(peer);
                 self.tell_quorum(peer);
                 self.repeat_orders_to(clock, peer);
+                self.fail_forwarded_on_the_way(peer);
             }
             Input::TurnedAway { by, as_of } => self.on_turned_away(clock, by, as_of),
             Input::AgentFinished { run, outcome } => {

@@ -17,6 +17,8 @@ pub(crate) struct Forwarded {
     pub(crate) node: NodeId,
     /// The life that does; of a node that spoke before it was heard, the one heard next.
     pub(crate) boot: Option<BootId>,
+    /// It was heard of there since: it has arrived.
+    pub(crate) arrived: bool,
     /// What this node's agents say about it, for the answer.
     pub(crate) findings: Vec<Finding>,
     /// It asks for the removal of this node: whether that happened is known here before any answer comes.
@@ -52,7 +54,8 @@ impl Controller {
     }
 
     pub(crate) fn on_forwarded(&mut self, id: u64, more: bool, body: &[u8]) {
-        let Some(forwarded) = self.forwarded.get(&id) else { return };
+        let Some(forwarded) = self.forwarded.get_mut(&id) else { return };
+        forwarded.arrived = true;
         let request = forwarded.request;
         let mut body = serde_json::from_slice(body).unwrap_or_else(|error| {
             let message = format!("the coordinator's answer cannot be read: {error}");
@@ -72,7 +75,17 @@ impl Controller {
     /// Tells those whose requests went to a node that left the view that it will not answer.
     pub(crate) fn fail_forwarded(&mut self) {
         let members = self.view.members.clone();
-        self.fail_forwarded_to(|forwarded| !members.contains(&forwarded.node));
+        let gone = |forwarded: &Forwarded| !members.contains(&forwarded.node);
+        self.fail_forwarded_to("is gone, which was to carry this out", gone);
+    }
+
+    /// What was on its way to a node may be lost: large messages go by a connection, and that is a new one.
+    pub(crate) fn fail_forwarded_on_the_way(&mut self, node: NodeId) {
+        let lost = |forwarded: &Forwarded| forwarded.node == node && !forwarded.arrived;
+        self.fail_forwarded_to(
+            "was to carry this out, and may not have got it: the connection there was lost",
+            lost,
+        );
     }
 
     /// This life of a node is heard: what an earlier one was asked it will not answer.
@@ -80,12 +93,14 @@ impl Controller {
         for forwarded in self.forwarded.values_mut().filter(|it| it.node == node) {
             forwarded.boot.get_or_insert(boot);
         }
-        self.fail_forwarded_to(|forwarded| {
+        let over = |forwarded: &Forwarded| {
             forwarded.node == node && forwarded.boot.is_some_and(|before| before != boot)
-        });
+        };
+        self.fail_forwarded_to("was started anew, which was to carry this out", over);
     }
 
-    fn fail_forwarded_to(&mut self, gone: impl Fn(&Forwarded) -> bool) {
+    /// Tells those whose requests went to such nodes that no answer will come, and why: what the node did.
+    fn fail_forwarded_to(&mut self, why: &str, gone: impl Fn(&Forwarded) -> bool) {
         let lost: Vec<(u64, u64, NodeId)> = self
             .forwarded
             .iter()
@@ -94,12 +109,7 @@ impl Controller {
             .collect();
         for (id, request, node) in lost {
             self.forwarded.remove(&id);
-            let name = self.name_of(node);
-            let message = if self.view.members.contains(&node) {
-                format!("{name} was started anew, which was to carry this out")
-            } else {
-                format!("{name} is gone, which was to carry this out")
-            };
+            let message = format!("{} {why}", self.name_of(node));
             let error = ApiError::new(Code::Indeterminate, message)
                 .remedy("see `haven status` and `haven configure show` for what is in force");
             self.out.push(Output::Reply { id: request, more: false, body: Box::new(Err(error)) });
@@ -131,7 +141,8 @@ impl Controller {
         let body = self.naming_this_node(body);
         let leaves = matches!(&body, RequestBody::ClusterRemoveNode { node, .. } if *node == self.config.name);
         let boot = self.boot_of(leader);
-        self.forwarded.insert(id, Forwarded { request, node: leader, boot, findings, leaves });
+        let (node, arrived) = (leader, false);
+        self.forwarded.insert(id, Forwarded { request, node, boot, arrived, findings, leaves });
         self.send(leader, &PeerMessage::forward(id, &body, author));
     }
 
@@ -159,6 +170,7 @@ impl Controller {
 mod tests {
     use super::*;
     use crate::bench::{Bench, VIP};
+    use crate::port::Input;
     use haven_heartbeat::Output as Beat;
 
     /// A planned restart of the coordinator is over before anybody misses it: no view tells of it.
@@ -184,5 +196,28 @@ mod tests {
         assert_eq!(error.code, Code::Indeterminate);
         assert_eq!(error.message, format!("n{at} was started anew, which was to carry this out"));
         assert!(error.remedy.as_ref().is_some_and(|it| it.contains("haven configure show")));
+    }
+
+    #[test]
+    fn who_asked_by_a_connection_that_broke_is_told_unless_it_arrived() {
+        let mut bench = Bench::new(VIP);
+        let at = bench.coordinator();
+        let asks = bench.ids().into_iter().find(|id| *id != at).unwrap();
+        let resource = "vip".to_owned();
+        let stop = RequestBody::ResourceStop { resource, wait: false, timeout_ms: None };
+        let lost = bench.ask(asks, stop.clone());
+        bench.flying.clear();
+        bench.step(asks, Input::PeerReset(NodeId(at)));
+        let answers = bench.answers.remove(&lost).unwrap_or_default();
+        let [Err(error)] = answers.as_slice() else { panic!("{answers:?}") };
+        let told = format!("n{at} was to carry this out, and may not have got it");
+        assert!(error.message.starts_with(&told), "{error:?}");
+        let arrives = bench.ask(asks, stop);
+        let controller = bench.nodes.get_mut(&NodeId(asks)).unwrap();
+        controller.forwarded.values_mut().for_each(|it| it.arrived = true);
+        bench.step(asks, Input::PeerReset(NodeId(at)));
+        bench.run(2_000);
+        let answers = bench.answers.remove(&arrives).unwrap_or_default();
+        assert!(matches!(answers.as_slice(), [Ok(_)]), "{answers:?}");
     }
 }
