@@ -264,7 +264,8 @@ impl Consensus {
         self.raw.propose_conf_change(context, change).is_ok()
     }
 
-    /// Nothing can be proposed while leadership changes hands: where that fails, what waits goes first.
+    /// Nothing can be proposed while leadership changes hands: after a try that failed there is a pause, in which what
+    /// waits is proposed.
     fn hand_over(&mut self, now: Instant, to: &BTreeSet<NodeId>) -> bool {
         let spacing = self.config.change_spacing;
         if self.members.tried.is_some_and(|at| now < at + spacing) {

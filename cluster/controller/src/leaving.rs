@@ -46,8 +46,8 @@ impl Leaving {
         self.requests.contains(&request)
     }
 
-    /// It waits for its vote to go, or for what runs there.
-    pub(crate) const fn is_prepared(&self) -> bool {
+    /// It waits for its vote to go, or for what runs there: its removal is not in the log yet.
+    pub(crate) const fn waits(&self) -> bool {
         !self.proposed
     }
 

@@ -275,24 +275,16 @@ impl Controller {
     fn tell_waiters(&mut self, clock: Clock) {
         let due: Vec<u64> =
             self.waiters.iter().filter(|(_, w)| w.told <= clock.now).map(|(id, _)| *id).collect();
-        let leaving = self.coordinator.iter().flat_map(|coordinator| coordinator.leaving.values());
-        let leaves: Vec<u64> = leaving
-            .filter(|it| it.is_prepared())
-            .flat_map(|it| it.clone().into_requests())
-            .collect();
         for id in due {
             let pending = self.pending_actions(clock.now);
+            let coordinator = self.coordinator.as_ref();
+            let leaves = coordinator
+                .is_some_and(|it| it.leaving.values().any(|it| it.waits() && it.is_of(id)));
             let Some(waiter) = self.waiters.get_mut(&id) else { continue };
             waiter.told = clock.now + TOLD_EVERY;
             let text = match (waiter.committed, pending.is_empty()) {
-                (false, true) if leaves.contains(&id) => {
+                (false, _) if leaves => {
                     "waiting until the member has no vote and runs nothing".to_owned()
-                }
-                (false, false) if leaves.contains(&id) => {
-                    format!(
-                        "waiting until the member has no vote and runs nothing; under way: {}",
-                        named(&pending)
-                    )
                 }
                 (false, _) => "waiting for a majority to take the change".to_owned(),
                 (true, true) => "waiting for the cluster to settle".to_owned(),

@@ -61,17 +61,12 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
 }
 
 fn unopened(dir: &Path, path: &Path, source: io::Error) -> StoreError {
-    let error = StoreError::io("open", path, source);
     // Only these are about whose file it is, or what.
-    const RIGHTS: [io::ErrorKind; 2] =
-        [io::ErrorKind::PermissionDenied, io::ErrorKind::IsADirectory];
-    if let StoreError::Io { path, source, .. } = error {
-        if RIGHTS.contains(&source.kind()) {
-            return StoreError::LockFile { dir: dir.to_owned(), path, source };
-        }
-        return StoreError::io("open", &path, source);
+    if matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory) {
+        let (dir, path) = (dir.to_owned(), path.to_owned());
+        return StoreError::LockFile { dir, path, source };
     }
-    error
+    StoreError::io("open", path, source)
 }
 
 impl Directory {

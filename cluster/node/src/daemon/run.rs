@@ -77,18 +77,17 @@ impl Daemon {
             news = inlets.beats.recv() => Woken::News(news),
             () = tokio::time::sleep(pause) => Woken::Due,
         };
-        if let Woken::News(news) = woken {
-            self.on_news(news);
-        } else {
+        if !matches!(woken, Woken::News(_)) {
             // Who is alive, and in which life, is known before anything that they say.
             self.take_news(inlets);
-            match woken {
-                Woken::Done => self.on_all_done(done),
-                Woken::Channel(event) => self.on_channel(event),
-                Woken::Asked(asked) => self.on_asked(asked),
-                Woken::Terminate => self.tell(Happening::Terminate),
-                Woken::News(_) | Woken::Due => {}
-            }
+        }
+        match woken {
+            Woken::Done => self.on_all_done(done),
+            Woken::Channel(event) => self.on_channel(event),
+            Woken::Asked(asked) => self.on_asked(asked),
+            Woken::Terminate => self.tell(Happening::Terminate),
+            Woken::News(news) => self.on_news(news),
+            Woken::Due => {}
         }
         self.carry_out();
         self.on_time(inlets);
