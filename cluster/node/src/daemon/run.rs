@@ -10,17 +10,15 @@ use haven_host::socket::channel::ChannelEvent;
 use haven_host::store;
 use haven_hub::Happening;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
 
+use super::inlets::{Inlets, Woken};
 use super::peers::heard_word;
-use super::start::{Inlets, StartError, start};
+use super::start::{StartError, start};
 use super::{BuiltIn, Daemon, Done, End};
 use crate::beat::News;
 use crate::config::NodeConfig;
 use crate::trust::KeyInput;
 
-/// Answers dealt with in one round at most.
-const AT_ONCE: usize = 64;
 /// A control that is never late by more than this although nothing is due.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -45,16 +43,6 @@ pub async fn run(
     }
 }
 
-/// What ended the wait of the main task.
-enum Woken {
-    Done,
-    Channel(ChannelEvent),
-    Asked(crate::control::Asked),
-    Terminate,
-    News(Option<News>),
-    Due,
-}
-
 impl Daemon {
     /// Waits for one thing to happen, and deals with it and with what is due.
     async fn one_round(
@@ -64,25 +52,13 @@ impl Daemon {
         interrupt: &mut Signal,
     ) {
         let pause = self.due().since(boot_time());
-        let mut done = Vec::new();
-        // News come last here, for they are taken in each round anyway: a thread that is hardly given any time would
-        // find news waiting whenever it looks, and come to nothing else.
-        let woken = tokio::select! {
-            biased;
-            _ = inlets.done.recv_many(&mut done, AT_ONCE) => Woken::Done,
-            Some(event) = inlets.channel.recv() => Woken::Channel(event),
-            Some(asked) = inlets.requests.recv() => Woken::Asked(asked),
-            _ = terminate.recv() => Woken::Terminate,
-            _ = interrupt.recv() => Woken::Terminate,
-            news = inlets.beats.recv() => Woken::News(news),
-            () = tokio::time::sleep(pause) => Woken::Due,
-        };
+        let woken = inlets.next(pause, terminate, interrupt).await;
         if !matches!(woken, Woken::News(_)) {
             // Who is alive, and in which life, is known before anything that they say.
             self.take_news(inlets);
         }
         match woken {
-            Woken::Done => self.on_all_done(done),
+            Woken::Done(done) => self.on_all_done(done),
             Woken::Channel(event) => self.on_channel(event),
             Woken::Asked(asked) => self.on_asked(asked),
             Woken::Terminate => self.tell(Happening::Terminate),
@@ -109,11 +85,8 @@ impl Daemon {
         .min(boot_time() + IDLE)
     }
 
-    /// Takes the news that have arrived, and none that arrive meanwhile: a thread that is hardly given any time must
-    /// come to its deadlines all the same.
     fn take_news(&mut self, inlets: &mut Inlets) {
-        for _ in 0..inlets.beats.len() {
-            let Ok(news) = inlets.beats.try_recv() else { break };
+        for news in inlets.arrived() {
             self.on_news(Some(news));
             self.carry_out();
         }
@@ -265,6 +238,3 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
-
-/// What the main loop listens to.
-pub(super) type Requests = mpsc::Receiver<crate::control::Asked>;

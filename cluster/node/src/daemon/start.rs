@@ -13,7 +13,7 @@ use haven_host::drive::{boot_time, defer_this_process, kernel_tick, prefer_this_
 use haven_host::gate::{BackEnd, Choice, Config as GateConfig, Gate, GateError, Upkeep};
 use haven_host::identity::{BootIdError, EntropyError, close_directory, next_boot_id, random_u64};
 use haven_host::socket::LinkSpec;
-use haven_host::socket::channel::{Channel, ChannelConfig, ChannelEvent};
+use haven_host::socket::channel::{Channel, ChannelConfig};
 use haven_host::socket::tls::TlsError;
 use haven_host::store::{self, Store, StoreError, Worker};
 use haven_hub::{Beginning, Hub, Origin};
@@ -23,11 +23,12 @@ use haven_policy::AgentFacts;
 use haven_types::{BootId, GroupId};
 use tokio::sync::mpsc;
 
+use super::inlets::Inlets;
 use super::keys::Keys;
 use super::restart::Legacy;
-use super::run::{Requests, chain};
+use super::run::chain;
 use super::{BuiltIn, Daemon, Done, clock, peers};
-use crate::beat::{self, NewsReceiver, StartBeatError};
+use crate::beat::{self, StartBeatError};
 use crate::config::{GateChoice, LinkConfig, NodeConfig};
 use crate::control::{self, ControlError, Desk};
 use crate::membership::{self, MembershipError};
@@ -93,14 +94,6 @@ pub enum StartError {
     /// The operating system.
     #[error("cannot start this node")]
     System(#[source] std::io::Error),
-}
-
-/// What the main loop listens to.
-pub(super) struct Inlets {
-    pub(super) beats: NewsReceiver,
-    pub(super) done: mpsc::UnboundedReceiver<Done>,
-    pub(super) channel: mpsc::Receiver<ChannelEvent>,
-    pub(super) requests: Requests,
 }
 
 pub(super) async fn start(
