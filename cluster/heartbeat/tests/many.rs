@@ -20,7 +20,12 @@ const G: GroupId = GroupId(1);
 
 /// Nodes with two links between each pair; node 1 holds a lease.
 fn quiet(nodes: u16) -> World {
-    let mut world = World::new(7, nodes, 2, Terms::default());
+    quiet_on(nodes, 2)
+}
+
+/// The same, with so many links between each pair.
+fn quiet_on(nodes: u16, links: u8) -> World {
+    let mut world = World::new(7, nodes, links, Terms::default());
     world.start_all(&Start::First);
     world.give(NodeId(1), Input::Claim { group: G, epoch: Epoch(1) });
     world.run_for(5 * SECOND);
@@ -65,6 +70,19 @@ fn a_node_among_thirty_sends_no_more_than_one_among_eight() {
         assert_eq!(suspicions(&world), []);
         assert!(!world.said.iter().any(|(_, _, said)| matches!(said, Output::LeaseLost { .. })));
         assert!(world.violations.is_empty());
+    }
+}
+
+#[test]
+fn a_link_whose_turn_comes_seldom_is_not_called_down() {
+    for (nodes, links) in [(3, 8), (9, 8), (13, 6)] {
+        let mut world = quiet_on(nodes, links);
+        world.run_for(2 * SECOND);
+        let spared = sent(&world, 1) < 2_000;
+        assert!(spared, "{nodes} nodes, {links} links: node 1 sent {}", sent(&world, 1));
+        let down = |said: &&(u64, NodeId, Output)| matches!(said.2, Output::Link { up: false, .. });
+        let fell: Vec<_> = world.said.iter().filter(down).take(3).collect();
+        assert!(fell.is_empty(), "{nodes} nodes, {links} links: {fell:?}");
     }
 }
 

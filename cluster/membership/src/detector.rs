@@ -286,9 +286,9 @@ impl Detector {
         self.notice_outage(&majority);
         self.condemn(now, interval, &majority, out);
         for (&peer, known) in &mut self.peers {
-            let threshold = known.threshold(now, self.clauses);
+            let regular = known.link_threshold(known.threshold(now, self.clauses));
             for (&link, state) in &mut known.links {
-                if state.fall(now, threshold) {
+                if state.fall(now, regular) {
                     out.push(Verdict::Link { peer, link, up: false });
                 }
             }
@@ -462,8 +462,9 @@ impl Detector {
                 PeerState::Unknown => Some(last + NEVER_HEARD_AFTER),
                 PeerState::Dead => None,
             };
+            let regular = peer.link_threshold(threshold);
             let links = peer.links.values().filter(|l| l.up).filter_map(|l| {
-                let wait = l.threshold(now, threshold);
+                let wait = l.threshold(now, regular);
                 l.last_heard.map(|last| last + wait)
             });
             at = at.into_iter().chain(next).chain(links).min();

@@ -79,14 +79,14 @@ impl LinkState {
         self.rtt_peaks.note(now, rtt);
     }
 
-    /// Silence after which the link counts as down, given the peer's own threshold.
-    pub(crate) fn threshold(&self, now: Instant, peer: Duration) -> Duration {
-        (peer * 2).max(Duration::from_millis(200)).max(self.gaps.second(now) * 3)
+    /// Silence after which the link counts as down, given that of a regular one.
+    pub(crate) fn threshold(&self, now: Instant, regular: Duration) -> Duration {
+        regular.max(self.gaps.second(now) * 3)
     }
 
-    /// True when silence brings the link down at `now`.
-    pub(crate) fn fall(&mut self, now: Instant, peer: Duration) -> bool {
-        let silent = self.last_heard.is_none_or(|last| now - last >= self.threshold(now, peer));
+    /// True when silence brings the link down at `now`, given that of a regular one.
+    pub(crate) fn fall(&mut self, now: Instant, regular: Duration) -> bool {
+        let silent = self.last_heard.is_none_or(|last| now - last >= self.threshold(now, regular));
         let falls = self.up && silent;
         if falls {
             self.up = false;

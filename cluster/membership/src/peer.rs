@@ -15,6 +15,9 @@ const PROMPT_SLACK: Duration = Duration::from_millis(6);
 /// How much the usual round trip rises with each answer that is slower.
 const RTT_CREEP: Duration = Duration::from_micros(10);
 
+/// The shortest silence after which a link counts as down.
+const LINK_SILENCE: Duration = Duration::from_millis(200);
+
 /// A peer as the detector sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum PeerState {
@@ -80,6 +83,16 @@ impl Peer {
         let floor =
             if clauses.silence { SILENCE_FLOOR.max(self.interval * 4) } else { self.interval };
         floor.max(learned).max(away)
+    }
+
+    /// The silence after which a link that is regular counts as down: 200 ms, or twice `threshold`, the peer's own,
+    /// or what it takes until every link has had its turn.
+    pub(crate) fn link_threshold(&self, threshold: Duration) -> Duration {
+        // While nothing is amiss a beat takes one link, and beats are five thirds of an interval apart (ADR 23). One
+        // may be lost, and after two more at most that is noticed, and all links carry every beat.
+        let turns = u32::try_from(self.links.len()).unwrap_or(u32::MAX).saturating_add(3);
+        let round = (self.interval * 5 / 3).saturating_mul(turns);
+        LINK_SILENCE.max(threshold * 2).max(round)
     }
 
     /// It answered the beat sent at `sent` within `rtt`.
