@@ -80,6 +80,23 @@ fn twenty_onsets_and_no_false_verdict() {
     }
 }
 
+/// Where even the shortest silence that makes a suspect is so long that nobody asks how regularly its accusers are
+/// heard: from 22 members on. A majority must agree all the same.
+// spec: L6
+#[test]
+fn an_onset_among_many_condemns_nobody() {
+    for (nodes, seed) in
+        [22, 26].into_iter().flat_map(|nodes| (0..3).map(move |seed| (nodes, seed)))
+    {
+        let mut world = quiet(seed, nodes, 1, false);
+        world.all_paths(Path::noisy());
+        world.run_for(4 * SECOND);
+        let suspicions = world.said.iter().filter(|(_, _, s)| matches!(s, Output::Suspect { .. }));
+        assert!(suspicions.count() > 0, "{nodes} nodes, seed {seed}: nothing was noticed");
+        assert_eq!(verdicts(&world), 0, "{nodes} nodes, seed {seed}");
+    }
+}
+
 #[test]
 fn ten_minutes_of_noise() {
     let mut world = quiet(77, 3, 1, false);
