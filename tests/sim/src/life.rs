@@ -36,6 +36,9 @@ const HEAL: u64 = 45 * SECOND;
 /// How long it is watched afterwards.
 const WATCH: u64 = 3 * SECOND;
 
+const OWNED: &str = "liveness: one owner again after the faults";
+const ANSWERED: &str = "liveness: what was ordered and asked for is answered after the faults";
+
 impl Life {
     /// The cluster of a seed, at its first start.
     #[must_use]
@@ -88,24 +91,25 @@ impl Life {
         }
         self.calm();
         let end = self.world.now + HEAL;
-        let mut why = String::new();
+        let (mut rule, mut why) = (OWNED, String::new());
         while self.world.now < end && self.world.checks.broken.is_none() {
             self.wishes();
             self.world.run_for(SECOND);
-            let found = self.settled().and_then(|_| {
+            let owned = |found: String| (OWNED, found);
+            let found = self.settled().map_err(owned).and_then(|_| {
                 // What people asked for last may still be on its way.
                 self.world.run_for(2 * SECOND);
-                self.at_rest()?;
-                self.settled()
+                self.at_rest().map_err(|found| (ANSWERED, found))?;
+                self.settled().map_err(owned)
             });
             match found {
                 Ok(owners) => return self.watch(owners),
-                Err(found) => why = found,
+                Err(found) => (rule, why) = found,
             }
         }
         self.explain();
         let now = self.world.now;
-        self.world.checks.fail(now, "liveness: one owner again after the faults", why);
+        self.world.checks.fail(now, rule, why);
     }
 
     /// What the coordinator thinks, for whoever reads the trace.

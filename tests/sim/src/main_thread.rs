@@ -29,6 +29,9 @@ pub(crate) struct Watched {
 
 impl Core for Watched {
     fn step(&mut self, clock: Clock, input: Input) -> Vec<Output> {
+        if self.mutant == Mutant::LostAnswers && is_answer(&input) {
+            return Vec::new();
+        }
         let renews = self.mutant == Mutant::RenewedOrders;
         let taken = if renews { self.renewed(&input) } else { input.clone() };
         let outputs = self.controller.step(clock, taken);
@@ -70,6 +73,11 @@ impl Watched {
             _ => input.clone(),
         }
     }
+}
+
+fn is_answer(input: &Input) -> bool {
+    let Input::Peer { bytes, .. } = input else { return false };
+    matches!(PeerMessage::decode(bytes), Some(PeerMessage::Forwarded { .. }))
 }
 
 #[derive(Debug)]

@@ -84,6 +84,8 @@ pub enum Mutant {
     HastyRestarts,
     /// In the calm, a daemon is killed now and then.
     LastingCrashes,
+    /// No answer of a coordinator arrives on the node that passed a request on.
+    LostAnswers,
 }
 
 /// Kinds of faults that may be left out.

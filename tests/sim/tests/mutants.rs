@@ -136,7 +136,12 @@ fn a_rotten_entry_is_noticed() {
 
 #[test]
 fn a_cluster_that_does_not_heal_is_noticed() {
-    expect("lasting cut", &["liveness"], in_world(Mutant::LastingCut));
+    expect("lasting cut", &["liveness: one owner"], in_world(Mutant::LastingCut));
+}
+
+#[test]
+fn requests_that_are_never_answered_are_noticed() {
+    expect("lost answers", &["liveness: what was"], in_world(Mutant::LostAnswers));
 }
 
 #[test]
