@@ -57,6 +57,9 @@ pub(crate) struct Bench {
     pub(crate) outdated: u32,
     pub(crate) events: Vec<(u16, String, String)>,
     pub(crate) next: u64,
+    /// What nodes are told next, and whether one is being told something.
+    inbox: VecDeque<(u16, Input)>,
+    stepping: bool,
 }
 
 impl Bench {
@@ -86,6 +89,8 @@ impl Bench {
             outdated: 0,
             events: Vec::new(),
             next: 100,
+            inbox: VecDeque::new(),
+            stepping: false,
         };
         for id in 1..=3 {
             bench.boot(id, &state);
@@ -143,12 +148,21 @@ impl Bench {
         self.step(id, Input::Heartbeat(report));
     }
 
+    /// Tells a node something, and all that follows at once, however long that goes on.
     pub(crate) fn step(&mut self, id: u16, input: Input) {
-        let clock = self.clock();
-        let Some(controller) = self.nodes.get_mut(&NodeId(id)) else { return };
-        for output in controller.step(clock, input) {
-            self.perform(id, output);
+        self.inbox.push_back((id, input));
+        // What is performed comes back here, and waits until the rest of its step is performed.
+        if std::mem::replace(&mut self.stepping, true) {
+            return;
         }
+        let clock = self.clock();
+        while let Some((id, input)) = self.inbox.pop_front() {
+            let Some(controller) = self.nodes.get_mut(&NodeId(id)) else { continue };
+            for output in controller.step(clock, input) {
+                self.perform(id, output);
+            }
+        }
+        self.stepping = false;
     }
 
     pub(crate) fn perform(&mut self, id: u16, output: Output) {
