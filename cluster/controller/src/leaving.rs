@@ -237,6 +237,8 @@ impl Controller {
 
 #[cfg(test)]
 mod tests {
+    use haven_types::Term;
+
     use super::*;
     use crate::bench::{Bench, VIP};
 
@@ -298,6 +300,32 @@ mod tests {
             let left = bench.coordinator();
             let members = &bench.nodes[&NodeId(left)].state().members;
             assert!(!members.contains_key(&NodeId(node)) && members.len() == 2);
+        }
+    }
+
+    /// It could not hand over, so nobody else leads: as the core tells it, by way of nobody or at once.
+    #[test]
+    fn who_leaves_and_coordinates_again_serves_its_own_leave_as_soon_as_it_may() {
+        use haven_consensus::{Output as Log, Role as LogRole};
+        for by_way_of_nobody in [true, false] {
+            let mut bench = Bench::new("");
+            let at = bench.coordinator();
+            let node = NodeId(at);
+            bench.ask(at, RequestBody::ClusterLeave { force: false });
+            let clock = bench.clock();
+            let controller = bench.nodes.get_mut(&node).unwrap();
+            let term = Term(controller.term.0 + 1);
+            if by_way_of_nobody {
+                let role = LogRole::Follower;
+                controller.on_consensus(clock, Log::RoleChanged { leader: None, term, role });
+            }
+            let (leader, role) = (Some(node), LogRole::Leader);
+            controller.on_consensus(clock, Log::RoleChanged { leader, term, role });
+            assert!(controller.own_leave.is_some(), "it may propose nothing yet");
+            controller.on_consensus(clock, Log::LeaderReady { term });
+            assert_eq!(controller.own_leave, None);
+            let leaving = &controller.coordinator.as_ref().unwrap().leaving;
+            assert!(leaving.contains_key(&node), "{leaving:?}");
         }
     }
 

@@ -88,6 +88,32 @@ fn a_member_goes_once_nothing_runs_there_any_more() {
 }
 
 #[test]
+fn a_member_whose_removal_is_not_taken_gets_its_vote_back() {
+    let mut bench = Bench::new(VIP);
+    let (leaves, at) = (idle(&bench), bench.coordinator());
+    bench.witness_beside([leaves, bench.owner()]);
+    bench.ask(at, RequestBody::ClusterRemoveNode { node: format!("n{leaves}"), force: false });
+    let proposed = |bench: &mut Bench| {
+        bench.run(5);
+        let purposes = &coordinator(bench).purposes;
+        purposes.iter().find(|(_, p)| matches!(p, Purpose::Request(_))).map(|(id, _)| *id)
+    };
+    let id = (0..4_000).find_map(|_| proposed(&mut bench)).unwrap();
+    let clock = bench.clock();
+    let controller = coordinator(&mut bench);
+    assert!(!controller.consensus_status().configuration.is_voter(NodeId(leaves)));
+    let why = DropReason::Mute;
+    controller.on_consensus(clock, Log::ProposalDropped { id, why });
+    let votes = |internal: &Internal| match internal {
+        Internal::Consensus(ToLog::ChangeMembers { voters, .. }) => {
+            voters.contains(&NodeId(leaves))
+        }
+        _ => false,
+    };
+    assert!(controller.inbox.iter().any(votes), "{:?}", controller.inbox);
+}
+
+#[test]
 fn a_grant_that_is_not_taken_is_asked_for_later_and_not_in_the_same_step() {
     let mut bench = Bench::new(VIP);
     let at = bench.coordinator();
