@@ -408,6 +408,48 @@ fn a_leader_that_goes_hands_over_again_where_the_first_time_was_in_vain() {
 }
 
 #[test]
+fn between_two_tries_to_hand_over_there_is_time_for_what_waits() {
+    let (mut world, leader) = group(18, 3);
+    let others: BTreeSet<NodeId> = world.nodes.keys().copied().filter(|it| *it != leader).collect();
+    world.cut.extend(others.iter().map(|it| (leader, *it)));
+    let ask = Input::ChangeMembers { voters: others, learners: BTreeSet::new() };
+    world.step(leader, ask).unwrap();
+    world.run_for(millis(2)).unwrap();
+    world.cut.clear();
+    world.outputs.clear();
+    let mut asked = BTreeSet::new();
+    while world.leader().is_none_or(|it| it == leader) {
+        assert!(asked.len() < 1_000, "it still leads, or nobody");
+        asked.insert(world.propose(leader).unwrap());
+        world.run_for(millis(10)).unwrap();
+    }
+    let why = DropReason::Transferring;
+    let dropped = |id: &&ProposalId| {
+        let dropped = Output::ProposalDropped { id: **id, why: why.clone() };
+        first(&world, leader, |it| *it == dropped).is_some()
+    };
+    let dropped = asked.iter().filter(dropped).count();
+    assert!(dropped > 0, "the first try was in vain");
+    assert!(asked.len() - dropped > 20, "{dropped} of {} were not taken", asked.len());
+}
+
+#[test]
+fn who_is_held_dead_succeeds_only_where_nobody_else_can() {
+    let (mut world, leader) = group(18, 3);
+    let others: BTreeSet<NodeId> = world.nodes.keys().copied().filter(|it| *it != leader).collect();
+    let successor =
+        |world: &World| world.nodes[&leader].machine.as_ref().unwrap().best_successor(&others);
+    let before = successor(&world).unwrap();
+    let other = *others.iter().find(|it| **it != before).unwrap();
+    // As up to date as the other, and heard a moment ago.
+    let dead = |node| Input::PeerAlive { node, alive: false };
+    world.step(leader, dead(before)).unwrap();
+    assert_eq!(successor(&world), Some(other));
+    world.step(leader, dead(other)).unwrap();
+    assert_eq!(successor(&world), Some(before));
+}
+
+#[test]
 fn a_newcomer_bears_a_slow_leader_that_it_heard_before_it_knew_anybody() {
     let mut world = World::new(19, 4, 3, Mutant::None);
     world.weather = STEADY;
