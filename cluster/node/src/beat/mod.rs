@@ -52,8 +52,9 @@ pub enum Order {
     Report(oneshot::Sender<Report>),
     /// End for a planned restart, leaving the gate as it is.
     HandOver(oneshot::Sender<heartbeat::HandOver>),
-    /// End for good: close every gate first.
-    Stop(oneshot::Sender<()>),
+    /// End for good: close every gate first. The answer says what stood in the way, for nobody listens to news any
+    /// more.
+    Stop(oneshot::Sender<Option<String>>),
 }
 
 /// What the thread tells the rest of the daemon.

@@ -69,6 +69,15 @@ impl Outbox {
         }
     }
 
+    /// Says all that waits, as soon as there is room for it: the last words of a thread that has nothing else to do.
+    pub(super) fn say_the_rest(mut self) {
+        while let Some(item) = self.waiting.take() {
+            if self.channel.blocking_send(item).is_err() {
+                return;
+            }
+        }
+    }
+
     /// True while something waits for room.
     pub(super) fn waits(&self) -> bool {
         !self.waiting.is_empty()

@@ -166,6 +166,27 @@ fn what_is_said_once_is_never_lost() {
 }
 
 #[test]
+fn the_last_words_of_a_thread_are_told_once_there_is_room() {
+    let (mut news, mut receiver) = channel();
+    while !news.waits() {
+        news.tell(packet(2));
+    }
+    let alarm = || News::Alarm("the heartbeat thread cannot wait".to_owned());
+    news.tell(alarm());
+    let ends = std::thread::spawn(|| news.say_the_rest());
+    let told = std::iter::from_fn(|| receiver.blocking_recv()).last();
+    assert_eq!(format!("{told:?}"), format!("{:?}", Some(alarm())));
+    ends.join().unwrap();
+    // Nor does it wait for somebody who does not listen any more.
+    let (mut news, receiver) = channel();
+    while !news.waits() {
+        news.tell(packet(2));
+    }
+    drop(receiver);
+    news.say_the_rest();
+}
+
+#[test]
 fn a_lease_that_lapsed_and_came_back_is_told_as_both_in_that_order() {
     let mut waiting = Waiting::default();
     for _ in 0..1_000 {

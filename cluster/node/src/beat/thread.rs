@@ -77,7 +77,7 @@ pub fn spawn(settings: Settings) -> Result<(Handle, NewsReceiver), StartBeatErro
         if unscheduled.is_some() {
             config.floor = config.floor.max(FLOOR_WITHOUT_REALTIME);
         }
-        let mut thread = Thread {
+        let thread = Thread {
             heart: Heart::new(config, first, boot_time()),
             frames,
             rejections: Rejections::new(),
@@ -94,7 +94,7 @@ pub fn spawn(settings: Settings) -> Result<(Handle, NewsReceiver), StartBeatErro
             _alive: alive,
             unscheduled,
         };
-        thread.run();
+        thread.run().say_the_rest();
     })?;
     Ok((handle, receiver))
 }
@@ -142,13 +142,14 @@ enum Go {
 }
 
 impl Thread {
-    fn run(&mut self) {
+    /// Gives back the way to the main thread, for what waits there still; everything else is closed by then.
+    fn run(mut self) -> Outbox {
         let mut batch = Batch::new(BATCH, haven_messaging::frame::MAX_DATAGRAM);
         self.settle();
         loop {
-            let Some(ready) = self.sleep() else { return };
+            let Some(ready) = self.sleep() else { return self.news };
             if ready.at(0) && self.take_orders() == Go::End {
-                return;
+                return self.news;
             }
             self.receive_ready(ready, &mut batch);
             self.tick_if_due();
@@ -204,11 +205,9 @@ impl Thread {
                 return Go::End;
             }
             Order::Stop(answer) => {
-                if let Err(error) = self.keeper.close_all() {
-                    self.news
-                        .tell(News::Alarm(format!("gates stay open until their end: {error}")));
-                }
-                let _answered = answer.send(());
+                let closed = self.keeper.close_all();
+                let trouble = closed.err().map(|e| format!("gates stay open until their end: {e}"));
+                let _answered = answer.send(trouble);
                 return Go::End;
             }
         }

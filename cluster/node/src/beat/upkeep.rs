@@ -27,7 +27,7 @@ pub(super) fn spawn(upkeep: Upkeep, news: Outbox, alive: Weak<()>) -> std::io::R
     thread.tell_missing();
     std::thread::Builder::new()
         .name("gate-upkeep".to_owned())
-        .spawn(move || thread.run(&alive))
+        .spawn(move || thread.run(&alive).say_the_rest())
         .map(drop)
 }
 
@@ -41,7 +41,8 @@ struct Thread {
 }
 
 impl Thread {
-    fn run(&mut self, alive: &Weak<()>) {
+    /// Gives back the way to the main thread, for what waits there still.
+    fn run(mut self, alive: &Weak<()>) -> Outbox {
         let mut next_look = boot_time() + LOOK;
         while alive.strong_count() > 0 {
             let looked = match self.wait(next_look) {
@@ -53,7 +54,8 @@ impl Thread {
                 Ok(false) => None,
                 Err(error) => {
                     let line = format!("nobody watches the gate any more, poll failed: {error}");
-                    return self.tell(News::Alarm(line));
+                    self.tell(News::Alarm(line));
+                    break;
                 }
             };
             if let Some(looked) = looked {
@@ -61,6 +63,7 @@ impl Thread {
             }
             self.news.tell_lost();
         }
+        self.news
     }
 
     /// Whether there is an event before `until`, or before it is time to see whether to end.

@@ -222,7 +222,10 @@ impl Daemon {
         let (answer, stopped) = tokio::sync::oneshot::channel();
         self.beat.send(crate::beat::Order::Stop(answer));
         // A thread that has ended has left its gates to close by themselves.
-        let _closed = tokio::time::timeout(Duration::from_secs(1), stopped).await;
+        let stopped = tokio::time::timeout(Duration::from_secs(1), stopped).await;
+        if let Ok(Ok(Some(trouble))) = stopped {
+            tracing::error!("{trouble}");
+        }
         end
     }
 }
