@@ -35,8 +35,10 @@ pub(crate) struct Copies {
     sparing: bool,
     /// When the last beat left, if it asked for leases.
     asked: Option<Instant>,
-    /// Whose turn it is among the links.
-    turn: usize,
+    /// Counts beats.
+    turn: u64,
+    /// Which beat each link carried last.
+    used: BTreeMap<(NodeId, LinkId), u64>,
     /// The link of the last beat of a member that this one follows, and when it came.
     followed: Option<(LinkId, Instant)>,
 }
@@ -57,14 +59,22 @@ impl Copies {
     /// Forgets peers that are no members any more.
     pub(crate) fn keep(&mut self, is_member: impl Fn(NodeId) -> bool) {
         self.sent.retain(|&(peer, _), _| is_member(peer));
+        self.used.retain(|&(peer, _), _| is_member(peer));
     }
 
-    /// Of `links`, those the beat of this turn takes.
-    pub(crate) fn choose(&self, mut links: Vec<LinkId>) -> Vec<LinkId> {
+    /// Of `links` to `to`, those the beat of this turn takes: while sparing, the one that another's beat came by,
+    /// unless one is overdue, for who beats a little slower than the other would pass links over again and again.
+    pub(crate) fn choose(&mut self, to: NodeId, mut links: Vec<LinkId>) -> Vec<LinkId> {
         if self.sparing && links.len() > 1 {
+            let used = |link: &LinkId| self.used.get(&(to, *link)).copied().unwrap_or_default();
+            let oldest = links.iter().copied().min_by_key(used);
+            let overdue = oldest.filter(|link| self.turn - used(link) > links.len() as u64);
             let followed = self.followed.map(|(link, _)| link).filter(|link| links.contains(link));
-            let link = followed.unwrap_or_else(|| links[self.turn % links.len()]);
-            links.retain(|other| *other == link);
+            let link = overdue.or(followed).or(oldest);
+            links.retain(|other| Some(*other) == link);
+        }
+        for link in &links {
+            self.used.insert((to, *link), self.turn);
         }
         links
     }
@@ -77,7 +87,7 @@ impl Heartbeat {
             self.copies.amiss = now;
         }
         self.copies.sparing = now - self.copies.amiss >= SPARE_AFTER;
-        self.copies.turn = self.copies.turn.wrapping_add(1);
+        self.copies.turn += 1;
         self.copies.asked = claims.then_some(now);
         let interval = self.interval();
         self.copies.followed =

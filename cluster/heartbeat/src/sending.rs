@@ -46,7 +46,7 @@ impl Heartbeat {
         let mut deferred = std::mem::take(&mut self.deferred);
         for to in self.config.members.keys().copied() {
             let answers = deferred.take(now, to, configuration);
-            let links = self.copies.choose(self.links_to(to));
+            let links = self.copies.choose(to, self.links_to(to));
             let alone = links.len() == 1;
             for link in links {
                 let copy = self.copies.number(to, link);

@@ -205,3 +205,27 @@ fn a_death_is_declared_as_soon_as_with_every_copy() {
         assert!(took.iter().all(|took| (36 * MS..=75 * MS).contains(took)), "{took:?}");
     }
 }
+
+#[test]
+fn every_link_has_its_turn_whoever_follows_whom_and_whatever_is_lost() {
+    for (links, lease, from) in [3, 8]
+        .into_iter()
+        .flat_map(|links| [(links, true, 2), (links, false, 1), (links, false, 3)])
+    {
+        let mut world = World::new(7, 3, links, Terms::default());
+        world.start_all(&Start::First);
+        if lease {
+            world.give(NodeId(1), Input::Claim { group: G, epoch: Epoch(1) });
+        }
+        world.run_for(5 * SECOND);
+        let to = NodeId(1 + from % 3);
+        for offset in 0..8 {
+            world.run_for(3 * SECOND + offset * 7 * MS);
+            world.set_path(NodeId(from), to, |path| path.cut = true);
+            world.run_for(20 * MS);
+            world.set_path(NodeId(from), to, |path| path.cut = false);
+        }
+        world.run_for(2 * SECOND);
+        assert_eq!(troubles(&world), 0, "{links} links, lease: {lease}, lost from {from}");
+    }
+}
