@@ -297,17 +297,7 @@ impl Task {
     fn end_connections(&self, ips: Vec<IpAddr>) {
         let destroyer = Arc::clone(&self.destroyer);
         let events = self.events.clone();
-        tokio::task::spawn_blocking(move || {
-            let mut destroyer = destroyer.lock().unwrap_or_else(PoisonError::into_inner);
-            match destroyer.destroy(&ips) {
-                Ok(0) => {}
-                Ok(count) => tracing::debug!(count, ?ips, "TCP connections ended"),
-                Err(error) => {
-                    // No subscriber is no trouble.
-                    events.send(Event::KernelRefused { what: error.whole() }).ok();
-                }
-            }
-        });
+        tokio::task::spawn_blocking(move || destroy(&destroyer, &ips, &events));
     }
 
     fn answer(&mut self, id: RequestId, answer: Answer) {
@@ -324,6 +314,27 @@ impl Task {
         }
         // No subscriber is no trouble.
         self.events.send(event).ok();
+    }
+}
+
+impl Drop for Task {
+    /// The process may end before connections are due: those of addresses that left go now.
+    fn drop(&mut self) {
+        let ips = self.holder.connections_left();
+        if !ips.is_empty() {
+            destroy(&self.destroyer, &ips, &self.events);
+        }
+    }
+}
+
+fn destroy(destroyer: &Mutex<SocketDestroyer>, ips: &[IpAddr], events: &broadcast::Sender<Event>) {
+    match destroyer.lock().unwrap_or_else(PoisonError::into_inner).destroy(ips) {
+        Ok(0) => {}
+        Ok(count) => tracing::debug!(count, ?ips, "TCP connections ended"),
+        Err(error) => {
+            // No subscriber is no trouble.
+            events.send(Event::KernelRefused { what: error.whole() }).ok();
+        }
     }
 }
 

@@ -165,6 +165,30 @@ fn a_stranger_that_claims_the_address_later_meets_a_defence() {
     });
 }
 
+/// A client of the neighbour's, connected to a server on `192.0.2.10`: the server's side, and the client's.
+async fn connected(bed: &Bed) -> (std::net::TcpStream, std::net::TcpStream) {
+    let listener = tokio::net::TcpListener::bind("192.0.2.10:7777").await.unwrap();
+    let client = std::thread::scope(|scope| {
+        let connect = || {
+            bed::enter(&bed.neighbour);
+            std::net::TcpStream::connect("192.0.2.10:7777").unwrap()
+        };
+        scope.spawn(connect).join().unwrap()
+    });
+    let (server, _) = listener.accept().await.unwrap();
+    let server = server.into_std().unwrap();
+    server.set_nonblocking(false).unwrap();
+    server.set_read_timeout(Some(LIMIT)).unwrap();
+    (server, client)
+}
+
+/// Waits until the kernel ends the connection.
+fn ended(mut server: std::net::TcpStream) {
+    let error =
+        std::io::Read::read(&mut server, &mut [0; 16]).expect_err("the client sent nothing");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionAborted, "{error}");
+}
+
 #[test]
 fn connections_of_an_address_that_leaves_are_ended() {
     if !able() {
@@ -174,29 +198,28 @@ fn connections_of_an_address_that_leaves_are_ended() {
     bed.with_agent(async |agent| {
         let p = params("ip=192.0.2.10 nic=eth0 cidr_netmask=24");
         assert!(agent.start("vip", &p, lease()).await.is_success());
-        let listener = tokio::net::TcpListener::bind("192.0.2.10:7777").await.unwrap();
-        let client = std::thread::scope(|scope| {
-            let connect = || {
-                bed::enter(&bed.neighbour);
-                std::net::TcpStream::connect("192.0.2.10:7777").unwrap()
-            };
-            scope.spawn(connect).join().unwrap()
-        });
-        let (server, _) = listener.accept().await.unwrap();
+        let (server, _client) = connected(&bed).await;
         assert!(agent.stop("vip", &p).await.is_success());
-        let ended = async {
-            loop {
-                server.readable().await.unwrap();
-                match server.try_read(&mut [0; 16]) {
-                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                    other => return other,
-                }
-            }
-        };
-        let ended = tokio::time::timeout(LIMIT, ended).await.expect("the server's side ends");
-        assert!(ended.is_err(), "{ended:?}");
-        drop(client);
+        tokio::task::spawn_blocking(|| ended(server)).await.unwrap();
     });
+}
+
+#[test]
+fn an_agent_that_ends_after_a_stop_ends_the_connections_first() {
+    if !able() {
+        return;
+    }
+    let bed = Bed::new();
+    let kept = std::sync::Mutex::new(None);
+    bed.with_agent(async |agent| {
+        let p = params("ip=192.0.2.10 nic=eth0 cidr_netmask=24");
+        assert!(agent.start("vip", &p, lease()).await.is_success());
+        let pair = connected(&bed).await;
+        assert!(agent.stop("vip", &p).await.is_success());
+        *kept.lock().unwrap() = Some(pair);
+    });
+    let (server, _client) = kept.into_inner().unwrap().unwrap();
+    ended(server);
 }
 
 #[test]

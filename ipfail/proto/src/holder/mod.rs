@@ -54,6 +54,9 @@ const RENEW_INTERVAL: Duration = Duration::from_secs(1);
 /// what leaves. Shorter than the rest of the shortest lifetime, so that an address the kernel let go is
 /// not put back without news of the lease.
 const QUIET_AFTER: Duration = Duration::from_millis(1500);
+/// How long after an address left its connections are ended. Going through the kernel's sockets takes a
+/// processor most of a millisecond, which a successor on its way to the address may be waiting for.
+const CONNECTIONS_LINGER: Duration = Duration::from_millis(50);
 /// Moves of one address within this window count towards the EVPN limit.
 const MOVES_WINDOW: Duration = Duration::from_secs(180);
 /// Moves within the window that raise an event.
@@ -84,6 +87,8 @@ pub struct Holder {
     /// Resources whose deadline the step at hand may have moved.
     touched: BTreeSet<String>,
     moves: BTreeMap<IpAddr, VecDeque<Instant>>,
+    /// When the connections of addresses that left are ended.
+    left: BTreeMap<IpAddr, Instant>,
     reconcile_at: Option<Instant>,
     /// Addresses whose surroundings the step at hand wants to know.
     look: BTreeMap<(IfIndex, bool), Vec<IpAddr>>,
@@ -169,6 +174,7 @@ impl Holder {
             armed: BTreeMap::new(),
             touched: BTreeSet::new(),
             moves: BTreeMap::new(),
+            left: BTreeMap::new(),
             reconcile_at: None,
             look: BTreeMap::new(),
             resync: false,
@@ -224,12 +230,13 @@ impl Holder {
         out
     }
 
-    /// When the next [`Input::Tick`] is due; none while nothing is held.
+    /// When the next [`Input::Tick`] is due; none while nothing is held and no connections are left to be ended.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let pacers = self.pacers.values().filter_map(Pacer::deadline);
         let held = self.timers.first().map(|(at, _)| *at);
-        pacers.chain(held).chain(self.reconcile_at).min()
+        let left = self.left.values().copied();
+        pacers.chain(held).chain(self.reconcile_at).chain(left).min()
     }
 
     /// All held addresses, ordered by resource and address.

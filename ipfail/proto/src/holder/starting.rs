@@ -231,7 +231,7 @@ impl Holder {
                 }
             }
             Purpose::Stop { id, resource } => {
-                self.stopped(id, resource, changes, &failures, out);
+                self.stopped(now, id, resource, changes, &failures, out);
             }
             Purpose::Repair { ip, found } => match failures.first() {
                 None => self.repaired(now, ip, found, out),

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use haven_base::{Address, AddressChange};
+use haven_base::{Address, AddressChange, Instant};
 
 use super::starting::EPERM;
-use super::{Held, Holder, Output, Purpose, Refusal, RequestId};
+use super::{CONNECTIONS_LINGER, Held, Holder, Output, Purpose, Refusal, RequestId};
 use crate::event::Event;
 use crate::outcome::{OcfCode, Outcome, Reason};
 use crate::params::{IpParams, PROTOCOL_TAG};
@@ -39,7 +39,8 @@ impl Holder {
     }
 
     pub(super) fn stopped(
-        &self,
+        &mut self,
+        now: Instant,
         id: Option<RequestId>,
         resource: String,
         changes: &[AddressChange],
@@ -57,20 +58,31 @@ impl Holder {
         }
         if success {
             out.push(Output::Event(Event::Stopped { resource }));
-            let gone: Vec<IpAddr> = changes
-                .iter()
-                .filter_map(|change| match change {
-                    AddressChange::Delete { ip, .. } => Some(*ip),
-                    AddressChange::Set(_)
-                    | AddressChange::Label { .. }
-                    | AddressChange::Unlabel { .. } => None,
-                })
-                .filter(|ip| self.view.places(*ip).is_empty())
-                .collect();
-            if !gone.is_empty() {
-                out.push(Output::EndConnections { ips: gone });
-            }
+            let end = now + CONNECTIONS_LINGER;
+            self.left.extend(changes.iter().filter_map(|change| match change {
+                AddressChange::Delete { ip, .. } => Some((*ip, end)),
+                AddressChange::Set(_)
+                | AddressChange::Label { .. }
+                | AddressChange::Unlabel { .. } => None,
+            }));
         }
+    }
+
+    /// Ends connections whose time has come, but for those of addresses that are here again.
+    pub(super) fn end_connections(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let due = self.left.extract_if(.., |_, at| *at <= now);
+        let away = due.map(|(ip, _)| ip).filter(|ip| self.view.places(*ip).is_empty());
+        let ips: Vec<IpAddr> = away.collect();
+        if !ips.is_empty() {
+            out.push(Output::EndConnections { ips });
+        }
+    }
+
+    /// Addresses that left and are not here again, whose connections are still to be ended: for whoever gives
+    /// the holder up before its deadline.
+    #[must_use]
+    pub fn connections_left(&self) -> Vec<IpAddr> {
+        self.left.keys().copied().filter(|ip| self.view.places(*ip).is_empty()).collect()
     }
 
     pub(super) fn on_cleanup(&mut self, id: RequestId, keep: &[IpAddr], out: &mut Vec<Output>) {
