@@ -10,7 +10,8 @@ use super::Class;
 use super::packet::{Acknowledgement, Fragment, Packet, SPAN};
 use super::sender::stamp;
 
-/// Longest wait for more fragments before an acknowledgement leaves.
+/// How long an acknowledgement waits for what else may come: the second copy, the next message. Nobody waits for it;
+/// a sender repeats after 10 ms at the earliest.
 const ACKNOWLEDGE_AFTER: Duration = Duration::from_millis(2);
 /// Fragments one acknowledgement waits for.
 const ACKNOWLEDGE_EVERY: u32 = 8;
@@ -101,7 +102,7 @@ impl Receiver {
             }
             arrival.malformed |= self.drop_contradictions();
         }
-        self.owe(now, link, fragment, known || !arrival.delivered.is_empty(), known);
+        self.owe(now, link, fragment, known);
         arrival
     }
 
@@ -151,14 +152,9 @@ impl Receiver {
         self.partials.len() != before
     }
 
-    fn owe(
-        &mut self,
-        now: Instant,
-        link: LinkId,
-        fragment: &Fragment<'_>,
-        at_once: bool,
-        repeated: bool,
-    ) {
+    fn owe(&mut self, now: Instant, link: LinkId, fragment: &Fragment<'_>, known: bool) {
+        // The copy that went by another link is no news while its acknowledgement is still to leave.
+        let repeated = known && self.owed.is_none();
         let owed = self.owed.get_or_insert(Owed {
             at: now + ACKNOWLEDGE_AFTER,
             fragments: 0,
@@ -174,7 +170,7 @@ impl Receiver {
         if fragment.stamp.wrapping_sub(owed.echo) < u32::MAX / 2 {
             (owed.echo, owed.echo_at) = (fragment.stamp, now);
         }
-        if at_once || owed.fragments >= ACKNOWLEDGE_EVERY {
+        if repeated || owed.fragments >= ACKNOWLEDGE_EVERY {
             owed.at = now;
         }
     }

@@ -184,6 +184,19 @@ fn a_quiet_machine_sends_nothing() {
 }
 
 #[test]
+fn messages_in_quick_succession_and_their_copies_have_one_acknowledgement() {
+    let mut net = Network::new(1, CALM, 2);
+    net.feed(A, Input::Heard { from: B, boot: BootId(20) });
+    for n in 0..3 {
+        net.send(A, B, Class::Ordered(0), vec![n]);
+    }
+    net.run(at(1_000_000));
+    assert_eq!(net.delivered(B).len(), 3);
+    assert_eq!(net.sent, 3 * 2 + 1);
+    assert_eq!(net.nodes[&A].1.status().peers[&B].in_flight, 0);
+}
+
+#[test]
 fn every_message_arrives_exactly_once_and_streams_keep_their_order_in_any_weather() {
     for seed in 0..60 {
         let mut rng = Rng::new(seed + 1_000);
@@ -429,9 +442,11 @@ fn a_greeting_that_comes_late_measures_nothing() {
     let hello = packets(a.step(now, send())).remove(0);
     let (from, boot) = to_a;
     let first = packets(a.step(now, Input::Heard { from, boot })).remove(0);
-    assert!(!packets(b.step(now, received(to_b, first))).is_empty(), "its answer is lost");
-    for greeting in packets(b.step(now, received(to_b, hello))) {
-        a.step(now, received(to_a, greeting));
+    b.step(now, received(to_b, first));
+    let later = now + ms(2);
+    assert!(!packets(b.step(later, Input::Tick)).is_empty(), "its answer is lost");
+    for greeting in packets(b.step(later, received(to_b, hello))) {
+        a.step(later, received(to_a, greeting));
     }
     assert_eq!(a.status().peers[&B].in_flight, 0, "the greeting says what has arrived");
     assert_eq!(a.status().peers[&B].round_trip, None);
