@@ -129,7 +129,7 @@ impl IpAgent {
     /// Stop announcing and remove the addresses. Success when they or the interface are not there.
     ///
     /// The address is gone from the kernel when this returns; TCP sockets of this host that use it are
-    /// destroyed shortly after.
+    /// destroyed 50 ms later unless it is here again, and at the latest when the agent ends.
     pub async fn stop(&self, resource: &str, params: &IpParams) -> Outcome {
         let params = Box::new(params.clone());
         self.outcome(Request::Stop { resource: resource.to_owned(), params }).await
