@@ -144,6 +144,7 @@ impl Heartbeat {
             seq: beat.seq,
             copy: beat.copy,
             interval: self.pace.crowd().interval_of(beat.duration()),
+            spare_interval: self.pace.crowd().spare_interval_of(beat.duration()),
             log: beat.log,
             unheard: &unheard,
             relayed: &beat.relayed,

@@ -60,6 +60,11 @@ impl Crowd {
     pub(crate) fn interval_of(self, duration: Duration) -> Duration {
         (duration / 4).min(self.interval_max())
     }
+
+    /// The beat interval that goes with `duration` while nothing is amiss: five twelfths of D, within bounds.
+    pub(crate) fn spare_interval_of(self, duration: Duration) -> Duration {
+        (duration * 5 / 12).min(self.interval_max())
+    }
 }
 
 /// D, adapted: up at once, down over minutes.
@@ -149,9 +154,9 @@ impl Pace {
         self.floor().max(self.learned)
     }
 
-    /// How far apart beats are sent while nothing is amiss: five twelfths of D, within bounds.
+    /// How far apart beats are sent while nothing is amiss.
     pub(crate) fn spare_interval(&self) -> Duration {
-        (self.duration() * 5 / 12).min(self.crowd.interval_max())
+        self.crowd.spare_interval_of(self.duration())
     }
 
     /// How far apart beats are sent.

@@ -226,6 +226,11 @@ fn every_link_has_its_turn_whoever_follows_whom_and_whatever_is_lost() {
             world.set_path(NodeId(from), to, |path| path.cut = false);
         }
         world.run_for(2 * SECOND);
+        let beats = |world: &World| world.sent.values().map(|(beats, _)| beats).sum::<u64>();
+        let before = beats(&world);
+        world.run_for(SECOND);
+        let spared = beats(&world) - before;
+        assert!(spared < 6 * 50, "each beat takes one link of {links}: {spared} in a second");
         assert_eq!(troubles(&world), 0, "{links} links, lease: {lease}, lost from {from}");
     }
 }

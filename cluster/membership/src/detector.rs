@@ -74,6 +74,8 @@ pub struct Report<'a> {
     pub copy: u64,
     /// The sender's beat interval.
     pub interval: Duration,
+    /// The same while nothing is amiss and each beat takes one link.
+    pub spare_interval: Duration,
     /// The sender's last log entry.
     pub log: LogPosition,
     /// Members the sender does not hear, with the boot it heard last.
@@ -215,6 +217,7 @@ impl Detector {
         peer.newest_report = Some(report.seq);
         peer.reported = true;
         peer.interval = report.interval;
+        peer.spare_interval = report.spare_interval;
         peer.log = report.log;
         peer.away_until = report.away.map(|away| now + away.min(AWAY_MAX));
         let unheard: BTreeMap<_, _> = report.unheard.iter().copied().collect();

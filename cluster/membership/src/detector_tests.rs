@@ -46,6 +46,7 @@ impl Bed {
             seq: Seq(seq),
             copy: seq,
             interval: INTERVAL,
+            spare_interval: INTERVAL * 5 / 3,
             log: LogPosition::default(),
             unheard,
             relayed: &[],

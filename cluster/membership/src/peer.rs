@@ -48,6 +48,7 @@ pub struct Peer {
     /// Times between arrivals by any link, of the last minute.
     pub(crate) gaps: Peaks,
     pub(crate) interval: Duration,
+    pub(crate) spare_interval: Duration,
     pub(crate) away_until: Option<Instant>,
     pub(crate) newest_report: Option<Seq>,
     /// A beat has come since it is heard again, so that `unheard` is its present opinion.
@@ -88,11 +89,10 @@ impl Peer {
     /// The silence after which a link that is regular counts as down: 200 ms, or twice `threshold`, the peer's own,
     /// or what it takes until every link has had its turn.
     pub(crate) fn link_threshold(&self, threshold: Duration) -> Duration {
-        // While nothing is amiss a beat takes one link, and beats are five thirds of an interval apart (ADR 23). One
-        // may be lost, and after two more at most that is noticed, and all links carry every beat.
+        // While nothing is amiss a beat takes one link (ADR 23). One may be lost, and after two more at most that is
+        // noticed, and all links carry every beat.
         let turns = u32::try_from(self.links.len()).unwrap_or(u32::MAX).saturating_add(3);
-        let round = (self.interval * 5 / 3).saturating_mul(turns);
-        LINK_SILENCE.max(threshold * 2).max(round)
+        LINK_SILENCE.max(threshold * 2).max(self.spare_interval.saturating_mul(turns))
     }
 
     /// It answered the beat sent at `sent` within `rtt`.

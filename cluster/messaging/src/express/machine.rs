@@ -209,7 +209,9 @@ impl Express {
             return;
         };
         if let Some(reply) = peer.receiver.reply(now, boot) {
-            let links = peer.choose(Some(reply.link), reply.copies);
+            // One acknowledgement stands for several packets: where much is lost it goes twice.
+            let copies = if peer.sender.is_lossy() { 2 } else { reply.copies };
+            let links = peer.choose(Some(reply.link), copies);
             transmit(id, &links, reply.bytes, out);
         }
         for packet in peer.sender.transmit(now, boot) {

@@ -12,7 +12,7 @@ use super::sender::stamp;
 
 /// How long an acknowledgement waits for what else may come: the second copy, the next message. Nobody waits for it;
 /// a sender repeats after 10 ms at the earliest.
-const ACKNOWLEDGE_AFTER: Duration = Duration::from_millis(2);
+pub(super) const ACKNOWLEDGE_AFTER: Duration = Duration::from_millis(2);
 /// Fragments one acknowledgement waits for.
 const ACKNOWLEDGE_EVERY: u32 = 8;
 
@@ -166,8 +166,8 @@ impl Receiver {
         owed.fragments += 1;
         owed.link = link;
         owed.repeated |= repeated;
-        // The newest stamp: of copies and repetitions the latest says most about the path now.
-        if fragment.stamp.wrapping_sub(owed.echo) < u32::MAX / 2 {
+        // The newest stamp, of copies the first: of repetitions the latest says most about the path now.
+        if (1..u32::MAX / 2).contains(&fragment.stamp.wrapping_sub(owed.echo)) {
             (owed.echo, owed.echo_at) = (fragment.stamp, now);
         }
         if repeated || owed.fragments >= ACKNOWLEDGE_EVERY {

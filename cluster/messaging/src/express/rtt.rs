@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::receiver::ACKNOWLEDGE_AFTER;
+
 /// Soonest repetition.
 const FLOOR: Duration = Duration::from_millis(10);
 /// Repetition before a round trip was measured.
@@ -38,7 +40,8 @@ impl RoundTrip {
 
     /// Time to wait for an acknowledgement after the `tries`-th transmission (from 1).
     pub(super) fn repeat_after(&self, tries: u32) -> Duration {
-        let base = self.smoothed.map_or(UNKNOWN, |smoothed| (smoothed * 3 / 2).max(FLOOR));
+        let patient = |smoothed: Duration| (smoothed * 3 / 2 + ACKNOWLEDGE_AFTER).max(FLOOR);
+        let base = self.smoothed.map_or(UNKNOWN, patient);
         let doublings = tries.saturating_sub(PATIENCE).min(10);
         (base * (1 << doublings)).min(CEILING.max(base)).min(SLOWEST)
     }
@@ -64,7 +67,7 @@ mod tests {
         for _ in 0..100 {
             rtt.sample(ms(100));
         }
-        assert!(rtt.repeat_after(1) > ms(140) && rtt.repeat_after(1) <= ms(150));
+        assert!(rtt.repeat_after(1) > ms(142) && rtt.repeat_after(1) <= ms(152));
         rtt.sample(Duration::from_secs(9_999));
         assert!(rtt.smoothed().unwrap() <= ms(100), "an absurd sample is ignored");
         let mut paused = RoundTrip::default();

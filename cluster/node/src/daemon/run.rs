@@ -223,8 +223,12 @@ impl Daemon {
         self.beat.send(crate::beat::Order::Stop(answer));
         // A thread that has ended has left its gates to close by themselves.
         let stopped = tokio::time::timeout(Duration::from_secs(1), stopped).await;
-        if let Ok(Ok(Some(trouble))) = stopped {
-            tracing::error!("{trouble}");
+        match stopped {
+            Ok(Ok(Some(trouble))) => tracing::error!("{trouble}"),
+            Ok(_) => {}
+            Err(_elapsed) => tracing::error!(
+                "the heartbeat thread does not answer: gates stay open until their end, within seconds"
+            ),
         }
         end
     }

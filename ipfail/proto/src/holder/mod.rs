@@ -184,6 +184,8 @@ impl Holder {
     /// One input, and what follows from it.
     pub fn step(&mut self, now: Instant, input: Input) -> Vec<Output> {
         let mut out = Vec::new();
+        // Before anything that may bring one of the addresses here again.
+        self.end_connections(now, &mut out);
         match input {
             Input::Tick => {}
             Input::Snapshot { links, addresses } => {

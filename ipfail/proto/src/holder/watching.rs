@@ -420,7 +420,6 @@ impl Holder {
             self.reconcile_at = Some(now + RECONCILE_INTERVAL);
             self.resync = true;
         }
-        self.end_connections(now, out);
     }
 
     fn tick_resource(&mut self, now: Instant, resource: &str, out: &mut Vec<Output>) {
