@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use haven_base::{Address, AddressChange, AddressFlags, IfIndex, Lifetime};
 use haven_host::netlink::{Netlink, NetlinkEvent, NetlinkEvents};
+use haven_skipped::{skip, this_test};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 /// Run `test` on a thread in a nameless namespace of its own, whose loopback has index 1.
+#[track_caller]
 fn in_namespace(test: impl FnOnce() + Send + 'static) {
     if !rustix::process::geteuid().is_root() {
-        println!("skipped, because network namespaces need root");
-        return;
+        return skip("network namespaces need root", &this_test());
     }
     let worker = std::thread::spawn(move || {
         // SAFETY: only the network namespace of this thread changes; no descriptors are involved.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use haven_host::process::{Call, CallError, Cgroups, Ended, Launcher};
+use haven_skipped::{skip, this_test};
 
 struct Place {
     dir: tempfile::TempDir,
@@ -44,12 +45,15 @@ fn call(scope: &str, program: &Path, dir: &Path) -> Call {
     }
 }
 
+const NO_GROUPS: &str = "no cgroup2 hierarchy is writable here";
+
 /// A launcher with control groups where this machine has them, and one without.
+#[track_caller]
 fn launchers() -> Vec<(Launcher, &'static str)> {
     let mut all = vec![(Launcher::start(None).unwrap(), "without control groups")];
     match Cgroups::open(&format!("test-{}", std::process::id())) {
         Some(groups) => all.push((Launcher::start(Some(groups)).unwrap(), "with control groups")),
-        None => eprintln!("skipped, because no cgroup2 hierarchy is writable here: with groups"),
+        None => skip(NO_GROUPS, &format!("{} with control groups", this_test())),
     }
     all
 }
@@ -268,8 +272,7 @@ async fn calls_of_one_scope_never_overlap_and_others_do() {
 #[tokio::test]
 async fn a_call_that_an_earlier_life_had_under_way_is_ended() {
     let Some(groups) = Cgroups::open(&format!("stale-{}", std::process::id())) else {
-        eprintln!("skipped, because no cgroup2 hierarchy is writable here");
-        return;
+        return skip(NO_GROUPS, "a call that an earlier life had under way");
     };
     let place = Place::new();
     let launcher = Launcher::start(Some(groups.clone())).unwrap();

@@ -184,6 +184,7 @@ pub const ROOMS: &[Room] = &[
     room("tests/fuzz", "haven-fuzz-tests", Kind::Bench, &[]),
     room("tests/netns", "haven-netns-tests", Kind::Bench, &[]),
     room("tests/sim", "haven-sim-tests", Kind::Bench, &[]),
+    room("tests/skipped", "haven-skipped", Kind::Bench, &[]),
     room("xtask", "xtask", Kind::Bench, &[]),
 ];
 

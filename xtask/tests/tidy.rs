@@ -56,6 +56,16 @@ fn every_spec_tag_of_this_tree_can_be_read() {
 }
 
 #[test]
+fn a_test_that_only_prints_that_it_is_skipped_is_a_complaint() {
+    let text = format!("fn f() {{ print(\"{}\") }}\n", concat!("skipped", ", because"));
+    expect_one("cluster/lease/src/promise.rs", &text, "haven_skipped::skip");
+    let tree = tidy_tree();
+    write(tree.path(), "tests/skipped/src/lib.rs", &text);
+    let said = complaints(tree.path());
+    assert!(!said.iter().any(|complaint| complaint.contains("haven_skipped")), "{said:?}");
+}
+
+#[test]
 fn a_small_tidy_tree_has_no_complaints() {
     assert_eq!(complaints(tidy_tree().path()), Vec::<String>::new());
 }

@@ -11,8 +11,9 @@ use haven_children::metadata::MetadataError;
 use haven_children::{OcfAgents, OcfSettings};
 use haven_executor::Agent as _;
 use haven_host::process::Launcher;
+use haven_skipped::skip;
 use haven_types::operation::{ExecutionStatus, OcfCode, Outcome};
-use support::{Place, name, operation, skip};
+use support::{Place, name, operation};
 
 const DEBIAN: &str = "/usr/lib/ocf";
 

@@ -12,8 +12,9 @@ use std::time::Duration;
 use haven_children::{OcfAgents, OcfSettings};
 use haven_executor::Agent as _;
 use haven_host::process::Launcher;
+use haven_skipped::skip;
 use haven_types::operation::OcfCode;
-use support::{Place, operation, skip};
+use support::{Place, operation};
 
 /// An agent of Debian with its parameters.
 struct Server<'a> {

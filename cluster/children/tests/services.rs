@@ -14,8 +14,9 @@ use std::time::Duration;
 use haven_children::{Bus, InitScripts, Services, SystemdUnits};
 use haven_executor::Agent;
 use haven_host::process::Launcher;
+use haven_skipped::skip;
 use haven_types::operation::{ExecutionStatus, OcfCode, Outcome};
-use support::{Place, operation, skip};
+use support::{Place, operation};
 use zbus::OwnedObjectPath;
 use zbus::object_server::{ResponseDispatchNotifier, SignalEmitter};
 

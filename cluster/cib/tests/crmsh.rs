@@ -1,6 +1,6 @@
 //! The same lines in the crm shell and here: the documents they make, beside each other. Order of attributes, order of
 //! blocks within an object and ids that nobody wrote may differ; what else differs is named in [`ONLY_HERE`] and [`present`].
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests fail by panicking")]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -14,6 +14,7 @@ use std::process::Command;
 use haven_cib::Cib;
 use haven_cib::crm::{Mode, load};
 use haven_cib::xml::{Element, parse};
+use haven_skipped::skip;
 
 const EMPTY: &str = r#"<cib validate-with="pacemaker-3.9" admin_epoch="0" epoch="1" num_updates="0" crm_feature_set="3.16.2">
 <configuration><crm_config/><nodes/><resources/><constraints/></configuration><status/></cib>"#;
@@ -275,8 +276,10 @@ fn what_lines_make_is_valid_by_pacemakers_schema() {
             Command::new("xmllint").args(["--noout", "--relaxng", rng]).arg(&file).output();
         fs::remove_file(&file).unwrap();
         let Some(judged) = judged.ok().filter(|_| PathBuf::from(rng).exists()) else {
-            println!("skipped, because xmllint or {rng} is not installed");
-            return;
+            return skip(
+                &format!("xmllint or {rng} is not installed"),
+                "lines made valid by Pacemaker's schema",
+            );
         };
         let said = String::from_utf8_lossy(&judged.stderr);
         assert!(judged.status.success(), "{name}: {said}\n{}", cib.to_xml());
@@ -289,8 +292,10 @@ fn the_crm_shell_makes_the_same_documents() {
     for (name, text) in DOCUMENTS {
         let lines = format!("{RESOURCES}{text}");
         let Some(theirs) = theirs(&lines) else {
-            println!("skipped, because `crm` is not here (package crmsh)");
-            return;
+            return skip(
+                "`crm` is not here (package crmsh)",
+                "the crm shell's documents beside ours",
+            );
         };
         let theirs = objects(&theirs.unwrap_or_else(|said| panic!("{name}: {said}")));
         let ours = objects(&ours(&lines));

@@ -1,6 +1,6 @@
 //! The words of a CIB beside those of Pacemaker's schemas (`tests/golden/schema/pacemaker.txt`), and beside a validator
 //! where one is installed.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests fail by panicking")]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use haven_cib::{Cib, schema};
+use haven_skipped::skip;
 
 /// Words that no schema of Pacemaker has, and why they are read: element, attribute or element in it.
 const MORE: &[(&str, &str)] = &[
@@ -147,8 +148,10 @@ fn inputs() -> Option<Vec<PathBuf>> {
 #[test]
 fn nothing_in_real_documents_is_unknown() {
     let Some(files) = inputs() else {
-        println!("skipped, because the scheduler corpus is not here (HAVEN_SCHEDULER_CORPUS)");
-        return;
+        return skip(
+            "the scheduler corpus is not here (HAVEN_SCHEDULER_CORPUS names its folder)",
+            "real documents with nothing unknown in them",
+        );
     };
     assert!(files.len() > 600);
     for file in files {
@@ -184,8 +187,8 @@ fn a_validator_with_pacemakers_schema_refuses_the_same_words() {
         <tags><tag id="t"><obj_ref id="a"/></tag></tags></configuration><status/></cib>"#
     );
     if valid(version, &sound).is_none() {
-        println!("skipped, because xmllint or /usr/share/pacemaker/{version}.rng is not installed");
-        return;
+        let missing = format!("xmllint or /usr/share/pacemaker/{version}.rng is not installed");
+        return skip(&missing, "words refused as by Pacemaker's schema");
     }
     assert_eq!(valid(version, &sound), Some(true));
     assert!(Cib::from_xml(&sound).is_ok());

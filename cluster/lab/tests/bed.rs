@@ -13,6 +13,7 @@ use haven_lab::{
     Bed, BedOptions, Family, Fault, MeasureOptions, Measuring, Net, Noise, Place, Topology,
     namespace, processes, wait,
 };
+use haven_skipped::skip;
 
 /// A bed that removes itself.
 struct Fixture {
@@ -26,20 +27,10 @@ impl Drop for Fixture {
     }
 }
 
-/// Says why a test did not run.
-fn skipped(why: &str) {
-    let line = format!("skipped, because {why}\n");
-    if let Ok(path) = std::env::var("HAVEN_SKIPPED") {
-        let open = std::fs::File::options().append(true).create(true).open(path);
-        std::io::Write::write_all(&mut open.unwrap(), line.as_bytes()).unwrap();
-    }
-    std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
-}
-
 /// A bed of three nodes called `name`, or `None` with a word why not.
 fn fixture(name: &str, family: Family) -> Option<Fixture> {
     if !rustix::process::geteuid().is_root() {
-        skipped(&format!("it needs root: bed {name}"));
+        skip("it needs root", &format!("bed {name}"));
         return None;
     }
     // Cargo builds the example beside the tests: it is `haven lab` alone.
@@ -185,7 +176,7 @@ fn ports_that_go_down_take_the_carrier_and_come_back() {
 #[test]
 fn frames_on_the_bridges_are_not_judged_like_routed_packets() {
     if !std::path::Path::new("/proc/sys/net/bridge").exists() {
-        skipped("br_netfilter is not loaded: bed t-bridges");
+        skip("br_netfilter is not loaded", "bed t-bridges");
         return;
     }
     let Some(lab) = fixture("t-bridges", Family::V4) else { return };

@@ -276,8 +276,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn another_user_is_refused_by_the_socket_and_by_the_daemon() {
         if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped, because it needs root: another user's request");
-            return;
+            return haven_skipped::skip("it needs root", "another user's request");
         }
         let directory = tempfile::tempdir().unwrap();
         open_to_all(directory.path(), 0o755);

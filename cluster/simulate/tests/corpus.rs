@@ -5,6 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use haven_skipped::skip;
+
 const FLOOR: &str = include_str!("corpus.floor");
 
 fn corpus() -> Option<PathBuf> {
@@ -20,11 +22,19 @@ fn simulate() -> PathBuf {
     me.parent().and_then(Path::parent).unwrap().join("examples/simulate")
 }
 
+/// What does not run without the corpus: as many cases as the floor asks for.
+fn what() -> String {
+    let cases = FLOOR.lines().filter_map(|line| line.strip_prefix("L1 ")).next();
+    format!("the {} cases of the scheduler corpus", cases.unwrap())
+}
+
 #[test]
 fn the_corpus_does_not_get_worse() {
     let Some(dir) = corpus() else {
-        println!("skipped, because the scheduler corpus is not here (HAVEN_SCHEDULER_CORPUS)");
-        return;
+        return skip(
+            "the scheduler corpus is not here (HAVEN_SCHEDULER_CORPUS names its folder)",
+            &what(),
+        );
     };
     let bin = simulate();
     assert!(bin.exists(), "{} was not built", bin.display());
@@ -37,8 +47,7 @@ fn the_corpus_does_not_get_worse() {
     let output = match result {
         Ok(o) => o,
         Err(e) => {
-            println!("skipped, because python3 cannot be run: {e}");
-            return;
+            return skip(&format!("python3 cannot be run ({e})"), &what());
         }
     };
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -15,6 +15,7 @@ use clap::Parser;
 use haven_base::Rng;
 use haven_cib::xml::{self, Element};
 use haven_simulate::Args;
+use haven_skipped::skip;
 
 /// The longest one damaged cluster may take; a good one takes a fraction of a second.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,7 +54,10 @@ fn saved() -> Vec<PathBuf> {
     let given = std::env::var_os("HAVEN_SCHEDULER_CORPUS").map(PathBuf::from);
     let corpus = given.unwrap_or_else(|| root.join("../shared/scheduler-corpus")).join("xml");
     if !corpus.is_dir() {
-        println!("only the project's own cases, because the scheduler corpus is not here");
+        skip(
+            "the scheduler corpus is not here (HAVEN_SCHEDULER_CORPUS names its folder)",
+            "damage to its cases",
+        );
     }
     let mut list = Vec::new();
     for folder in [root.join("tests/golden/policy"), corpus] {

@@ -7,12 +7,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
+use haven_skipped::{skip, this_test};
+
 use super::channel::{ChannelEvent, tests::couple};
 use super::*;
 
 /// Runs a test on a thread in a fresh network namespace, which ends with it. Without the right to make
 /// one it says so.
+#[track_caller]
 fn in_namespace(test: impl FnOnce() + Send + 'static) {
+    let name = this_test();
     let thread = std::thread::spawn(move || {
         #[allow(unsafe_code, reason = "rustix marks it unsafe for the flags that share memory")]
         // SAFETY: a new network namespace changes no memory or descriptor of this thread.
@@ -24,7 +28,7 @@ fn in_namespace(test: impl FnOnce() + Send + 'static) {
             }
             Err(error) => {
                 assert!(!rustix::process::geteuid().is_root(), "root makes namespaces: {error}");
-                eprintln!("skipped, because this user may not make a network namespace: {error}");
+                skip(&format!("this user may not make a network namespace ({error})"), &name);
             }
         }
     });

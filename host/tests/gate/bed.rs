@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use haven_host::gate::{Choice, Config, Entry, EntryKind};
+use haven_skipped::{skip, this_test};
 
 use crate::frames::{
     Answer, CLIENT_MAC, CLIENT4, CLIENT6, NODE_MAC, NODE4, NODE6, VIP4, VIP6, claim, stimuli,
@@ -162,11 +163,12 @@ pub(crate) struct Bed {
 }
 
 /// Why this machine cannot run the tests, said once per test; never a silent pass.
+#[track_caller]
 pub(crate) fn possible() -> bool {
     if rustix::process::geteuid().is_root() {
         return true;
     }
-    eprintln!("skipped, because making network namespaces needs root");
+    skip("making network namespaces needs root", &this_test());
     false
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use haven_host::bpf::Hook;
 use haven_host::gate::{BackEnd, Choice, EntryKind, Gate, Renewal, Upkeep};
+use haven_skipped::skip;
 
 use crate::bed::{
     Bed, GROUP, Namespace, PATIENCE, Port, SILENCE, entries, from_now, possible, run,
@@ -120,7 +121,7 @@ fn hooks_taken_away_are_noticed_and_restored() {
             bed.assert_silent("tc cannot take tcx hooks away");
             assert_eq!(upkeep.repair().unwrap().restored, []);
         } else {
-            println!("skipped, because this kernel has no tcx");
+            skip("this kernel has no tcx", "hooks that tc cannot take away");
         }
         gate.remove_all(upkeep).unwrap();
     });
@@ -277,8 +278,7 @@ fn tunnels_without_ethernet_headers_are_gated() {
         return;
     }
     if !std::path::Path::new("/dev/net/tun").exists() {
-        println!("skipped, because this kernel has no tun devices");
-        return;
+        return skip("this kernel has no tun devices", "tunnels without Ethernet headers");
     }
     let bed = Bed::new();
     bed.node.within(|| {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use haven_base::{Address, AddressChange, AddressFlags, Lifetime};
 use haven_host::netlink::Netlink;
 use haven_ipfail::{AgentConfig, Event, IpAgent, IpParams, ProvenByLease, parse};
+use haven_skipped::{skip, this_test};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::sync::broadcast;
 
@@ -20,14 +21,15 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 
 /// Whether namespaces can be made here; tells why not.
+#[track_caller]
 pub(crate) fn able() -> bool {
     if !rustix::process::geteuid().is_root() {
-        println!("skipped, because network namespaces need root");
+        skip("network namespaces need root", &this_test());
         return false;
     }
     let probe = Command::new("ip").args(["netns", "list"]).output();
     if !probe.is_ok_and(|out| out.status.success()) {
-        println!("skipped, because `ip netns` does not work here");
+        skip("`ip netns` does not work here", &this_test());
         return false;
     }
     true

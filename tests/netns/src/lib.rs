@@ -24,6 +24,7 @@ use haven_lab::{
     Bed, BedOptions, Cluster, Family, LabError, MeasureOptions, Measuring, Place, Report, Topology,
     namespace, wait,
 };
+pub use haven_skipped::skip;
 use serde_json::Value;
 
 /// A cluster of haven nodes that removes itself.
@@ -63,16 +64,6 @@ pub fn can_run(test: &str) -> bool {
     }
     skip("it needs root", test);
     false
-}
-
-/// Says that a test cannot run here.
-pub fn skip(reason: &str, test: &str) {
-    let line = format!("skipped, because {reason}: {test}\n");
-    if let Some(path) = std::env::var_os("HAVEN_SKIPPED") {
-        let open = std::fs::File::options().append(true).create(true).open(path);
-        open.unwrap().write_all(line.as_bytes()).unwrap();
-    }
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 /// A lab of `nodes` nodes, serving its VIPs; `None` where it cannot be built.

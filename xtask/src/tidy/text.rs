@@ -29,6 +29,10 @@ const SLEEPS: [&str; 2] = [concat!("sle", "ep("), concat!("sleep_", "until(")];
 const MUTANT: &str = concat!("ALL.with", "out(");
 const PACED: &str = "// paced:";
 
+/// What a test says that cannot run here, and the one place that says it where it is counted.
+const SKIPS: &str = concat!("\"skipped", ", because");
+const COUNTS_SKIPS: &str = "tests/skipped";
+
 /// How many lines before a sleep the loop that it paces may start.
 const LOOP_REACH: usize = 8;
 
@@ -60,6 +64,11 @@ fn of_file(source: &Source) -> Vec<Complaint> {
             complain(
                 "an ignored test says why: `./dev test --all` runs it, the usual run does not"
                     .into(),
+            );
+        }
+        if source.is_rust() && line.contains(SKIPS) && !source.path.starts_with(COUNTS_SKIPS) {
+            complain(
+                "what a passing test prints nobody sees: say it by haven_skipped::skip".into(),
             );
         }
         let in_test = tests_from.is_some_and(|from| number >= from);

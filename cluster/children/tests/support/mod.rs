@@ -2,7 +2,6 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part")]
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -66,16 +65,6 @@ pub async fn until(mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < limit, "waited in vain");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-}
-
-/// Says that a test cannot run here.
-pub fn skip(reason: &str, test: &str) {
-    let line = format!("skipped, because {reason}: {test}\n");
-    if let Some(path) = std::env::var_os("HAVEN_SKIPPED") {
-        let open = std::fs::File::options().append(true).create(true).open(path);
-        open.unwrap().write_all(line.as_bytes()).unwrap();
-    }
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 pub fn is_root() -> bool {

@@ -8,10 +8,16 @@ use std::process::Command;
 use clap::Parser;
 use haven_cib::xml::{self, Element};
 use haven_simulate::Args;
+use haven_skipped::skip;
 
-/// Where the real crm_simulate is.
-pub(crate) fn oracle() -> Option<PathBuf> {
-    std::env::var_os("HAVEN_CRM_SIMULATE").map(PathBuf::from).filter(|p| p.exists())
+/// Where the real crm_simulate is; says that `what` is skipped where there is none.
+pub(crate) fn oracle(what: &str) -> Option<PathBuf> {
+    let named = std::env::var_os("HAVEN_CRM_SIMULATE").map(PathBuf::from);
+    let found = named.filter(|path| path.exists());
+    if found.is_none() {
+        skip("HAVEN_CRM_SIMULATE names no crm_simulate", &format!("{what}, beside Pacemaker"));
+    }
+    found
 }
 
 /// What a program answered.

@@ -97,10 +97,7 @@ impl Tally {
 /// The graph for Graphviz is the same text.
 #[test]
 fn the_picture_of_a_decision_is_the_same() {
-    let Some(oracle) = oracle() else {
-        println!("skipped, because HAVEN_CRM_SIMULATE names no crm_simulate");
-        return;
-    };
+    let Some(oracle) = oracle("the picture of a decision") else { return };
     let dir = scratch("dot");
     let files = saved();
     let (mut equal, mut different) = (0_u32, Vec::new());
@@ -126,10 +123,7 @@ fn words(list: &[&str]) -> Vec<String> {
 
 #[test]
 fn random_clusters_are_decided_as_pacemaker_decides() {
-    let Some(oracle) = oracle() else {
-        println!("skipped, because HAVEN_CRM_SIMULATE names no crm_simulate");
-        return;
-    };
+    let Some(oracle) = oracle("60 random clusters") else { return };
     let dir = scratch("random");
     let mut tally = Tally::default();
     for seed in seeds(0..60) {
@@ -143,10 +137,7 @@ fn random_clusters_are_decided_as_pacemaker_decides() {
 /// A cluster starts empty, reaches what was decided, and then things happen to it.
 #[test]
 fn clusters_to_which_things_happen_are_decided_as_pacemaker_decides() {
-    let Some(oracle) = oracle() else {
-        println!("skipped, because HAVEN_CRM_SIMULATE names no crm_simulate");
-        return;
-    };
+    let Some(oracle) = oracle("15 clusters to which things happen") else { return };
     let dir = scratch("evolving");
     let mut tally = Tally::default();
     for seed in seeds(0..15) {
@@ -184,10 +175,7 @@ fn saved() -> Vec<PathBuf> {
 /// What one thing more does to clusters that somebody had.
 #[test]
 fn changed_clusters_are_decided_as_pacemaker_decides() {
-    let Some(oracle) = oracle() else {
-        println!("skipped, because HAVEN_CRM_SIMULATE names no crm_simulate");
-        return;
-    };
+    let Some(oracle) = oracle("60 changed clusters") else { return };
     let dir = scratch("changed");
     let files = saved();
     let mut tally = Tally::default();
@@ -208,10 +196,7 @@ fn changed_clusters_are_decided_as_pacemaker_decides() {
 /// about all.
 #[test]
 fn made_up_events_have_the_same_consequences() {
-    let Some(oracle) = oracle() else {
-        println!("skipped, because HAVEN_CRM_SIMULATE names no crm_simulate");
-        return;
-    };
+    let Some(oracle) = oracle("made-up events in saved clusters") else { return };
     let dir = scratch("questions");
     let (files, every) = (saved(), usize::try_from(seeds(0..40).end).unwrap());
     let mut all = Tally::default();

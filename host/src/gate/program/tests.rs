@@ -2,6 +2,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use haven_skipped::{skip, this_test};
+
 use super::*;
 use crate::bpf::Program;
 use crate::gate::clock::boot_time;
@@ -32,9 +34,10 @@ struct Bench {
 
 impl Bench {
     /// The programs with entries for both VIPs, or nothing and the reason on the terminal.
+    #[track_caller]
     fn open(flags: u32) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped, because loading BPF programs needs root");
+            skip("loading BPF programs needs root", &this_test());
             return None;
         }
         let maps = Maps {
