@@ -15,6 +15,8 @@ use haven_host::process::{Cgroups, Launcher};
 use haven_ipfail::{AgentConfig, IpAgent};
 use haven_node::config::{ConfigError, NodeConfig};
 use haven_node::{BuiltIn, End};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::tools;
 
@@ -38,7 +40,7 @@ impl Daemon for Node {
     fn run(&self, config: &Path) -> Result<(), ApiError> {
         haven_host::memory::lock_free();
         let settings = load(config)?;
-        log_to_stderr(&settings.log_level);
+        log_to_stderr(&settings);
         let foreign = Foreign::of(&settings, config);
         let agents = move || agents(foreign);
         let node = haven_node::run(settings, BuiltIn { agents, verification: verification() });
@@ -185,21 +187,59 @@ fn failure(error: &dyn std::error::Error) -> ApiError {
     ApiError::new(Code::Unavailable, text)
 }
 
-fn log_to_stderr(level: &str) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("HAVEN_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+fn log_to_stderr(settings: &NodeConfig) {
+    let filter = EnvFilter::try_from_env("HAVEN_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(&settings.log_level));
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
     // A subscriber that was set before is as good.
-    let _set = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_target(false)
-        .try_init();
+    let _set = log_lines(filter, settings.log_json, colours, std::io::stderr).try_init();
+}
+
+/// The log as lines of text, or as one JSON object a line: `timestamp`, `level`, `message`, and the fields.
+fn log_lines<W>(filter: EnvFilter, json: bool, colours: bool, to: W) -> tracing::Dispatch
+where
+    W: for<'w> tracing_subscriber::fmt::MakeWriter<'w> + Send + Sync + 'static,
+{
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(to).with_target(false);
+    if json {
+        lines.json().flatten_event(true).finish().into()
+    } else {
+        lines.with_ansi(colours).finish().into()
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
+
+    #[test]
+    fn a_line_of_the_log_is_text_or_one_json_object() {
+        let logged = |json| {
+            let (mut lines, to) = std::io::pipe().expect("a pipe");
+            let log = log_lines(EnvFilter::new("info"), json, false, Arc::new(to));
+            tracing::dispatcher::with_default(&log, || {
+                tracing::warn!(node = "n2", "a \"peer\" is silent");
+                tracing::debug!("not asked for");
+            });
+            drop(log);
+            let mut said = String::new();
+            lines.read_to_string(&mut said).expect("text");
+            said
+        };
+        assert!(
+            logged(false).ends_with("WARN a \"peer\" is silent node=\"n2\"\n"),
+            "{}",
+            logged(false)
+        );
+        let lines = logged(true);
+        let line: serde_json::Value = serde_json::from_str(&lines).expect("one object");
+        let said = (&line["level"], &line["message"], &line["node"]);
+        let expected = (&"WARN".into(), &"a \"peer\" is silent".into(), &"n2".into());
+        assert_eq!(said, expected, "{lines}");
+    }
 
     #[test]
     fn the_configuration_file_in_the_help_is_one() {

@@ -18,10 +18,12 @@ use haven_cib::{Cib, Resource};
 use haven_controller::{Command, PeerMessage, Replicated};
 use haven_heartbeat::Message;
 use haven_host::store::Store;
+use haven_ipfail_proto::frame::Frame;
+use haven_messaging::express::{Class, Express, Input};
 use haven_messaging::{ClusterKey, Frames, Keyring, Local};
 use haven_node::config::NodeConfig;
-use haven_node::trust::{JoinToken, KeyMessage};
-use haven_types::{BootId, NodeId};
+use haven_node::trust::{JoinRequest, JoinToken, KeyMessage};
+use haven_types::{BootId, LinkId, NodeId};
 
 /// Reads bytes. Panics when the decoder does, or when it contradicts its encoder.
 pub type Decoder = fn(&[u8]);
@@ -35,7 +37,10 @@ pub const DECODERS: &[(&str, Decoder)] = &[
     ("config", config),
     ("control", control),
     ("crm", crm_lines),
+    ("express", express),
     ("frame", frame),
+    ("join", join),
+    ("neighbour", neighbour),
     ("segment", segment),
     ("snapshot", snapshot),
     ("token", token),
@@ -55,6 +60,39 @@ pub fn frame(bytes: &[u8]) {
     let mut datagram = bytes.to_vec();
     // Accepted or not: with the right key a damaged one is never accepted, which messaging tests.
     let _judged = frames(2).open(Instant::from_nanos(1_000), &mut datagram).is_ok();
+}
+
+/// A packet of small messages within a frame, taken by a node that has messages under way itself.
+pub fn express(bytes: &[u8]) {
+    let now = Instant::from_nanos(1_000_000);
+    let mut machine = Express::new(BootId(2), vec![LinkId(0), LinkId(1)]);
+    let (from, boot, link) = (NodeId(1), BootId(1), LinkId(0));
+    machine.step(now, Input::Heard { from, boot });
+    for length in [1, 3_000] {
+        let (class, bytes) = (Class::Ordered(1), vec![7; length]);
+        machine.step(now, Input::Send { to: from, class, bytes, expires: None });
+    }
+    for later in 0..2 {
+        let now = now + std::time::Duration::from_millis(later * 500);
+        machine.step(now, Input::Received { from, boot, link, bytes: bytes.to_vec() });
+        machine.step(now, Input::Tick);
+        assert!(machine.deadline().is_none_or(|due| due > now), "nothing spins");
+    }
+}
+
+/// What a stranger says who wants to join.
+pub fn join(bytes: &[u8]) {
+    if let Ok(request) = JoinRequest::decode(bytes) {
+        assert!(JoinRequest::decode(&request.encode()) == Ok(request));
+    }
+}
+
+/// An ARP or neighbour discovery frame of anybody on a network with one of our addresses.
+pub fn neighbour(bytes: &[u8]) {
+    if let Some(frame) = Frame::decode(bytes) {
+        let (_claim, _answer) = (frame.claim(), frame.answer());
+        assert_eq!(Frame::decode(&frame.encode()), Some(frame));
+    }
 }
 
 /// The heartbeat message within a frame.

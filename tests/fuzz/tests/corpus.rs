@@ -105,7 +105,9 @@ macro_rules! decoders {
     };
 }
 
-decoders!(beat channel cib command config control crm frame segment snapshot token);
+decoders!(
+    beat channel cib command config control crm express frame join neighbour segment snapshot token
+);
 
 /// The inputs that this program makes are still what it reads: a changed format shows here first.
 /// `HAVEN_FUZZ_WRITE=1` puts them into the corpus in place of those made before.

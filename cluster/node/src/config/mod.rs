@@ -82,6 +82,8 @@ pub struct NodeConfig {
     pub run: PathBuf,
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub log_level: String,
+    /// One JSON object a line instead of text.
+    pub log_json: bool,
     /// How leases are enforced.
     pub gate: GateChoice,
     /// Where agents of others are, and what they find in their environment.

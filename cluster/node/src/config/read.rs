@@ -29,7 +29,7 @@ const SCHEMA: &[(&str, &[&str])] = &[
     ("channel", &["listen"]),
     ("paths", &["state", "run"]),
     ("store", &["log_mib"]),
-    ("log", &["level"]),
+    ("log", &["level", "format"]),
     ("gate", &["backend"]),
     ("agents", &["ocf_root", "environment"]),
     (
@@ -136,6 +136,7 @@ impl Reader<'_> {
             None => Some(DEFAULT_LOG_MIB),
         };
         let log_level = self.choice(root, "log", "level", LEVELS).unwrap_or("info");
+        let log_json = self.choice(root, "log", "format", &["text", "json"]) == Some("json");
         let gate = match self.choice(root, "gate", "backend", &["auto", "bpf", "bpf-clsact", "nft"])
         {
             Some("bpf") => GateChoice::Bpf,
@@ -156,6 +157,7 @@ impl Reader<'_> {
             log_mib: log_mib?,
             run: run?,
             log_level: log_level.to_owned(),
+            log_json,
             gate,
             checks,
         })

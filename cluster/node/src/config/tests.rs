@@ -23,7 +23,7 @@ fn a_complete_file_is_read_and_defaults_are_filled_in() {
     assert_eq!(config.links[0].address().to_string(), "10.77.0.1:6000");
     assert_eq!(config.links[1].address().to_string(), "[fd00::1]:5405");
     assert_eq!(config.channel.to_string(), "10.77.0.1:5406");
-    assert_eq!(config.log_level, "info");
+    assert_eq!((config.log_level.as_str(), config.log_json), ("info", false));
     assert_eq!(config.log_mib, 4);
     assert_eq!(config.control_socket().to_str(), Some("/tmp/b/control.sock"));
 }
@@ -62,6 +62,16 @@ fn what_one_of_several_tables_lacks_is_reported_at_its_head() {
     let found: Vec<_> = findings.iter().map(|one| (one.line, one.object.as_str())).collect();
     let expected = [(head("[[link]]"), "[[link]] local"), (head("[[check]]"), "[[check]] kind")];
     assert_eq!(found, expected, "{findings:#?}");
+}
+
+#[test]
+fn lines_of_the_log_are_text_or_json() {
+    let with = |value: &str| NodeConfig::parse(&format!("{GOOD}[log]\nformat = \"{value}\"\n"));
+    assert!(!with("text").unwrap().log_json);
+    assert!(with("json").unwrap().log_json);
+    let findings = with("xml").unwrap_err();
+    let expected = "[log] format: found \"xml\", expected one of text, json";
+    assert!(findings[0].to_string().ends_with(expected), "{findings:?}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a new node and a member say to each other: one frame each way, a version byte, then postcard.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use haven_messaging::Keyring;
@@ -44,19 +45,23 @@ pub struct Contact {
 
 /// A node asks to become a member.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct JoinRequest {
+pub struct JoinRequest {
     /// The token's secret.
-    pub(super) secret: [u8; 32],
+    pub secret: [u8; 32],
     /// Name of the cluster in its configuration.
-    pub(super) cluster: String,
-    pub(super) name: String,
-    pub(super) role: Role,
-    pub(super) links: Vec<(LinkId, SocketAddr)>,
-    pub(super) channel: SocketAddr,
+    pub cluster: String,
+    /// Its own name.
+    pub name: String,
+    /// What it is to do.
+    pub role: Role,
+    /// Where its beats come from and go to, by link, numbered 0 to 7, rising.
+    pub links: Vec<(LinkId, SocketAddr)>,
+    /// Where its TLS channel listens.
+    pub channel: SocketAddr,
     /// Uncompressed point on P-256.
-    pub(super) public_key: Vec<u8>,
+    pub public_key: Vec<u8>,
     /// Signature by that key over keys of this very connection.
-    pub(super) possession: Vec<u8>,
+    pub possession: Vec<u8>,
 }
 
 /// All a new member needs.
@@ -80,21 +85,40 @@ pub(super) enum JoinReply {
 
 /// Why a join frame cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum DecodeError {
+pub enum DecodeError {
+    /// Its version is not this program's.
     #[error(
         "the other side speaks version {0} of the join protocol, this program {VERSION}; use the same version of haven on both"
     )]
     Version(u8),
+    /// It contradicts its format.
     #[error("the other side sent something that is no join message: {0}")]
     Malformed(String),
 }
 
+impl fmt::Debug for JoinRequest {
+    /// Without the secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinRequest")
+            .field("cluster", &self.cluster)
+            .field("name", &self.name)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
+}
+
 impl JoinRequest {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    /// The frame's bytes: a version byte, then postcard.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
         encode(self)
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    /// Reads a stranger's frame.
+    ///
+    /// # Errors
+    /// Where it is of another version, no join request, or names its links wrongly.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let request: Self = decode(bytes)?;
         let links = &request.links;
         let rising = links.windows(2).all(|pair| pair[0].0 < pair[1].0);

@@ -48,6 +48,6 @@ pub use identity::{
 };
 pub use join::{Candidate, JoinError, join};
 pub use keys::{KeyInput, KeyMessage, KeyOutput, KeyStage, Rotation};
-pub use message::{Contact, Role};
+pub use message::{Contact, DecodeError, JoinRequest, Role};
 pub use server::JoinServer;
 pub use token::{JoinToken, LIFETIME, TokenError, TokenRecord};

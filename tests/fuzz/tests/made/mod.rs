@@ -1,16 +1,18 @@
 //! Inputs made by the encoders themselves, and hostile ones that no hand would type.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 
 use haven_api::{Load, Request, RequestBody, encode_line};
-use haven_base::{Instant, WallTime};
+use haven_base::{Instant, MacAddr, WallTime};
 use haven_cib::{Cib, crm};
 use haven_controller::{Authorship, Command, Member, PeerMessage, Replicated, Role};
 use haven_fuzz_tests::{first_segment, frames};
 use haven_heartbeat::{Config, Heartbeat, Input, MESSAGE_VERSION, Message, Output};
 use haven_host::store::{Batch, Store};
+use haven_ipfail_proto::frame::Frame;
 use haven_messaging::{ClusterKey, Keyring, Kind};
-use haven_node::trust::{JoinToken, KeyMessage};
+use haven_node::trust::{JoinRequest, JoinToken, KeyMessage, Role as TrustRole};
 use haven_types::{BootId, Epoch, GroupId, LinkId, NodeId, Term};
 
 type Inputs = Vec<(String, Vec<u8>)>;
@@ -22,11 +24,87 @@ pub(crate) fn inputs() -> Vec<(&'static str, Inputs)> {
         ("channel", channel()),
         ("command", commands()),
         ("control", control()),
+        ("express", packets()),
         ("frame", datagrams()),
+        ("join", requests()),
+        ("neighbour", neighbours()),
         ("segment", segments()),
         ("snapshot", snapshots()),
         ("token", tokens()),
     ]
+}
+
+/// What two nodes send each other when one has a small message and one in three pieces, and does not know the other.
+fn packets() -> Inputs {
+    use haven_messaging::express::{Class, Express, Input, Output};
+    let links = || vec![LinkId(0), LinkId(1)];
+    let mut nodes = [Express::new(BootId(1), links()), Express::new(BootId(2), links())];
+    let mut way: VecDeque<(usize, Vec<u8>)> = VecDeque::new();
+    let mut made = Vec::new();
+    let mut step =
+        |way: &mut VecDeque<(usize, Vec<u8>)>, node: usize, millis: u64, input: Input| {
+            let now = Instant::from_nanos(1_000_000 * (1 + millis));
+            for output in nodes[node].step(now, input) {
+                if let Output::Transmit { bytes, .. } = output {
+                    way.push_back((1 - node, bytes));
+                }
+            }
+        };
+    for (class, length) in [(Class::Unordered, 9), (Class::Ordered(1), 3_000)] {
+        let (to, bytes) = (NodeId(2), vec![5; length]);
+        step(&mut way, 0, 0, Input::Send { to, class, bytes, expires: None });
+    }
+    for millis in 0..20 {
+        while let Some((to, bytes)) = way.pop_front() {
+            let node = u16::try_from(2 - to).unwrap();
+            let (from, boot, link) = (NodeId(node), BootId(u64::from(node)), LinkId(0));
+            if !made.contains(&bytes) {
+                made.push(bytes.clone());
+            }
+            step(&mut way, to, millis, Input::Received { from, boot, link, bytes });
+        }
+        for node in [0, 1] {
+            step(&mut way, node, millis, Input::Tick);
+        }
+    }
+    made.into_iter().enumerate().map(|(n, bytes)| (format!("packet-{n}"), bytes)).collect()
+}
+
+fn requests() -> Inputs {
+    let request = |role: TrustRole, links: Vec<(LinkId, SocketAddr)>| {
+        let request = JoinRequest {
+            secret: [7; 32],
+            cluster: "demo".to_owned(),
+            name: "n3".to_owned(),
+            role,
+            links,
+            channel: "192.0.2.3:5406".parse().unwrap(),
+            public_key: vec![4; 65],
+            possession: vec![9; 71],
+        };
+        request.encode()
+    };
+    let one = (LinkId(0), "192.0.2.3:5405".parse().unwrap());
+    let two = (LinkId(7), "[2001:db8::3]:5405".parse().unwrap());
+    let mut newer = request(TrustRole::Full, vec![one]);
+    newer[0] = 2;
+    named(vec![
+        ("full", request(TrustRole::Full, vec![one, two])),
+        ("witness", request(TrustRole::Witness, vec![one])),
+        ("falling-links", request(TrustRole::Full, vec![two, one])),
+        ("newer", newer),
+    ])
+}
+
+fn neighbours() -> Inputs {
+    let mac = MacAddr([2, 0, 0, 0, 0, 7]);
+    let (v4, v6) = ("192.0.2.10".parse().unwrap(), "2001:db8::10".parse().unwrap());
+    named(vec![
+        ("arp-request", Frame::announcement(v4, mac, 0, false).encode()),
+        ("arp-reply", Frame::announcement(v4, mac, 1, false).encode()),
+        ("arp-probe", Frame::probe("192.0.2.10".parse().unwrap(), mac).encode()),
+        ("advertisement", Frame::announcement(v6, mac, 0, true).encode()),
+    ])
 }
 
 fn named(items: Vec<(&str, Vec<u8>)>) -> Inputs {
