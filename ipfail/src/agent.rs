@@ -1,10 +1,11 @@
 //! The handle the cluster calls.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use haven_base::Instant;
+use haven_base::{IfIndex, Instant};
 use haven_ipfail_proto::{Event, IpParams, OcfCode, Outcome, Reason, VipStatus};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::lease::ProvenByLease;
 use crate::task::{OpenError, Task};
@@ -84,6 +85,7 @@ pub(crate) struct Call {
 pub struct IpAgent {
     calls: mpsc::Sender<Call>,
     events: broadcast::Sender<Event>,
+    ungated: watch::Sender<BTreeMap<IfIndex, String>>,
 }
 
 impl IpAgent {
@@ -95,9 +97,10 @@ impl IpAgent {
     pub fn open(config: AgentConfig) -> Result<Self, OpenError> {
         let (calls, inbox) = mpsc::channel(REQUESTS_MAX);
         let (events, _) = broadcast::channel(EVENTS_MAX);
-        let task = Task::open(&config, inbox, events.clone())?;
+        let (ungated, without) = watch::channel(BTreeMap::new());
+        let task = Task::open(&config, inbox, events.clone(), without)?;
         tokio::spawn(task.run());
-        Ok(Self { calls, events })
+        Ok(Self { calls, events, ungated })
     }
 
     /// What happens from now on. A subscriber that lags more than 4096 events behind loses the oldest
@@ -115,7 +118,8 @@ impl IpAgent {
     /// cluster engine; then IPv6 addresses go through duplicate address detection, which takes a second
     /// or two.
     ///
-    /// A missing interface is success with [`Reason::Pending`] unless `require-dev=yes`.
+    /// A missing interface is success with [`Reason::Pending`] unless `require-dev=yes`. Under a lease an
+    /// interface without the gate ([`IpAgent::ungated`]) is a failure with [`Reason::Ungated`].
     pub async fn start(
         &self,
         resource: &str,
@@ -158,6 +162,12 @@ impl IpAgent {
             Answer::Cleaned(result) => result.map_err(CleanupError::Kernel),
             Answer::Outcome(_) | Answer::Status(_) | Answer::Done => Err(AgentClosed.into()),
         }
+    }
+
+    /// These interfaces, and no others, are without the kernel's gate, each for this reason: no start that is asked
+    /// for from now on puts a leased address there.
+    pub fn ungated(&self, devices: BTreeMap<IfIndex, String>) {
+        self.ungated.send_replace(devices);
     }
 
     /// The lease of `group` now ends at `end`. May be called on every renewal; the lifetime of the

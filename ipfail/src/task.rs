@@ -11,7 +11,7 @@ use haven_host::netlink::{Netlink, NetlinkError, NetlinkEvent, NetlinkEvents, So
 use haven_host::packet::{Heard, Listener, PacketError, Sender};
 use haven_ipfail_proto::holder::{Config, Holder, Input, Output, Purpose, Refusal, RequestId};
 use haven_ipfail_proto::{Event, IpParams};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::agent::{AgentConfig, Answer, Call, Request};
 use crate::clock;
@@ -37,6 +37,7 @@ pub(crate) struct Task {
     destroyer: Arc<Mutex<SocketDestroyer>>,
     inbox: mpsc::Receiver<Call>,
     events: broadcast::Sender<Event>,
+    ungated: watch::Receiver<BTreeMap<IfIndex, String>>,
     waiting: BTreeMap<RequestId, oneshot::Sender<Answer>>,
     last_id: RequestId,
 }
@@ -45,6 +46,7 @@ pub(crate) struct Task {
 enum Next {
     Changes(Result<Vec<NetlinkEvent>, NetlinkError>),
     Frames(Result<Vec<Heard>, PacketError>),
+    Ungated,
     Call(Option<Call>),
     Deadline,
 }
@@ -54,6 +56,7 @@ impl Task {
         config: &AgentConfig,
         inbox: mpsc::Receiver<Call>,
         events: broadcast::Sender<Event>,
+        ungated: watch::Receiver<BTreeMap<IfIndex, String>>,
     ) -> Result<Self, OpenError> {
         // Subscribed before the first reading, so that nothing falls between.
         let changes = NetlinkEvents::open()?;
@@ -67,6 +70,7 @@ impl Task {
             destroyer: Arc::new(Mutex::new(SocketDestroyer::open()?)),
             inbox,
             events,
+            ungated,
             waiting: BTreeMap::new(),
             last_id: 0,
         };
@@ -85,6 +89,7 @@ impl Task {
                 }
                 Next::Frames(Ok(frames)) => self.on_frames(frames),
                 Next::Frames(Err(error)) => self.trouble(&whole(&error)).await,
+                Next::Ungated => self.on_ungated(),
                 Next::Call(Some(call)) => {
                     self.catch_up();
                     self.on_call(call);
@@ -102,6 +107,7 @@ impl Task {
             changes = self.changes.next() => Next::Changes(changes),
             frames = self.arp.next() => Next::Frames(frames),
             frames = self.discovery.next() => Next::Frames(frames),
+            Ok(()) = self.ungated.changed() => Next::Ungated,
             call = self.inbox.recv() => Next::Call(call),
             () = clock::reached(deadline) => Next::Deadline,
         }
@@ -142,6 +148,14 @@ impl Task {
         for frames in [self.arp.take_queued(), self.discovery.take_queued()].into_iter().flatten() {
             self.on_frames(frames);
         }
+        if self.ungated.has_changed().is_ok_and(|changed| changed) {
+            self.on_ungated();
+        }
+    }
+
+    fn on_ungated(&mut self) {
+        let devices = self.ungated.borrow_and_update().clone();
+        self.feed(Input::Ungated { devices });
     }
 
     fn on_call(&mut self, call: Call) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use haven_base::IfIndex;
 use haven_cib::crm::{AgentFacts, ParamFacts};
 use haven_executor::{
     Agent, AgentFuture, Carried, CarriedFuture, HeldLease, Hook, HookFuture, Serves, Standing,
@@ -73,6 +74,10 @@ impl Agent for IpResource {
     fn carried(&self) -> CarriedFuture {
         let agent = self.agent.clone();
         Box::pin(async move { agent.status().await.into_iter().map(carried).collect() })
+    }
+
+    fn ungated(&self, devices: &BTreeMap<IfIndex, String>) {
+        self.agent.ungated(devices.clone());
     }
 
     fn clean_up(&self, keep: Vec<Operation>) -> HookFuture {
@@ -160,8 +165,10 @@ async fn perform(
         }
     };
     let status = ExecutionStatus::Done;
-    // It runs, and serves nobody: where nothing fails, nothing else would say so.
-    let degraded = operation.action == "monitor" && outcome.reason == Some(Reason::Pending);
+    // It runs, and serves nobody or nothing ends it with its lease: where nothing fails, nothing else would say so.
+    let degraded = operation.action == "monitor"
+        && matches!(outcome.reason, Some(Reason::Pending | Reason::Ungated))
+        && outcome.is_success();
     let code = OcfCode(if degraded { DEGRADED } else { outcome.code as i32 });
     Outcome { status, code, reason: one_line(&outcome.text) }
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use haven_base::Instant;
+use haven_base::{IfIndex, Instant};
 use haven_types::agent::AgentReport;
 use haven_types::operation::{AgentName, Lease, Operation, Outcome};
 
@@ -32,7 +32,7 @@ pub enum Standing {
     Up,
     /// It is on no interface, although it should be.
     Missing,
-    /// Given up to another station.
+    /// Given up: to another station, or because it cannot be where it should.
     Lost,
 }
 
@@ -124,6 +124,10 @@ pub trait Agent: fmt::Debug + Send + Sync {
     fn carried(&self) -> CarriedFuture {
         Box::pin(async { Vec::new() })
     }
+
+    /// These devices, and no others, are without the kernel's gate, each for this reason: a leased address must not be
+    /// added to one. Told before the first operation and when it changes; must not wait.
+    fn ungated(&self, _devices: &BTreeMap<IfIndex, String>) {}
 
     /// Removes what an earlier run left behind, except for the resources still started. Nothing, unless the
     /// agent keeps something of its own on the host.

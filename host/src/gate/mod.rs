@@ -144,8 +144,8 @@ impl Gate {
     /// Puts the gate in force on every device, or takes over the one an earlier process left: entries and
     /// deadlines stay as they are, no frame passes or drops because of the call.
     ///
-    /// Devices that cannot be hooked do not fail the call; see [`Status::missing`] before an address is
-    /// added to one. The [`Upkeep`] is to be served for as long as the gate is used.
+    /// Devices that cannot be hooked do not fail the call; see [`Status::missing`] before a leased
+    /// address is added to one. The [`Upkeep`] is to be served for as long as the gate is used.
     ///
     /// # Errors
     /// [`GateError::Held`] while another process (maybe a stopped one) has the gate; missing capabilities;

@@ -227,7 +227,7 @@ pub enum VipState {
     Up,
     /// On no interface although it should be.
     Missing,
-    /// Given up to another station, or refused by duplicate address detection.
+    /// Given up to another station, refused by duplicate address detection, or without the gate that it needs.
     Lost,
 }
 

@@ -74,6 +74,8 @@ pub enum Reason {
     NoSuchDev,
     /// The lease that allows the address has ended.
     LeaseEnded,
+    /// The kernel's gate, which makes a lease's end true, is not in force on the interface.
+    Ungated,
     /// Parameters are missing, unknown or contradict each other.
     BadParameters,
     /// No interface could be chosen by route.

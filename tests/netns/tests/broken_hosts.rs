@@ -116,6 +116,56 @@ fn a_renamed_interface_goes_on_and_a_missing_one_is_waited_for() {
     assert!(lab.log("n2").contains("link 0: works again"));
 }
 
+// spec: L8
+#[test]
+#[ignore = "long: one more whole cluster, run by ./dev test --all"]
+fn a_leased_address_is_started_where_the_gate_is_in_force_and_nowhere_else() {
+    let Some(lab) = lab("b-gate", 3, false, Family::V4) else { return };
+    let located = |lab: &Lab| lab.haven("n3", &["resource", "locate", "vip"]).unwrap_or_default();
+    let owner = located(&lab);
+    let lacking = if owner.contains("n1") { "n2" } else { "n1" };
+    let vip = lab.cluster.bed.topology().vips()[0].to_string();
+    let addresses = |lab: &Lab| {
+        let mut command = Command::new("ip");
+        command.args(["address", "show", "dev", "client"]);
+        lab.cluster.bed.run(&Place::Node(lacking.to_owned()), &mut command).unwrap()
+    };
+    // A block of filters that is shared takes none from whoever names the device.
+    let tc = |lab: &Lab, args: &str| {
+        let mut command = Command::new("tc");
+        command.args(args.split_whitespace());
+        lab.cluster.bed.run(&Place::Node(lacking.to_owned()), &mut command).unwrap();
+    };
+    tc(&lab, "qdisc add dev client ingress_block 22 clsact");
+    let file = config_file(&lab.cluster.bed, lacking);
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{text}\n[gate]\nbackend = \"bpf-clsact\"\n")).unwrap();
+    lab.haven(lacking, &["node", "restart"]).unwrap();
+    let alarmed = |lab: &Lab| {
+        let status = lab.haven(lacking, &["status"]).unwrap_or_default();
+        status.contains("the gate is not in force on client (ingress)")
+    };
+    lab.wait("the alarm", LIMIT, alarmed);
+    let moved = lab.haven("n3", &["resource", "move", "vip", lacking]);
+    assert!(moved.is_err(), "{moved:?}");
+    let failures = |lab: &Lab| {
+        let text = lab.haven("n3", &["resource", "failures", "vip"]).unwrap_or_default();
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    lab.wait("a start that is refused, and one elsewhere", LIMIT, |lab| {
+        assert!(!addresses(lab).contains(&vip), "an address that its lease does not protect");
+        let at = located(lab);
+        failures(lab).contains("the gate is not in force on client")
+            && ["n1", "n2", "n3"].iter().any(|node| *node != lacking && at.contains(node))
+    });
+    // Once mended, and told so, it may.
+    tc(&lab, "qdisc del dev client clsact");
+    ip(&lab, lacking, "link set client alias mended");
+    lab.wait("the end of the alarm", LIMIT, |lab| !alarmed(lab));
+    lab.haven("n3", &["resource", "cleanup", "vip"]).unwrap();
+    lab.wait("the start", LIMIT, |lab| addresses(lab).contains(&vip));
+}
+
 #[test]
 #[ignore = "long: one more whole cluster, run by ./dev test --all"]
 fn an_owner_whose_disk_is_full_keeps_its_address_and_says_what_to_do() {

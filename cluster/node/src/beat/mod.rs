@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc;
 
 use haven_heartbeat as heartbeat;
-use haven_host::gate::{Entry, GateError};
+use haven_host::gate::{Entry, GateError, Missing};
 use haven_host::socket::WakeHandle;
 use haven_hub::Happening;
 use haven_messaging::Keyring;
@@ -62,8 +62,8 @@ pub enum Order {
 pub enum News {
     /// For the main thread's machine.
     Told(Happening),
-    /// What the gate lacks from now on, a line each.
-    GateMissing(Vec<String>),
+    /// What the gate lacks from now on.
+    GateMissing(Vec<Missing>),
     /// A frame under this name is sealed with a key that is not held here. Told as seldom as its line.
     Unreadable {
         /// The name on it.

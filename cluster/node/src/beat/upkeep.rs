@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use haven_base::Instant;
 use haven_host::drive::boot_time;
-use haven_host::gate::{GateError, Repair, Upkeep};
+use haven_host::gate::{GateError, Missing, Repair, Upkeep};
 use haven_host::socket::wait;
 
 use super::News;
@@ -35,7 +35,7 @@ struct Thread {
     upkeep: Upkeep,
     news: Outbox,
     /// What was last said to be missing.
-    told: Vec<String>,
+    told: Vec<Missing>,
     /// Why the last look failed, so that it is said once.
     trouble: Option<String>,
 }
@@ -98,18 +98,7 @@ impl Thread {
     }
 
     fn tell_missing(&mut self) {
-        let missing: Vec<String> = self
-            .upkeep
-            .status()
-            .missing
-            .iter()
-            .map(|missing| {
-                format!(
-                    "the gate is not in force on {} ({}): {}; an address there is not protected",
-                    missing.name, missing.hook, missing.reason
-                )
-            })
-            .collect();
+        let missing = self.upkeep.status().missing;
         if missing != self.told {
             self.told.clone_from(&missing);
             self.tell(News::GateMissing(missing));

@@ -6,6 +6,7 @@ mod alerts;
 mod checks;
 mod descriptions;
 mod events;
+mod gate_missing;
 mod inlets;
 mod keys;
 mod own_addresses;

@@ -109,7 +109,6 @@ impl Daemon {
 
 /// What keeps an address from being served where it should be.
 fn hindrance(it: &Carried) -> Option<String> {
-    let claimant = it.claimant.as_deref().unwrap_or("another station");
     match it.standing {
         Standing::Up | Standing::Checking => None,
         Standing::Waiting => {
@@ -119,7 +118,10 @@ fn hindrance(it: &Carried) -> Option<String> {
             ))
         }
         Standing::Missing => Some("it is on no interface and is being put back".to_owned()),
-        Standing::Lost => Some(format!("{claimant} has the address and it was given up to it")),
+        Standing::Lost => Some(match it.claimant.as_deref() {
+            Some(claimant) => format!("{claimant} has the address and it was given up to it"),
+            None => "it could not stay on its interface: its monitor says why".to_owned(),
+        }),
     }
 }
 

@@ -110,12 +110,7 @@ impl Daemon {
     fn on_news(&mut self, news: Option<News>) {
         match news {
             Some(News::Told(happening)) => self.tell(happening),
-            Some(News::GateMissing(missing)) => {
-                for line in &missing {
-                    tracing::error!("{line}");
-                }
-                self.gate_missing = missing;
-            }
+            Some(News::GateMissing(missing)) => self.on_gate_missing(&missing),
             Some(News::Unreadable { from, epoch }) => {
                 self.step_keys(KeyInput::Unreadable { from, epoch });
             }

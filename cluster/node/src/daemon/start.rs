@@ -23,6 +23,7 @@ use haven_policy::AgentFacts;
 use haven_types::{BootId, GroupId};
 use tokio::sync::mpsc;
 
+use super::gate_missing::tell_agents;
 use super::inlets::Inlets;
 use super::keys::Keys;
 use super::restart::Legacy;
@@ -127,7 +128,8 @@ pub(super) async fn start(
     let mut controller =
         Controller::new(settings, recovered, bootstrap, handed_over, now)?.paced(processors);
     let (gate, upkeep) = open_gate(&config)?;
-    introduce(&config, &identity, boot, upkeep.status().back_end);
+    let in_force = upkeep.status();
+    introduce(&config, &identity, boot, in_force.back_end);
     let origin = Origin {
         node: identity.node,
         boot,
@@ -173,6 +175,7 @@ pub(super) async fn start(
     })?;
     control::serve(&config.control_socket(), requests_in)?;
     let agents = (built_in.agents)().map_err(StartError::Agents)?;
+    tell_agents(&agents, &in_force.missing);
     let keep: Vec<_> = controller.started().map(|(operation, _)| operation.clone()).collect();
     for agent in agents.iter() {
         agent.clean_up(keep.clone()).await;

@@ -1,5 +1,6 @@
 //! What goes into the holder and what comes out.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use haven_base::{Address, AddressChange, IfIndex, Instant, Link, Neighbour, Route};
@@ -46,6 +47,11 @@ pub enum Input {
         group: String,
         /// Its end.
         end: Instant,
+    },
+    /// These interfaces, and no others, are without the kernel's gate.
+    Ungated {
+        /// Each with what stands in the way.
+        devices: BTreeMap<IfIndex, String>,
     },
     /// Bring a resource up; answered by one [`Output::Reply`].
     Start {

@@ -13,7 +13,7 @@
 //!
 //! Invariants: an address has at most one resource; no start without a lease that holds, and nothing that
 //! makes an address visible leaves more than 1.5 s after the last known end of its lease (in between the
-//! kernel's gate decides); drift is judged on a fresh [`Input::Snapshot`] only, never on the
+//! kernel's gate decides); no leased address is added to an interface that is known to be without that gate; drift is judged on a fresh [`Input::Snapshot`] only, never on the
 //! order in which events arrive; a step never yields more frames of an interface than its pacer lets pass.
 //!
 //! It never decides who owns an address, never touches an address that is neither tagged ours nor held,
@@ -23,6 +23,7 @@ mod announcing;
 mod io;
 mod starting;
 mod stopping;
+mod ungated;
 mod watching;
 
 #[cfg(test)]
@@ -80,6 +81,8 @@ pub struct Holder {
     resources: BTreeMap<String, Held>,
     owners: BTreeMap<IpAddr, String>,
     leases: BTreeMap<String, Instant>,
+    /// Interfaces without the kernel's gate, and what stands in the way.
+    ungated: BTreeMap<IfIndex, String>,
     pacers: BTreeMap<IfIndex, Pacer<Wanted>>,
     /// When resources are due, soonest first, and the same by resource.
     timers: BTreeSet<(Instant, String)>,
@@ -169,6 +172,7 @@ impl Holder {
             resources: BTreeMap::new(),
             owners: BTreeMap::new(),
             leases: BTreeMap::new(),
+            ungated: BTreeMap::new(),
             pacers: BTreeMap::new(),
             timers: BTreeSet::new(),
             armed: BTreeMap::new(),
@@ -197,6 +201,7 @@ impl Holder {
             Input::AddressGone(address) => self.on_address_gone(&address),
             Input::Frame { index, bytes } => self.on_frame(now, index, &bytes, &mut out),
             Input::LeaseEnd { group, end } => self.on_lease_end(now, &group, end, &mut out),
+            Input::Ungated { devices } => self.on_ungated(now, devices, &mut out),
             Input::Start { id, resource, params, lease, routes } => {
                 self.on_start(now, id, resource, *params, lease, routes, &mut out);
             }

@@ -185,6 +185,12 @@ impl Holder {
     }
 
     fn add(&mut self, now: Instant, resource: &str, out: &mut Vec<Output>) {
+        let Some(held) = self.resources.get(resource) else { return };
+        if let Some(why) = self.without_gate(held) {
+            // spec: L8
+            let text = format!("start {resource}: {why}");
+            return self.give_up(resource, Reason::Ungated, text, out);
+        }
         let Some(held) = self.resources.get_mut(resource) else { return };
         held.phase = Phase::Adding;
         let Some(held) = self.resources.get(resource) else { return };
@@ -410,7 +416,10 @@ impl Holder {
         }
         if let Some(id) = waiting {
             self.forget(resource);
-            let outcome = Outcome::failed(OcfCode::ErrGeneric, reason, text);
+            // Trying again here is in vain as long as this host lacks the gate there; another may have it.
+            let lacks = reason == Reason::Ungated;
+            let code = if lacks { OcfCode::ErrInstalled } else { OcfCode::ErrGeneric };
+            let outcome = Outcome::failed(code, reason, text);
             out.push(Output::Reply { id, outcome });
         }
     }

@@ -199,7 +199,8 @@ impl Holder {
         let reason = difference.filter(|reason| !matches!(reason, Reason::Tentative));
         let repair =
             held.params.reconcile == Reconcile::Repair && reason != Some(Reason::DadFailed);
-        let able = self.view.link(want.index).is_some_and(|link| link.admin_up);
+        let able = self.view.link(want.index).is_some_and(|link| link.admin_up)
+            && self.without_gate(held).is_none();
         let before = self.quiet_at(held);
         let leased = before.is_none_or(|end| end > now);
         let found = plan::judge(&held.params, &self.view, &want).text;
@@ -357,6 +358,10 @@ impl Holder {
             if vip.announcer.confirmation() == Confirmation::Unverified {
                 unanswered = Some(*ip);
             }
+        }
+        // It serves, and moving it costs its clients something: that is for people to decide.
+        if let Some(text) = self.without_gate(held) {
+            return Outcome::success_but(Reason::Ungated, text);
         }
         // A gateway that is away is no reason to move: no other node would find it either.
         unanswered.map_or_else(Outcome::success, |ip| {
