@@ -16,7 +16,7 @@ use crate::cluster::Cluster;
 use crate::error::LabError;
 use crate::interrupt::remove_on_interrupt;
 use crate::judge::judge;
-use crate::measure::Capturing;
+use crate::measure::{Capturing, ms};
 use crate::outage::median_and_worst;
 use crate::scenario::{self, Outcome, Scenario, Times};
 use crate::system::SystemKind;
@@ -223,6 +223,7 @@ pub fn run(name: &str, dir: Option<PathBuf>, args: &BenchArgs) -> Result<u8> {
     let mut table_rows = Vec::new();
     let mut idles = Vec::new();
     let mut whole = true;
+    let mut findings = Vec::new();
     for &system in systems {
         for &family in &args.families {
             let mut cluster = fresh(name, dir.clone(), system, family)?;
@@ -239,9 +240,13 @@ pub fn run(name: &str, dir: Option<PathBuf>, args: &BenchArgs) -> Result<u8> {
                 say(&format!("{system}: each store holds {held} MiB at least"));
             }
             for &scenario in rows {
-                let (outcomes, condensed) = watched_row(&mut cluster, system, scenario, args)?;
-                whole &= outcomes == usize::try_from(args.runs).unwrap_or(usize::MAX);
-                table_rows.extend(condensed);
+                let watched = watched_row(&mut cluster, system, scenario, args)?;
+                whole &= watched.runs == usize::try_from(args.runs).unwrap_or(usize::MAX);
+                // What others do beside is for the table to say.
+                if system == SystemKind::Haven {
+                    findings.extend(watched.findings);
+                }
+                table_rows.extend(watched.row);
             }
         }
         Bed::remove(name, dir.clone())?;
@@ -253,7 +258,11 @@ pub fn run(name: &str, dir: Option<PathBuf>, args: &BenchArgs) -> Result<u8> {
             quiet.cpu_percent, quiet.rss_mib
         ));
     }
-    Ok(if whole { 0 } else { 1 })
+    if !whole {
+        say("BAD: not every run gave figures, see above");
+    }
+    findings.iter().for_each(|finding| say(&format!("BAD: {finding}")));
+    Ok(if whole && findings.is_empty() { 0 } else { 1 })
 }
 
 fn fresh(name: &str, dir: Option<PathBuf>, system: SystemKind, family: Family) -> Result<Cluster> {
@@ -264,14 +273,22 @@ fn fresh(name: &str, dir: Option<PathBuf>, system: SystemKind, family: Family) -
     Ok(Cluster::start(bed, &mut |step| say(step))?)
 }
 
-/// One row, captured from its first run's begin to some time after its last: how many runs gave figures,
-/// and those condensed.
+/// A row that was captured from its first run's begin to some time after its last.
+struct Watched {
+    /// Runs that gave figures.
+    runs: usize,
+    /// Those condensed.
+    row: Option<Row>,
+    /// What they do not show.
+    findings: Vec<String>,
+}
+
 fn watched_row(
     cluster: &mut Cluster,
     system: SystemKind,
     scenario: Scenario,
     args: &BenchArgs,
-) -> Result<(usize, Option<Row>)> {
+) -> Result<Watched> {
     let vip = cluster.bed.topology().vips()[0];
     let capturing = Capturing::start(&cluster.bed, vip)?;
     let outcomes = row(cluster, scenario, args);
@@ -281,8 +298,26 @@ fn watched_row(
         lost == 0,
         "{scenario}: the capture lost {lost} frames, so the row proves nothing"
     );
-    let two_owners = judge(&sightings).two_owners;
-    Ok((outcomes.len(), Row::of(system, vip, &outcomes, two_owners)))
+    let ownership = judge(&sightings);
+    let mut findings = bad_runs(&outcomes);
+    if !ownership.overlaps.is_empty() {
+        let time = ms(ownership.two_owners);
+        findings.push(format!("{scenario}, the whole row: {vip} had two owners for {time}"));
+    }
+    let row = Row::of(system, vip, &outcomes, ownership.two_owners);
+    Ok(Watched { runs: outcomes.len(), row, findings })
+}
+
+/// What single runs do not show, each with its number among those that gave figures.
+fn bad_runs(outcomes: &[Outcome]) -> Vec<String> {
+    let of = |(number, outcome): (usize, &Outcome)| {
+        let scenario = outcome.scenario;
+        let findings = outcome.findings().into_iter();
+        findings
+            .map(move |finding| format!("{scenario}, run {number}: {finding}"))
+            .collect::<Vec<_>>()
+    };
+    (1..).zip(outcomes).flat_map(of).collect()
 }
 
 fn seconds(s: f64) -> Duration {

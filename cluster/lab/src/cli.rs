@@ -232,7 +232,7 @@ pub fn command() -> clap::Command {
 }
 
 /// Runs a `haven lab` command and returns its exit code: 0 success, 1 carried out with a bad finding
-/// (two owners), or the code of the command that `exec` ran: 128 and the signal where one ended it.
+/// (two owners, a capture that lost frames, nobody who took over), or the code of the command that `exec` ran: 128 and the signal where one ended it.
 ///
 /// # Errors
 /// What went wrong, in a form to print; the message says what to do.
@@ -444,7 +444,7 @@ fn measure(bed: &Bed, options: &MeasureArgs) -> Result<u8> {
     } else {
         reports.iter().for_each(|report| say(&report.table()));
     }
-    let clean = reports.iter().all(|r| r.ownership.overlaps.is_empty());
+    let clean = reports.iter().all(|report| report.findings().is_empty());
     Ok(if clean { 0 } else { 1 })
 }
 

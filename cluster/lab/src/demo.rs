@@ -65,7 +65,14 @@ fn show(bed: Bed) -> Result<u8> {
         say(&format!("{number}. {words}"));
         let outcome = scenario::run(&mut cluster, vip, step, times, &mut rng)?;
         say(&line(&outcome));
-        clean &= outcome.two_owners.is_zero();
+        let findings = outcome.findings();
+        findings.iter().for_each(|finding| say(&format!("   BAD: {finding}\n")));
+        clean &= findings.is_empty();
+    }
+    if !clean {
+        say(
+            "the demonstration did not show what it should: see the lines above that begin with BAD",
+        );
     }
     Ok(if clean { 0 } else { 1 })
 }

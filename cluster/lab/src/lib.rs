@@ -36,6 +36,7 @@ pub mod store;
 pub mod system;
 pub mod timed;
 pub mod topology;
+mod verdict;
 pub mod wait;
 
 pub use bed::{Bed, BedOptions};

@@ -309,8 +309,8 @@ impl Report {
                 ),
             );
         }
-        if self.capture_lost > 0 {
-            line("warning", format!("the capture lost {} frames", self.capture_lost));
+        for finding in self.findings() {
+            line("bad", finding);
         }
         text
     }
