@@ -1,10 +1,11 @@
 //! The planned restart (L9), once there are long leases: everything the next process needs is written
 //! down, then this process becomes the next one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use haven_controller::HandOver;
 use haven_host::identity::write_durable;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -12,8 +13,12 @@ use super::Daemon;
 use crate::beat::Order;
 use crate::config::NodeConfig;
 
+const MAGIC: &[u8; 8] = b"haven-h\n";
+/// Raised whenever [`Legacy`] or anything in it changes: the content does not say what it is made of.
+const FORMAT: u16 = 1;
+
 /// What one process leaves to the next on the same boot of the host.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(super) struct Legacy {
     /// `/proc/sys/kernel/random/boot_id` of the host: instants and gates of another boot are void.
     host_boot: String,
@@ -37,14 +42,74 @@ impl Legacy {
     /// What an earlier process left, if it ended by a planned restart on this boot of the host. It is
     /// good once: the file is gone before the first frame leaves.
     pub(super) fn take(config: &NodeConfig, node: haven_types::NodeId) -> Option<Self> {
-        let path = file(config);
-        let bytes = std::fs::read(&path).ok()?;
-        if let Err(error) = std::fs::remove_file(&path) {
-            tracing::warn!(%error, path = %path.display(), "left-over hand-over file is ignored");
-            return None;
-        }
-        let legacy: Self = postcard::from_bytes(&bytes).ok()?;
-        (legacy.host_boot == host_boot() && legacy.node == node).then_some(legacy)
+        Self::left(&file(config), node).unwrap_or_else(|refused| {
+            tracing::warn!("{refused}");
+            None
+        })
+    }
+
+    /// [`Legacy::take`]; a file that is of no use is an error in words.
+    fn left(path: &Path, node: haven_types::NodeId) -> Result<Option<Self>, String> {
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(in_vain(path, &format!("cannot be read: {error}"))),
+        };
+        std::fs::remove_file(path)
+            .map_err(|error| in_vain(path, &format!("cannot be removed: {error}")))?;
+        let legacy: Self = unseal(&bytes).map_err(|refused| in_vain(path, &refused.to_string()))?;
+        Ok((legacy.host_boot == host_boot() && legacy.node == node).then_some(legacy))
+    }
+}
+
+/// What is said of a hand-over file that is of no use.
+fn in_vain(path: &Path, found: &str) -> String {
+    format!(
+        "{}, which the daemon before left at a planned restart, {found}; the start goes on without it: the leases that \
+         it held run out and are asked for anew, and their addresses are silent until then",
+        path.display()
+    )
+}
+
+/// Why a file is not believed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+enum Refused {
+    #[error(
+        "does not begin as a hand-over file of this version: an earlier one wrote it, or it is damaged"
+    )]
+    Foreign,
+    #[error("is damaged: cut short or changed after it was written")]
+    Damaged,
+    #[error("has format {0}, and this version reads format {known} alone", known = FORMAT)]
+    Format(u16),
+    #[error("does not hold what its format promises: report it")]
+    Content,
+}
+
+/// magic 8 │ crc 4 │ format 2 │ content, as the store has it: little endian, the sum over all that follows it.
+fn seal(content: &impl Serialize) -> Result<Vec<u8>, postcard::Error> {
+    let mut summed = FORMAT.to_le_bytes().to_vec();
+    summed.extend(postcard::to_stdvec(content)?);
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend(crc32fast::hash(&summed).to_le_bytes());
+    bytes.extend(summed);
+    Ok(bytes)
+}
+
+fn unseal<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
+    let rest = bytes.strip_prefix(MAGIC).ok_or(Refused::Foreign)?;
+    let (sum, summed) = rest.split_first_chunk::<4>().ok_or(Refused::Damaged)?;
+    if crc32fast::hash(summed) != u32::from_le_bytes(*sum) {
+        return Err(Refused::Damaged);
+    }
+    let (format, content) = summed.split_first_chunk::<2>().ok_or(Refused::Damaged)?;
+    match u16::from_le_bytes(*format) {
+        FORMAT => {}
+        other => return Err(Refused::Format(other)),
+    }
+    match postcard::take_from_bytes(content) {
+        Ok((content, [])) => Ok(content),
+        Ok(_) | Err(_) => Err(Refused::Content),
     }
 }
 
@@ -62,7 +127,88 @@ impl Daemon {
             heartbeat,
             controller: self.controller().hand_over(),
         };
-        let bytes = postcard::to_stdvec(&legacy).map_err(|error| error.to_string())?;
+        let bytes = seal(&legacy).map_err(|error| error.to_string())?;
         write_durable(&file(&self.config), &bytes, 0o600).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use haven_types::{BootId, NodeId};
+
+    use super::*;
+
+    fn legacy() -> Legacy {
+        Legacy {
+            host_boot: host_boot(),
+            node: NodeId(1),
+            heartbeat: haven_heartbeat::HandOver::default(),
+            controller: HandOver {
+                executor: haven_executor::Executor::new(NodeId(1)),
+                history: haven_controller::NodeHistory::new(NodeId(1), BootId(5)),
+                quorum: Default::default(),
+            },
+        }
+    }
+
+    /// Seals anew what was changed on purpose.
+    fn sealed(format: u16, content: &[u8]) -> Vec<u8> {
+        let summed = [&format.to_le_bytes(), content].concat();
+        [MAGIC.as_slice(), &crc32fast::hash(&summed).to_le_bytes(), &summed].concat()
+    }
+
+    fn read(bytes: &[u8]) -> Result<Legacy, Refused> {
+        unseal(bytes)
+    }
+
+    #[test]
+    fn a_hand_over_file_is_read_as_it_was_written_or_refused() {
+        let whole = seal(&legacy()).unwrap();
+        assert_eq!(read(&whole), Ok(legacy()));
+        let content = postcard::to_stdvec(&legacy()).unwrap();
+        assert_eq!(read(&content), Err(Refused::Foreign), "of a version that wrote it bare");
+        for other in [FORMAT - 1, FORMAT + 1] {
+            assert_eq!(read(&sealed(other, &content)), Err(Refused::Format(other)));
+        }
+        for len in 0..whole.len() {
+            assert!(read(&whole[..len]).is_err(), "cut after {len} bytes");
+        }
+        for bit in 0..whole.len() * 8 {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(read(&flipped).is_err(), "bit {bit}");
+        }
+        assert_eq!(read(&[&*whole, &[0]].concat()), Err(Refused::Damaged));
+        let longer = [&*content, &[0]].concat();
+        assert_eq!(read(&sealed(FORMAT, &longer)), Err(Refused::Content), "nothing may follow");
+        assert_eq!(read(&sealed(FORMAT, &content[1..])), Err(Refused::Content));
+    }
+
+    #[test]
+    fn a_hand_over_file_is_good_once_and_refused_in_words() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "[cluster]\nname = \"demo\"\n[node]\nname = \"n1\"\n[[link]]\nnumber = 0\nlocal = \"192.0.2.1\"\n";
+        let mut config = NodeConfig::parse(text).unwrap();
+        config.run = dir.path().to_owned();
+        let path = file(&config);
+        assert_eq!(Legacy::take(&config, NodeId(1)), None, "there is none");
+        let whole = seal(&legacy()).unwrap();
+        std::fs::write(&path, &whole).unwrap();
+        assert_eq!(Legacy::take(&config, NodeId(1)), Some(legacy()));
+        assert_eq!(Legacy::take(&config, NodeId(1)), None, "it is gone");
+        std::fs::write(&path, &whole).unwrap();
+        assert_eq!(Legacy::take(&config, NodeId(2)), None);
+        for (bytes, found) in [
+            (whole[..whole.len() - 1].to_vec(), "damaged"),
+            (sealed(FORMAT + 1, &[]), "has format 2, and this version reads format 1 alone"),
+            (postcard::to_stdvec(&legacy()).unwrap(), "an earlier one wrote it"),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            let said = Legacy::left(&path, NodeId(1)).unwrap_err();
+            for part in [path.to_str().unwrap(), found, "asked for anew", "silent until then"] {
+                assert!(said.contains(part), "{part}: {said}");
+            }
+            assert!(!path.exists(), "what is refused is not looked at again");
+        }
     }
 }
