@@ -12,9 +12,11 @@ use super::netlink::{
 use crate::bpf::{Hook, Program};
 
 const RTM_NEWQDISC: u16 = 36;
+const RTM_GETQDISC: u16 = 38;
 const RTM_NEWTFILTER: u16 = 44;
 const RTM_DELTFILTER: u16 = 45;
 const RTM_GETTFILTER: u16 = 46;
+const NLM_F_ECHO: u16 = 8;
 const TCA_KIND: u16 = 1;
 const TCA_OPTIONS: u16 = 2;
 const TCA_BPF_FD: u16 = 6;
@@ -91,8 +93,9 @@ pub(super) fn put(
     )
     .text(TCA_KIND, "clsact");
     match channel.acknowledged(qdisc) {
-        Err(e) if e.raw_os_error() != Some(libc::EEXIST) => return Err(e),
-        Ok(()) | Err(_) => {}
+        Ok(()) => {}
+        Err(e) if e.raw_os_error() == Some(libc::EEXIST) => has_both_hooks(channel, device)?,
+        Err(e) => return Err(e),
     }
     let fd: RawFd = program.as_raw_fd();
     let filter = Message::new(
@@ -108,6 +111,29 @@ pub(super) fn put(
             .attribute(TCA_BPF_FLAGS, &DIRECT_ACTION.to_ne_bytes())
     });
     channel.acknowledged(filter)
+}
+
+/// Whether what is in the place of `clsact` is one. Under the older `ingress` the kernel takes a filter for egress, too,
+/// and puts it on ingress.
+fn has_both_hooks(channel: &mut Channel, device: u32) -> io::Result<()> {
+    // The answer goes to whoever wants changes echoed; the acknowledgement after it ends the collection.
+    let request = Message::new(
+        RTM_GETQDISC,
+        super::netlink::NLM_F_ACK | NLM_F_ECHO,
+        &header(device, CLSACT_HANDLE, CLSACT_PARENT, 0),
+    );
+    let kind = channel.request(request)?.iter().find_map(|answer| {
+        let body = answer.payload.get(HEADER..)?;
+        (answer.kind == RTM_NEWQDISC).then(|| attribute(body, TCA_KIND).map(text))?
+    });
+    match kind.as_deref() {
+        // Gone again meanwhile: putting the filter tells.
+        Some("clsact") | None => Ok(()),
+        Some(other) => Err(io::Error::other(format!(
+            "the queueing discipline {other} is in the place of clsact: take it away (`tc qdisc del dev DEVICE {other}`); \
+             its filters work under clsact, too"
+        ))),
+    }
 }
 
 /// Takes the filter with `handle` off the device's hook; the queueing discipline stays, others may use it.

@@ -127,6 +127,31 @@ fn hooks_taken_away_are_noticed_and_restored() {
     });
 }
 
+/// The kernel takes the egress program there, and puts it on ingress.
+#[test]
+fn the_older_ingress_discipline_in_the_place_of_clsact_is_not_taken_for_it() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.node.within(|| {
+        bed.node.run("tc qdisc add dev lan0 ingress");
+        let (gate, mut upkeep) = closed(&bed, Choice::BpfClsact);
+        let missing = upkeep.status().missing;
+        assert!(missing.iter().any(|m| m.name == "lan0" && m.hook == Hook::Egress), "{missing:?}");
+        for said in ["discipline ingress", "place of clsact", "tc qdisc del"] {
+            assert!(missing.iter().all(|m| m.reason.contains(said)), "{said}: {missing:?}");
+        }
+        assert_eq!(upkeep.repair().unwrap().restored, [], "nobody took anything away");
+        bed.node.run("tc qdisc del dev lan0 ingress");
+        upkeep.repair().unwrap();
+        assert_eq!(upkeep.status().missing, []);
+        assert_eq!(hooked(&upkeep, "lan0"), BOTH);
+        bed.assert_silent("mended");
+        gate.remove_all(upkeep).unwrap();
+    });
+}
+
 /// The node is a switch for a guest behind `tap0`; the bridge `br0` has the node's addresses.
 struct Bridged {
     bed: Bed,
