@@ -23,6 +23,7 @@ use crate::history::NodeHistory;
 use crate::message::PeerMessage;
 use crate::minority::Minority;
 use crate::orders::Taken;
+use crate::planning::Planner;
 use crate::port::{AgentSaid, Clock, Input, Local, Output};
 use crate::quorum::Quorum;
 use crate::replicated::Replicated;
@@ -104,6 +105,7 @@ pub struct Controller {
     pub(crate) term: Term,
     /// Only on the coordinator.
     pub(crate) coordinator: Option<Coordinator>,
+    pub(crate) planner: Planner,
     pub(crate) configurations: VecDeque<haven_heartbeat::Configuration>,
     pub(crate) log_end: LogPosition,
     /// Groups and epochs of grants that the log holds and that are not applied yet.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use haven_api::EventSeverity;
 use haven_base::Instant;
-use haven_policy::{Options, Placement};
+use haven_policy::Placement;
 use haven_transition::{Engine, FlightId, Input as ToEngine, Output as FromEngine};
 use haven_types::graph::{Action, ActionKind, TransitionGraph};
 use haven_types::operation::{AgentName, Lease, Operation, OperationRecord, Order, OrderId};
@@ -195,14 +195,13 @@ impl Controller {
     fn plan(&mut self, clock: Clock) {
         self.settle_restarts();
         let status = self.planning_status();
+        let decision = self.decide(clock, &status);
         let Some(coordinator) = &mut self.coordinator else { return };
         coordinator.replan = false;
         coordinator.urgent = false;
         coordinator.planned += 1;
         coordinator.next_plan =
             clock.now + pause(self.state.cib.resources.len(), status.nodes.len());
-        let options = Options { facts: self.config.facts.clone(), ..Options::default() };
-        let decision = haven_policy::schedule(&self.state.cib, &status, clock.wall, &options);
         coordinator.placements = decision.placements;
         coordinator.warnings = decision.warnings;
         coordinator.recheck = decision.graph.recheck_by.map(|second| {

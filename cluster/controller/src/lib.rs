@@ -126,6 +126,7 @@ pub use guarded::{Guarded, NEVER_GRANTED};
 pub use history::{NodeHistory, ResourceRecords, Slot, StatusDelta};
 pub use leases::{lease_group, leased_primitives, unprotected};
 pub use message::PeerMessage;
+pub use planning::Planner;
 pub use port::{AgentSaid, Clock, Hook, Input, Local, Output};
 pub use replicated::{
     Applied, Commit, Grant, MAX_COMMIT_BYTES, MAX_COMMITS, MAX_MESSAGE, MAX_TOKENS, Replicated,

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use haven_api::EventSeverity;
 use haven_base::Instant;
-use haven_policy::Options;
 use haven_types::graph::{Action, ActionId, ActionKind, TransitionGraph};
 
 use crate::controller::{Controller, Internal};
@@ -57,8 +56,7 @@ impl Controller {
         }
         self.minority.look_at = Some(clock.now + AGAIN);
         let status = self.planning_status();
-        let options = Options { facts: self.config.facts.clone(), ..Options::default() };
-        let decision = haven_policy::schedule(&self.state.cib, &status, clock.wall, &options);
+        let decision = self.decide(clock, &status);
         for stop in first_stops(&decision.graph, &self.config.name) {
             let operation = operation(stop);
             let resource = operation.resource.clone();

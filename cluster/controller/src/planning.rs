@@ -1,8 +1,13 @@
 //! What plans are made with: the status as the policy engine takes it, from all that this node knows.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
 
 use haven_api::{Format, ReplyBody};
+use haven_base::WallTime;
+use haven_cib::Cib;
+use haven_policy::{Decision, Options};
 use haven_types::NodeId;
 use haven_types::status::Status;
 
@@ -10,7 +15,47 @@ use crate::controller::Controller;
 use crate::picture::{self, Known};
 use crate::port::Clock;
 
+type Schedule = dyn Fn(&Cib, &Status, WallTime, &Options) -> Decision + Send + Sync;
+
+/// Who makes the plans: the policy engine, or somebody who looks on while it does.
+#[derive(Clone)]
+pub struct Planner(Arc<Schedule>);
+
+impl Planner {
+    /// One that does what `haven_policy::schedule` does, and must keep its promise: a function of its arguments.
+    pub fn new(
+        schedule: impl Fn(&Cib, &Status, WallTime, &Options) -> Decision + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(schedule))
+    }
+}
+
+impl Default for Planner {
+    fn default() -> Self {
+        Self::new(haven_policy::schedule)
+    }
+}
+
+impl fmt::Debug for Planner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Planner")
+    }
+}
+
 impl Controller {
+    /// Plans are made by another planner than the policy engine as it is.
+    #[must_use]
+    pub fn planned_by(mut self, planner: Planner) -> Self {
+        self.planner = planner;
+        self
+    }
+
+    /// What is to be done in this status and the configuration in force.
+    pub(crate) fn decide(&self, clock: Clock, status: &Status) -> Decision {
+        let options = Options { facts: self.config.facts.clone(), ..Options::default() };
+        (self.planner.0)(&self.state.cib, status, clock.wall, &options)
+    }
+
     /// The status that plans are made with.
     pub(crate) fn planning_status(&self) -> Status {
         self.picture(&self.members_for_policy(), self.quorum.verdict.quorate)

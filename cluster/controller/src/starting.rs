@@ -19,6 +19,7 @@ use crate::expelled::TurnedAway;
 use crate::history::NodeHistory;
 use crate::minority::Minority;
 use crate::orders::Taken;
+use crate::planning::Planner;
 use crate::quorum::Quorum;
 use crate::replicated::Replicated;
 
@@ -103,6 +104,7 @@ impl Controller {
             whole_told: BTreeMap::new(),
             ordered: BTreeMap::new(),
             out: Vec::new(),
+            planner: Planner::default(),
             applied,
             halted: false,
             config,

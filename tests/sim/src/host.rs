@@ -19,6 +19,7 @@ use crate::clock::SECOND;
 use crate::disk::Disk;
 use crate::kernel::Kernel;
 use crate::main_thread::{MainThread, address};
+use crate::plans::Plans;
 use crate::settings::{Mutant, Settings};
 
 /// What a process leaves to the next one on the same boot of the host.
@@ -54,6 +55,8 @@ pub(crate) struct Process {
     pub(crate) members: BTreeSet<NodeId>,
     /// Whether it knows what earlier processes promised, because there were none or by hand-over.
     pub(crate) knows_promises: bool,
+    /// Plans that it has made.
+    pub(crate) plans: Plans,
     /// What the heartbeat thread told before the main thread listened.
     pub(crate) early: VecDeque<Happening>,
 }
@@ -131,9 +134,10 @@ impl Host {
             None => (None, None),
         };
         let config = self.controller_config(boot, start);
-        let bootstrap = self.bootstrap.clone();
+        let (bootstrap, plans) = (self.bootstrap.clone(), Plans::default());
         let mut controller = Controller::new(config, recovered, bootstrap, handed_over, clock.now)
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| error.to_string())?
+            .planned_by(plans.planner(start.settings.mutant));
         let origin = Origin {
             node: self.node,
             boot,
@@ -168,6 +172,7 @@ impl Host {
             configurations,
             members,
             knows_promises,
+            plans,
             early: VecDeque::new(),
         });
         Ok(())

@@ -38,6 +38,7 @@ mod life;
 mod main_thread;
 mod network;
 mod people;
+mod plans;
 mod processes;
 mod services;
 mod settings;

@@ -190,10 +190,14 @@ impl World {
     /// Shows the steps of the controller to those who watch.
     pub(crate) fn watch_main(&mut self, node: NodeId) {
         let host = self.hosts.get_mut(&node).and_then(|host| host.process.as_mut());
-        let Some(main) = host.and_then(|process| process.main.as_mut()) else { return };
+        let Some(process) = host else { return };
+        let (plans, Some(main)) = (process.plans.take(), process.main.as_mut()) else { return };
         for (input, outputs) in &main.seen() {
             self.trace.main(self.now, node, input, outputs);
             self.checks.on_controller(self.now, node, input, outputs);
+        }
+        for (asked, decision) in &plans {
+            self.checks.on_plan(self.now, node, asked, decision);
         }
         self.checks.after_round(self.now, node, &self.hosts);
     }

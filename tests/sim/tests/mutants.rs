@@ -135,6 +135,11 @@ fn a_rotten_entry_is_noticed() {
 }
 
 #[test]
+fn a_plan_that_follows_from_more_than_its_input_is_noticed() {
+    expect("remembered plans", &["one plan"], in_world(Mutant::RememberedPlans));
+}
+
+#[test]
 fn a_cluster_that_does_not_heal_is_noticed() {
     expect("lasting cut", &["liveness: one owner"], in_world(Mutant::LastingCut));
 }

@@ -6,6 +6,7 @@ mod leases;
 mod one_coordinator;
 mod one_log;
 mod one_owner;
+mod one_plan;
 mod one_state;
 mod orders;
 mod promises;
@@ -19,10 +20,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use haven_controller::{Input, Output};
 use haven_heartbeat::{self as heartbeat, Rules, Terms};
+use haven_policy::Decision;
 use haven_types::NodeId;
 
 use crate::clock::nanos;
 use crate::host::Host;
+use crate::plans::Asked;
 use crate::settings::Settings;
 
 pub(crate) use upon::ADDRESS;
@@ -50,6 +53,7 @@ pub(crate) struct Checks {
     coordinator: one_coordinator::OneCoordinator,
     log: one_log::OneLog,
     state: one_state::OneState,
+    plan: one_plan::OnePlan,
     answers: answers::Answers,
     leases: leases::Leases,
     orders: orders::Orders,
@@ -74,6 +78,7 @@ impl Checks {
             coordinator: one_coordinator::OneCoordinator::default(),
             log: one_log::OneLog::default(),
             state: one_state::OneState::default(),
+            plan: one_plan::OnePlan::default(),
             answers: answers::Answers::default(),
             leases: leases::Leases::new(terms),
             orders: orders::Orders::default(),
@@ -204,6 +209,12 @@ impl Checks {
                 _ => {}
             }
         }
+    }
+
+    /// A node has made a plan.
+    pub(crate) fn on_plan(&mut self, at: u64, node: NodeId, asked: &Asked, decision: &Decision) {
+        let verdict = self.plan.look(node, asked, decision);
+        self.judge(at, one_plan::RULE, verdict);
     }
 
     /// A main thread ended a round.
