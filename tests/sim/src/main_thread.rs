@@ -18,6 +18,9 @@ use crate::settings::Mutant;
 /// A control that is never late by more than this although nothing is due; as in the daemon.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// The kind of a message of the consensus core that answers a request for a vote.
+const VOTE_ANSWER: u8 = 3;
+
 /// The controller, seen by those who judge.
 #[derive(Debug)]
 pub(crate) struct Watched {
@@ -32,8 +35,11 @@ impl Core for Watched {
         if self.mutant == Mutant::LostAnswers && is_answer(&input) {
             return Vec::new();
         }
-        let renews = self.mutant == Mutant::RenewedOrders;
-        let taken = if renews { self.renewed(&input) } else { input.clone() };
+        let taken = match self.mutant {
+            Mutant::RenewedOrders => self.renewed(&input),
+            Mutant::WishfulVotes => granted(&input),
+            _ => input.clone(),
+        };
         let outputs = self.controller.step(clock, taken);
         self.seen.push((input, outputs.clone()));
         outputs
@@ -73,6 +79,21 @@ impl Watched {
             _ => input.clone(),
         }
     }
+}
+
+/// A mutant: an answer to a request for votes is a vote.
+fn granted(input: &Input) -> Input {
+    let Input::Peer { from, boot, bytes } = input else { return input.clone() };
+    let Some(PeerMessage::Consensus(mut message)) = PeerMessage::decode(bytes) else {
+        return input.clone();
+    };
+    // Its version, its term in as many bytes as have their highest bit set and one more, its kind, and what it says.
+    let kind = message.iter().skip(1).position(|byte| byte & 0x80 == 0).map(|term| term + 2);
+    if let Some(says) = kind.filter(|kind| message.get(*kind) == Some(&VOTE_ANSWER)) {
+        message[says + 1] = 1;
+    }
+    let bytes = PeerMessage::Consensus(message).encode();
+    Input::Peer { from: *from, boot: *boot, bytes }
 }
 
 fn is_answer(input: &Input) -> bool {

@@ -84,6 +84,8 @@ pub enum Mutant {
     HastyRestarts,
     /// In the calm, a daemon is killed now and then.
     LastingCrashes,
+    /// Whoever asks for votes takes each answer for a vote.
+    WishfulVotes,
     /// A planner gives its last plan again while the configuration stays the same.
     RememberedPlans,
     /// No answer of a coordinator arrives on the node that passed a request on.

@@ -135,6 +135,11 @@ fn a_rotten_entry_is_noticed() {
 }
 
 #[test]
+fn a_coordinator_that_was_not_elected_is_noticed() {
+    expect("wishful votes", &["one coordinator"], in_world(Mutant::WishfulVotes));
+}
+
+#[test]
 fn a_plan_that_follows_from_more_than_its_input_is_noticed() {
     expect("remembered plans", &["one plan"], in_world(Mutant::RememberedPlans));
 }
