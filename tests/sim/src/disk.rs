@@ -22,6 +22,8 @@ pub(crate) struct Disk {
     pub(crate) lies: bool,
     /// A mutant: the last entry reads as an empty one.
     pub(crate) rots: bool,
+    /// A mutant: the two newest entries known committed are in each other's place.
+    pub(crate) swaps: bool,
 }
 
 impl Disk {
@@ -103,6 +105,13 @@ impl Disk {
         let mut recovered = self.read()?;
         if let Some(last) = recovered.entries.last_mut().filter(|_| self.rots) {
             last.payload = Payload::Empty;
+        }
+        let commit = recovered.hard_state.commit;
+        let known = recovered.entries.partition_point(|entry| entry.position.index <= commit);
+        if let [.., one, other] = &mut recovered.entries[..known]
+            && self.swaps
+        {
+            std::mem::swap(&mut one.payload, &mut other.payload);
         }
         Ok(recovered)
     }

@@ -74,6 +74,8 @@ pub enum Mutant {
     RenewedOrders,
     /// Whoever reads a disk finds the last entry of its log turned into an empty one.
     RottenEntry,
+    /// Whoever reads a disk finds two entries that it knows committed in each other's place.
+    SwappedEntries,
     /// Beats are lost on their way into the machine, after they were received.
     DroppedBeats,
     /// One node of the cluster stays cut off in the calm.

@@ -176,6 +176,7 @@ impl World {
         }
         let mut host = Host::new(member, clock, recovered);
         host.disk.lies = self.settings.mutant == Mutant::LyingDisk;
+        host.disk.swaps = self.settings.mutant == Mutant::SwappedEntries;
         host.disk.rots = self.settings.mutant == Mutant::RottenEntry;
         if self.settings.mutant == Mutant::LateGate {
             host.kernel.late = self.settings.terms.tick * 2;

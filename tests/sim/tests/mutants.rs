@@ -145,6 +145,11 @@ fn a_plan_that_follows_from_more_than_its_input_is_noticed() {
 }
 
 #[test]
+fn committed_entries_out_of_order_are_noticed() {
+    expect("swapped entries", &["one log"], in_world(Mutant::SwappedEntries));
+}
+
+#[test]
 fn a_cluster_that_does_not_heal_is_noticed() {
     expect("lasting cut", &["liveness: one owner"], in_world(Mutant::LastingCut));
 }
