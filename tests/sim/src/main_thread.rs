@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use haven_api::RequestBody;
 use haven_base::Instant;
-use haven_controller::{AgentSaid, Clock, Controller, Input, Local, Output, PeerMessage};
-use haven_heartbeat::{Input as ToBeat, Output as Beat};
+use haven_controller::{AgentSaid, Clock, Controller, Grant, Input, Local, Output, PeerMessage};
+use haven_heartbeat::{Input as ToBeat, LossCause, Output as Beat};
 use haven_hub::{Core, Effect, End, Happening, Hub, Phase};
 use haven_types::operation::AgentName;
 
@@ -38,9 +38,13 @@ impl Core for Watched {
         let taken = match self.mutant {
             Mutant::RenewedOrders => self.renewed(&input),
             Mutant::WishfulVotes => granted(&input),
+            Mutant::LapsesTaken => taken_away(&input),
             _ => input.clone(),
         };
-        let outputs = self.controller.step(clock, taken);
+        let mut outputs = self.controller.step(clock, taken);
+        if self.mutant == Mutant::EagerHeirs {
+            outputs.extend(self.inherited(&input));
+        }
         self.seen.push((input, outputs.clone()));
         outputs
     }
@@ -67,6 +71,17 @@ impl Core for Watched {
 }
 
 impl Watched {
+    /// A mutant: the leases of a node that is silent are there to be taken.
+    fn inherited(&self, input: &Input) -> Vec<Output> {
+        let Input::Heartbeat(Beat::Suspect { node, .. }) = input else { return Vec::new() };
+        let grants = self.controller.state().grants.values();
+        let claim = |grant: &Grant| ToBeat::Claim { group: grant.group, epoch: grant.epoch };
+        grants
+            .filter(|grant| grant.holder == Some(*node))
+            .map(|grant| Output::Heartbeat(Box::new(claim(grant))))
+            .collect()
+    }
+
     /// A mutant: an order of a lower term looks like one of the present term.
     fn renewed(&self, input: &Input) -> Input {
         let Input::Peer { from, boot, bytes } = input else { return input.clone() };
@@ -94,6 +109,17 @@ fn granted(input: &Input) -> Input {
     }
     let bytes = PeerMessage::Consensus(message).encode();
     Input::Peer { from: *from, boot: *boot, bytes }
+}
+
+/// A mutant: what lapsed is lost for good.
+fn taken_away(input: &Input) -> Input {
+    match input {
+        Input::Heartbeat(Beat::LeaseLost { group, epoch, cause: LossCause::Lapsed }) => {
+            let cause = LossCause::Superseded;
+            Input::Heartbeat(Beat::LeaseLost { group: *group, epoch: *epoch, cause })
+        }
+        _ => input.clone(),
+    }
 }
 
 fn is_answer(input: &Input) -> bool {

@@ -86,6 +86,10 @@ pub enum Mutant {
     HastyRestarts,
     /// In the calm, a daemon is killed now and then.
     LastingCrashes,
+    /// Whose lease lapses takes it for granted to another.
+    LapsesTaken,
+    /// Whoever finds the holder of a lease silent asks for that lease itself.
+    EagerHeirs,
     /// Whoever asks for votes takes each answer for a vote.
     WishfulVotes,
     /// A planner gives its last plan again while the configuration stays the same.

@@ -97,6 +97,13 @@ fn a_verdict_without_majority_or_silence_is_noticed() {
     expect("a short silence", &["verdicts"], without(Rule::VerdictSilence));
 }
 
+// spec: L6
+#[test]
+fn a_lease_that_moves_because_it_lapsed_is_noticed() {
+    expect("lapses taken", &["lapses"], in_world(Mutant::LapsesTaken));
+    expect("eager heirs", &["lapses"], in_world(Mutant::EagerHeirs));
+}
+
 // spec: L7
 #[test]
 fn an_order_of_a_former_coordinator_is_noticed() {

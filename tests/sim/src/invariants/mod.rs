@@ -2,6 +2,7 @@
 //! of machines, kernels, disks; none asks the machines for their opinion of themselves.
 
 mod answers;
+mod lapses;
 mod leases;
 mod one_coordinator;
 mod one_log;
@@ -55,6 +56,7 @@ pub(crate) struct Checks {
     state: one_state::OneState,
     plan: one_plan::OnePlan,
     answers: answers::Answers,
+    lapses: lapses::Lapses,
     leases: leases::Leases,
     orders: orders::Orders,
     promises: promises::Promises,
@@ -80,6 +82,7 @@ impl Checks {
             state: one_state::OneState::default(),
             plan: one_plan::OnePlan::default(),
             answers: answers::Answers::default(),
+            lapses: lapses::Lapses::default(),
             leases: leases::Leases::new(terms),
             orders: orders::Orders::default(),
             promises: promises::Promises::new(terms),
@@ -115,6 +118,7 @@ impl Checks {
         self.judge(at, one_log::RULE, verdict);
         self.state.on_start(node);
         self.orders.on_start(node);
+        self.lapses.on_start(node);
         self.restarts.on_start(node);
         self.spacing.on_start(node);
         let Some(process) = hosts.get(&node).and_then(|host| host.process.as_ref()) else { return };
@@ -195,6 +199,8 @@ impl Checks {
     ) {
         let verdict = self.orders.on_controller(node, &self.coordinator, input, outputs);
         self.judge(at, orders::RULE, verdict);
+        let verdict = self.lapses.on_controller(node, input, outputs);
+        self.judge(at, lapses::RULE, verdict);
         for output in outputs {
             match output {
                 Output::Persist { batch, .. } => {
@@ -213,6 +219,7 @@ impl Checks {
 
     /// A node has made a plan.
     pub(crate) fn on_plan(&mut self, at: u64, node: NodeId, asked: &Asked, decision: &Decision) {
+        self.lapses.on_plan(node);
         let verdict = self.plan.look(node, asked, decision);
         self.judge(at, one_plan::RULE, verdict);
     }
@@ -227,6 +234,8 @@ impl Checks {
         self.judge(at, one_coordinator::RULE, verdict);
         let verdict = self.state.look(node, controller, &status);
         self.judge(at, one_state::RULE, verdict);
+        let verdict = self.lapses.after_round(node, controller, &status);
+        self.judge(at, lapses::RULE, verdict);
         self.orders.after_round(node, status.term);
         self.spacing.after_round(at, node, &status);
     }
