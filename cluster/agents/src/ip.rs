@@ -116,6 +116,7 @@ fn carried(vip: VipStatus) -> Carried {
         },
         conflicts: vip.conflicts,
         claimant: vip.last_conflict.map(|mac| mac.to_string()),
+        contested: vip.contested,
     }
 }
 

@@ -61,6 +61,9 @@ pub struct AddressRow {
     /// How often another machine claimed the address since the takeover; known on the owner only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflicts: Option<u64>,
+    /// The machine that claimed it within the last minutes, and what to do; known on the owner only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contested: Option<String>,
     /// True when the address runs without a lease: two owners are possible.
     pub unprotected: bool,
 }

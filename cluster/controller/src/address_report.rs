@@ -51,6 +51,7 @@ impl Controller {
                     announced: None,
                     confirmed: None,
                     conflicts: None,
+                    contested: None,
                     unprotected: unprotected(&self.state.cib, &self.config.facts, &p.id),
                 }
             })

@@ -55,6 +55,8 @@ pub struct Carried {
     pub conflicts: u64,
     /// The station that did so last.
     pub claimant: Option<String>,
+    /// It did so within the last minutes.
+    pub contested: bool,
 }
 
 /// A lease this node holds.

@@ -14,6 +14,8 @@ const FOLLOW_UPS: u8 = 2;
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a claim counts as present.
 const PRESENT: Duration = Duration::from_secs(60);
+/// How long people are told of the last claim: longer than two searches for strangers are apart.
+const TOLD: Duration = Duration::from_secs(300);
 
 /// What a claim leads to, in order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,6 +105,12 @@ impl ConflictWatch {
         self.last.map(|(mac, _)| mac)
     }
 
+    /// Another station claimed the address within the last minutes.
+    #[must_use]
+    pub fn is_contested(&self, now: Instant) -> bool {
+        self.last.is_some_and(|(_, at)| now.since(at) < TOLD)
+    }
+
     /// The station that claims the address at present, where the configuration calls that a failure
     /// (`yield`, `fence`).
     #[must_use]
@@ -157,6 +165,7 @@ mod tests {
         assert_eq!(watch.claim(s(3), B), [Reaction::Report]);
         assert_eq!(watch.claim(s(14), B), [Reaction::Report]);
         assert_eq!(watch.last(), Some(B));
+        assert!(watch.is_contested(s(313)) && !watch.is_contested(s(314)));
         assert_eq!(watch.failure(s(14)), None);
     }
 

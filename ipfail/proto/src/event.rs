@@ -252,6 +252,8 @@ pub struct VipStatus {
     pub conflicts: u64,
     /// The station that last claimed it.
     pub last_conflict: Option<MacAddr>,
+    /// It did so within the last minutes.
+    pub contested: bool,
     /// Epoch of the lease; none without.
     pub epoch: Option<u64>,
     /// Time left on the lease; none without.

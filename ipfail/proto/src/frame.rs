@@ -147,18 +147,32 @@ impl Frame {
         }
     }
 
-    /// The ARP probe of RFC 5227 §2.1.1: asks who has `ip` without claiming it.
+    /// Asks who has `ip` without claiming it: the ARP probe of RFC 5227 §2.1.1, or the solicitation of duplicate
+    /// address detection (RFC 4862 §5.4.2).
     #[must_use]
-    pub const fn probe(ip: Ipv4Addr, mac: MacAddr) -> Self {
-        Self::Arp(Arp {
-            source: mac,
-            destination: MacAddr::BROADCAST,
-            operation: ArpOperation::Request,
-            sha: mac,
-            spa: Ipv4Addr::UNSPECIFIED,
-            tha: MacAddr::ZERO,
-            tpa: ip,
-        })
+    pub fn probe(ip: IpAddr, mac: MacAddr) -> Self {
+        match ip {
+            IpAddr::V4(tpa) => Self::Arp(Arp {
+                source: mac,
+                destination: MacAddr::BROADCAST,
+                operation: ArpOperation::Request,
+                sha: mac,
+                spa: Ipv4Addr::UNSPECIFIED,
+                tha: MacAddr::ZERO,
+                tpa,
+            }),
+            IpAddr::V6(target) => {
+                let group = solicited_node(target);
+                Self::Solicitation(Solicitation {
+                    source: mac,
+                    destination: multicast_mac(group),
+                    from: Ipv6Addr::UNSPECIFIED,
+                    to: group,
+                    target,
+                    source_link: None,
+                })
+            }
+        }
     }
 
     /// The question from `vip` whether `target` answers; unicast where its hardware address is known.

@@ -25,8 +25,10 @@ pub fn addresses(rows: &[AddressRow], width: usize) -> String {
     let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
     let table = table::render(&columns, &cells, width);
     let elsewhere = rows.iter().any(|row| row.owner.is_some() && row.conflicts.is_none());
-    let note = "-: only the owner knows; ask there\n";
-    if elsewhere { format!("{table}{note}") } else { table }
+    let note = if elsewhere { "-: only the owner knows; ask there\n" } else { "" };
+    let contested = rows.iter().filter_map(|row| row.contested.as_ref());
+    let lines: String = contested.map(|text| table::wrap(text, 2, width)).collect();
+    format!("{table}{note}{lines}")
 }
 
 fn cells(row: &AddressRow) -> Vec<String> {
@@ -109,6 +111,7 @@ mod tests {
             announced: Some(haven_api::Announcement { sent: 7 }),
             confirmed: Some(true),
             conflicts: Some(0),
+            contested: None,
             unprotected: false,
         }
     }

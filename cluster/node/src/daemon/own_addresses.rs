@@ -66,18 +66,30 @@ impl Daemon {
             let Some(gate) = self.gate_of(&resource.id) else { continue };
             lease.gate = gate;
             if gate == Gate::Closed {
-                let silent = silent(&self.config.name);
-                resource.trouble = Some(match resource.trouble.take() {
-                    Some(other) => format!("{silent}; besides, {other}"),
-                    None => silent,
-                });
+                add_trouble(resource, silent(&self.config.name));
+            }
+        }
+    }
+
+    /// Tells of machines that claim an address which this node carries.
+    pub(super) fn add_strangers(&self, resources: &mut [ResourceStatus]) {
+        for resource in resources {
+            self.add_strangers(&mut resource.children);
+            if self.gate_of(&resource.id) == Some(Gate::Closed) {
+                continue;
+            }
+            for it in &self.carried {
+                if let Some(text) = contested(it).filter(|_| it.resource == resource.id) {
+                    add_trouble(resource, text);
+                }
             }
         }
     }
 
     pub(super) fn add_to_why(&self, why: &mut IpWhy) {
         let Some(owner) = &mut why.owner else { return };
-        match self.gate_of(&why.resource) {
+        let gate = self.gate_of(&why.resource);
+        match gate {
             Some(Gate::Closed) => {
                 owner.reason = format!("was granted the lease, but {}", silent(&owner.node))
             }
@@ -88,7 +100,9 @@ impl Daemon {
         }
         let here = self.carried.iter().filter(|_| owner.node == self.config.name);
         for it in here.filter(|it| it.address == why.address) {
-            if let Some(text) = hindrance(it) {
+            if let Some(text) =
+                hindrance(it).or_else(|| contested(it).filter(|_| gate != Some(Gate::Closed)))
+            {
                 owner.reason = format!("{}, but {text}", owner.reason);
             }
         }
@@ -105,6 +119,24 @@ impl Daemon {
             complete(row, own, self.gate_of(&row.resource));
         }
     }
+}
+
+/// Puts `text` before what is known of a resource's trouble.
+fn add_trouble(resource: &mut ResourceStatus, text: String) {
+    resource.trouble = Some(match resource.trouble.take() {
+        Some(other) => format!("{text}; besides, {other}"),
+        None => text,
+    });
+}
+
+/// Who claims an address that is served here, and what to do.
+fn contested(it: &Carried) -> Option<String> {
+    let claimant = it.claimant.as_ref().filter(|_| it.contested)?;
+    let (address, device) = (it.address, it.device.as_deref().unwrap_or("its network"));
+    Some(format!(
+        "{claimant} on {device} claims {address}, too: find that station (`bridge fdb` or the switch's table for its \
+         port) and take {address} off it"
+    ))
 }
 
 /// What keeps an address from being served where it should be.
@@ -143,6 +175,7 @@ fn complete(row: &mut AddressRow, own: Option<&Carried>, gate: Option<Gate>) {
     row.announced = Some(Announcement { sent: own.announced });
     row.confirmed = own.confirmed;
     row.conflicts = Some(own.conflicts);
+    row.contested = contested(own).filter(|_| gate != Some(Gate::Closed));
 }
 
 #[cfg(test)]
@@ -205,6 +238,7 @@ mod tests {
             confirmed: Some(true),
             conflicts: 2,
             claimant: Some("02:00:00:00:00:01".to_owned()),
+            contested: true,
         }
     }
 
@@ -222,6 +256,7 @@ mod tests {
             announced: None,
             confirmed: None,
             conflicts: None,
+            contested: None,
             unprotected: false,
         };
         for (standing, gate, expected) in [
@@ -238,6 +273,8 @@ mod tests {
             complete(&mut row, own.as_ref(), Some(gate));
             assert_eq!(row.state, expected, "{standing:?}, {gate:?}");
             assert_eq!(row.conflicts, standing.map(|_| 2), "unknown elsewhere, not zero");
+            let speaks = standing.is_some() && gate == Gate::Open;
+            assert_eq!(row.contested.is_some(), speaks, "whoever is silent contests nothing");
             assert_eq!(row.announced.map(|it| it.sent), standing.map(|_| 3));
         }
     }
@@ -248,5 +285,12 @@ mod tests {
         assert_eq!(told(Standing::Up), "");
         assert!(told(Standing::Waiting).starts_with("eth0 does not exist on this node"));
         assert!(told(Standing::Lost).starts_with("02:00:00:00:00:01 has the address"));
+        let up = own(Standing::Up);
+        let told = contested(&up).unwrap();
+        assert!(
+            told.starts_with("02:00:00:00:00:01 on eth0 claims 192.0.2.10, too: find"),
+            "{told}"
+        );
+        assert_eq!(contested(&Carried { contested: false, ..up }), None, "long past");
     }
 }

@@ -5,9 +5,11 @@ use std::time::Duration;
 use haven_api::{ApiError, Hello, LinkHealth, LinkState, ReplyBody, RequestBody, Status};
 use haven_base::Instant;
 use haven_controller::Local;
+use haven_executor::AgentRegistry;
 use haven_heartbeat::LinkStatus;
 use haven_host::drive::boot_time;
 use haven_hub::Happening;
+use tokio::sync::mpsc;
 
 use super::own_addresses::carried;
 use super::{Asked, Daemon, Done, Watcher};
@@ -16,6 +18,8 @@ use crate::control;
 
 /// Bounds of a watcher's interval.
 const WATCH_INTERVAL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(60));
+/// Agents that wait for the kernel hold up no status.
+const CARRIED_WITHIN: Duration = Duration::from_millis(500);
 
 impl Daemon {
     pub(super) fn on_asked(&mut self, asked: control::Asked) {
@@ -55,8 +59,8 @@ impl Daemon {
         let (beat, done) = (self.beat.clone(), self.done.clone());
         let agents = self.agents.clone();
         tokio::spawn(async move {
-            if matches!(asked.body, RequestBody::IpStatus | RequestBody::IpWhy { .. }) {
-                let _sent = done.send(Done::Carried(carried(agents).await));
+            if asked.body != RequestBody::Counters {
+                learn_carried(agents, &done).await;
             }
             if let Some(report) = beat.report().await {
                 let _sent = done.send(Done::Informed(asked, Box::new(report)));
@@ -88,6 +92,7 @@ impl Daemon {
                 self.add_links(&mut status);
                 self.add_lease_ends(&mut status);
                 self.add_gates(&mut status.resources);
+                self.add_strangers(&mut status.resources);
                 status.alarms.extend(self.gate_missing.iter().cloned());
                 status.alarms.extend(self.keys.trouble(self.hub.members()));
                 status.alarms.extend(self.report.unscheduled.clone());
@@ -192,7 +197,9 @@ impl Daemon {
                 watcher.due = now + watcher.interval;
             }
             let (beat, done) = (self.beat.clone(), self.done.clone());
+            let agents = self.agents.clone();
             tokio::spawn(async move {
+                learn_carried(agents, &done).await;
                 if let Some(report) = beat.report().await {
                     let _sent = done.send(Done::Watched(id, Box::new(report)));
                 }
@@ -211,6 +218,13 @@ impl Daemon {
 
     pub(super) fn watchers_due(&self) -> Option<Instant> {
         self.watchers.values().map(|watcher| watcher.due).min()
+    }
+}
+
+/// Has the daemon know what its agents carry; one that does not answer leaves what was known before.
+async fn learn_carried(agents: AgentRegistry, done: &mpsc::UnboundedSender<Done>) {
+    if let Ok(all) = tokio::time::timeout(CARRIED_WITHIN, carried(agents)).await {
+        let _sent = done.send(Done::Carried(all));
     }
 }
 

@@ -46,7 +46,7 @@ fn unsolicited_advertisement_matches_the_wire() {
 
 #[test]
 fn a_probe_claims_nothing() {
-    let probe = Frame::probe("192.0.2.10".parse().unwrap(), MAC);
+    let probe = Frame::probe(IpAddr::V4("192.0.2.10".parse().unwrap()), MAC);
     assert_eq!(probe.claim(), None);
     assert_eq!(Frame::decode(&probe.encode()), Some(probe));
 }

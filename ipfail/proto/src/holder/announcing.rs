@@ -14,6 +14,9 @@ use crate::pace::{Pacer, Urgency};
 
 /// Questions of one round for all addresses that begin together, while there are fewer addresses.
 const QUESTIONS_AT_ONCE: usize = 64;
+/// From the how manieth announcement on, every second one is followed by a search for strangers: of the usual burst
+/// those at 600 ms and 2.5 s, then one in two minutes. Switches that answer for others know the new place by then.
+const SEARCH_FROM: u64 = 4;
 
 impl Holder {
     /// Step one announcer and carry its wishes on.
@@ -55,9 +58,14 @@ impl Holder {
     /// Queue one announcement of `ip` and let pass what may.
     fn announce(&mut self, now: Instant, index: IfIndex, ip: IpAddr, out: &mut Vec<Output>) {
         let held = self.owners.get(&ip).and_then(|resource| self.resources.get(resource));
-        let first = held.and_then(|held| held.vips.get(&ip)).is_some_and(|vip| vip.announced == 0);
-        let urgency = if first { Urgency::First } else { Urgency::Repeat };
+        let before = held.and_then(|held| held.vips.get(&ip)).map_or(0, |vip| vip.announced);
+        let urgency = if before == 0 { Urgency::First } else { Urgency::Repeat };
         self.request(now, index, Wanted::Announcement(ip), urgency, out);
+        // Who has the address as well need not say so by itself: announcements are not answered, this is.
+        let nth = before + 1;
+        if nth >= SEARCH_FROM && nth.is_multiple_of(2) {
+            self.request(now, index, Wanted::Search(ip), Urgency::Repeat, out);
+        }
     }
 
     fn request(
@@ -102,6 +110,7 @@ impl Holder {
             Wanted::Question { target, mac: target_mac, .. } => {
                 Frame::question(ip, mac, target, target_mac)?
             }
+            Wanted::Search(_) => Frame::probe(ip, mac),
         };
         let lease = held.lease.as_ref();
         let end = lease.map(|l| self.leases.get(&l.group).copied().unwrap_or(l.end));
@@ -218,10 +227,11 @@ impl Holder {
         let dev = self.view.name(index);
         match reaction {
             Reaction::Report => {
-                let action = held.params.on_conflict;
-                let lease_left = self.lease_end(held).map(|end| end.since(now));
-                let event = Event::Conflict { ip, mac, dev, action, lease_left };
-                out.push(Output::Event(event));
+                let until = self.quiet_at(held).filter(|_| self.lease_end(held) <= Some(now));
+                match until.filter(|until| *until > now) {
+                    Some(until) => self.suspect(resource, ip, mac, until),
+                    None => self.tell_conflict(now, resource, ip, mac, out),
+                }
                 self.note_move(now, ip, out);
             }
             Reaction::Defend => self.announce(now, index, ip, out),
@@ -231,6 +241,51 @@ impl Holder {
                 out.push(Output::Event(Event::Yielded { ip, mac }));
             }
         }
+    }
+}
+
+impl Holder {
+    /// Whether our lease held when `mac` claimed `ip` is not known yet: its end is told about once a second only. News
+    /// of it make a stranger of the claimant, their absence the next owner.
+    fn suspect(&mut self, resource: &str, ip: IpAddr, mac: MacAddr, until: Instant) {
+        let held = self.resources.get_mut(resource);
+        if let Some(vip) = held.and_then(|held| held.vips.get_mut(&ip)) {
+            vip.doubted = Some((mac, until));
+        }
+    }
+
+    /// News of its lease have come, or none in time: tells of the claims on a resource's addresses that waited.
+    pub(super) fn end_doubts(&mut self, now: Instant, resource: &str, out: &mut Vec<Output>) {
+        let Some(held) = self.resources.get(resource) else { return };
+        let holds = self.lease_end(held).is_some_and(|end| end > now);
+        let doubts = held.vips.iter().filter_map(|(ip, vip)| Some((*ip, vip.doubted?)));
+        let decided: Vec<(IpAddr, MacAddr)> = doubts
+            .filter(|(_, (_, until))| holds || *until <= now)
+            .map(|(ip, (mac, _))| (ip, mac))
+            .collect();
+        for (ip, mac) in decided {
+            self.touch(resource);
+            let held = self.resources.get_mut(resource);
+            if let Some(vip) = held.and_then(|held| held.vips.get_mut(&ip)) {
+                vip.doubted = None;
+            }
+            self.tell_conflict(now, resource, ip, mac, out);
+        }
+    }
+
+    fn tell_conflict(
+        &self,
+        now: Instant,
+        resource: &str,
+        ip: IpAddr,
+        mac: MacAddr,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(held) = self.resources.get(resource) else { return };
+        let Some(vip) = held.vips.get(&ip) else { return };
+        let (dev, action) = (self.view.name(vip.place.index), held.params.on_conflict);
+        let lease_left = self.lease_end(held).map(|end| end.since(now));
+        out.push(Output::Event(Event::Conflict { ip, mac, dev, action, lease_left }));
     }
 }
 

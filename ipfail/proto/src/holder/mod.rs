@@ -102,13 +102,19 @@ pub struct Holder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Wanted {
     Announcement(IpAddr),
-    Question { vip: IpAddr, target: IpAddr, mac: Option<MacAddr> },
+    Question {
+        vip: IpAddr,
+        target: IpAddr,
+        mac: Option<MacAddr>,
+    },
+    /// Asks whether somebody else has the address.
+    Search(IpAddr),
 }
 
 impl Wanted {
     const fn vip(&self) -> IpAddr {
         match self {
-            Self::Announcement(ip) | Self::Question { vip: ip, .. } => *ip,
+            Self::Announcement(ip) | Self::Question { vip: ip, .. } | Self::Search(ip) => *ip,
         }
     }
 }
@@ -154,6 +160,8 @@ struct Vip {
     up_since: Instant,
     announcer: Announcer,
     watch: ConflictWatch,
+    /// Who claimed it while it was not known whether our lease holds, and until when that is waited for.
+    doubted: Option<(MacAddr, Instant)>,
     announced: u64,
     checking: bool,
     repairs: VecDeque<Instant>,
@@ -267,6 +275,7 @@ impl Holder {
                             .map_or(Confirmation::NotAsked, |vip| vip.announcer.confirmation()),
                         conflicts: vip.map_or(0, |vip| vip.watch.count()),
                         last_conflict: vip.and_then(|vip| vip.watch.last()),
+                        contested: vip.is_some_and(|vip| vip.watch.is_contested(now)),
                         epoch: held.lease.as_ref().map(|lease| lease.epoch),
                         lease_left: left,
                     }
@@ -376,7 +385,10 @@ impl Held {
         let vips = self
             .vips
             .values()
-            .flat_map(|vip| [vip.announcer.deadline(), vip.watch.deadline()])
+            .flat_map(|vip| {
+                let doubt = vip.doubted.map(|(_, until)| until);
+                [vip.announcer.deadline(), vip.watch.deadline(), doubt]
+            })
             .flatten();
         vips.chain(phase).chain(self.renew_at).min()
     }

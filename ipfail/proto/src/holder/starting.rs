@@ -152,6 +152,7 @@ impl Holder {
                     up_since: now,
                     announcer: Announcer::new(params.announce, params.burst, self.rng.fork()),
                     watch: ConflictWatch::new(params.on_conflict),
+                    doubted: None,
                     announced: 0,
                     checking: false,
                     repairs: VecDeque::new(),
@@ -177,7 +178,7 @@ impl Holder {
         (*next, *sent) = (now + PROBE_SPACING, *sent + 1);
         for (ip, vip) in &held.vips {
             let mac = self.view.link(vip.place.index).and_then(|link| link.mac);
-            if let (IpAddr::V4(ip), Some(mac)) = (ip, mac) {
+            if let (true, Some(mac)) = (ip.is_ipv4(), mac) {
                 let frame = Frame::probe(*ip, mac).encode();
                 out.push(Output::Send { index: vip.place.index, frame, before: None });
             }
@@ -404,6 +405,7 @@ impl Holder {
             for vip in held.vips.values_mut() {
                 vip.announcer = Announcer::new(params.announce, params.burst, self.rng.fork());
                 vip.watch.stand_down();
+                vip.doubted = None;
             }
             held.phase = Phase::Lost { reason: reason.clone(), text: text.clone() };
             (held.renew_at, held.overdue) = (None, false);

@@ -264,6 +264,15 @@ impl Holder {
         for resource in due {
             self.renew(now, &resource, out);
         }
+        let doubted = |held: &Held| {
+            let of_group = held.lease.as_ref().is_some_and(|lease| lease.group == group);
+            of_group && held.vips.values().any(|vip| vip.doubted.is_some())
+        };
+        let held = self.resources.iter().filter(|(_, held)| doubted(held));
+        let doubted: Vec<String> = held.map(|(resource, _)| resource.clone()).collect();
+        for resource in doubted {
+            self.end_doubts(now, &resource, out);
+        }
         self.retry_pending(now, out);
         // A lease that had lapsed may have cost an address: the kernel deletes it by itself.
         self.resync |= self.resources.values().any(|held| {
@@ -450,6 +459,7 @@ impl Holder {
         if held.renew_at.is_some_and(|at| at <= now) {
             self.renew(now, resource, out);
         }
+        self.end_doubts(now, resource, out);
         let Some(held) = self.resources.get_mut(resource) else { return };
         let mut announcers = Vec::new();
         let mut defences = Vec::new();
