@@ -109,10 +109,17 @@ fn build(topology: Topology, config: String) -> Lab {
     Lab { cluster: Cluster::of(bed) }
 }
 
+/// Fails unless one node at most owned the address at any time, as a whole capture shows it.
+pub fn assert_one_owner(report: &Report) {
+    let table = report.table();
+    assert_eq!(report.ownership.overlaps, [], "two owners\n{table}");
+    assert_eq!(report.capture_lost, 0, "the judge saw less than there was\n{table}");
+}
+
 /// Fails unless nobody moved and nobody spoke beside the owner.
 pub fn assert_unmoved(report: &Report) {
+    assert_one_owner(report);
     let table = report.table();
-    assert_eq!(report.ownership.overlaps, [], "{table}");
     assert_eq!(report.probes.moves, 0, "{table}");
     assert!(report.probes.outage <= Duration::from_millis(500), "{table}");
 }
@@ -192,5 +199,21 @@ impl Lab {
             drop(writeln!(out, "── {}", log.display()));
             last.iter().rev().for_each(|line| drop(writeln!(out, "{line}")));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use haven_lab::measure::Recording;
+
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "the judge saw less than there was")]
+    fn what_the_capture_lost_may_hide_an_owner() {
+        let recording = Recording { capture_lost: 1, ..Recording::default() };
+        assert_unmoved(&recording.report(IpAddr::from([10, 77, 1, 100]), [].into()));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use haven_lab::haven::{config_file, node_configuration};
 use haven_lab::system::SystemKind;
 use haven_lab::{Bed, BedOptions, Cluster, Family, MeasureOptions, Measuring, Report, Topology};
-use haven_netns_tests::{Lab, can_run, haven};
+use haven_netns_tests::{Lab, assert_one_owner, can_run, haven};
 
 const LIMIT: Duration = Duration::from_secs(40);
 
@@ -69,7 +69,7 @@ fn grow(lab: &Lab, node: &str) -> Report {
     lab.wait("the end of the first seconds", LIMIT, |_| joined.elapsed() > 2 * FIRST_SECONDS);
     let report = measuring.finish().unwrap();
     let table = report.table();
-    assert_eq!(report.ownership.overlaps, [], "{table}");
+    assert_one_owner(&report);
     assert_eq!(report.probes.moves, 0, "{table}");
     report
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use haven_lab::{Bed, Family, MeasureOptions, Measuring, Place, processes};
-use haven_netns_tests::{Lab, lab_with};
+use haven_netns_tests::{Lab, assert_one_owner, lab_with};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Starts and moves beside all of it.
@@ -215,7 +215,7 @@ fn hostile_agents_concern_nothing_beyond_their_own_resource() {
     });
     healthy.unharmed(&lab);
     let report = measuring.finish().unwrap();
-    assert_eq!(report.ownership.overlaps, [], "{}", report.table());
+    assert_one_owner(&report);
     // Milliseconds; a machine that compiles beside it may stand still for longer than a lease.
     assert!(report.probes.outage <= Duration::from_secs(2), "{}", report.table());
     nothing_is_left(&lab, &healthy);
