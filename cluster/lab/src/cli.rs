@@ -259,9 +259,13 @@ pub fn execute(args: LabArgs) -> Result<u8> {
             }
             Ok(0)
         }
-        LabCommand::Demo { keep, system } => crate::demo::run(&name, dir, system, keep),
-        LabCommand::Bench(options) => crate::bench::run(&name, dir, &options),
-        LabCommand::Resources(options) => crate::resources::run(&name, dir, &options),
+        LabCommand::Demo { keep, system } => {
+            unless_interrupted(crate::demo::run(&name, dir, system, keep))
+        }
+        LabCommand::Bench(options) => unless_interrupted(crate::bench::run(&name, dir, &options)),
+        LabCommand::Resources(options) => {
+            unless_interrupted(crate::resources::run(&name, dir, &options))
+        }
         LabCommand::Serve { node } => {
             let bed = Bed::open(&name, dir)?;
             let index = bed.topology().node(&node)?.index;
@@ -273,6 +277,12 @@ pub fn execute(args: LabArgs) -> Result<u8> {
             Ok(0)
         }
     }
+}
+
+/// The result of a command whose lab Ctrl-C removes: not one of what failed because it did.
+fn unless_interrupted(done: Result<u8>) -> Result<u8> {
+    crate::interrupt::give_way();
+    done
 }
 
 fn bring_up(name: &str, dir: Option<PathBuf>, up: UpArgs) -> Result<u8> {

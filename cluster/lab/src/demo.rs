@@ -10,7 +10,7 @@ use haven_base::Rng;
 use crate::bed::{Bed, BedOptions};
 use crate::cli::say;
 use crate::cluster::Cluster;
-use crate::interrupt::remove_on_interrupt;
+use crate::interrupt::{give_way, remove_on_interrupt};
 use crate::measure::ms;
 use crate::scenario::{self, Outcome, Scenario, Times};
 use crate::system::SystemKind;
@@ -37,6 +37,7 @@ pub fn run(name: &str, dir: Option<PathBuf>, system: SystemKind, keep: bool) -> 
     let program = haven.clone();
     let bed = Bed::create(BedOptions { topology, dir: dir.clone(), haven, config, system })?;
     let done = show(bed);
+    give_way();
     if keep && done.is_ok() {
         say(&explanation(&program, name, dir.as_deref()));
     } else {

@@ -2,12 +2,44 @@
 
 use std::path::PathBuf;
 use std::process::exit;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::bed::Bed;
 use crate::cli::say;
 use crate::error::LabError;
+
+/// Whether the lab is being removed, and with it what the main thread works at.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// How often in a row nothing must be found, and how long to wait between two looks: the main thread may be
+/// laying a cable just now, and what it laid meanwhile goes as well.
+const EMPTY_LOOKS: u32 = 3;
+const LOOK: Duration = Duration::from_millis(30);
+/// Looks before what still comes is left to the operator.
+const LOOKS: u32 = 100;
+
+/// Does not return once an interrupt removes the lab: the main thread fails at what is gone, and its status and
+/// its own clearing up are not what the operator asked for.
+pub(crate) fn give_way() {
+    while INTERRUPTED.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
+}
+
+fn remove_all(name: &str, dir: Option<&PathBuf>) -> Result<(), LabError> {
+    let (mut empty, mut last) = (0, Ok(false));
+    for _ in 0..LOOKS {
+        last = Bed::remove(name, dir.cloned());
+        empty = if matches!(last, Ok(false)) { empty + 1 } else { 0 };
+        if empty == EMPTY_LOOKS {
+            break;
+        }
+        std::thread::sleep(LOOK);
+    }
+    last.map(|_| ())
+}
 
 /// From now on SIGINT and SIGTERM remove the lab called `name` and end the program with status
 /// 130.
@@ -30,10 +62,9 @@ pub fn remove_on_interrupt(name: &str, dir: Option<PathBuf>) -> Result<(), LabEr
                 _ = terminate.recv() => {}
             }
         });
+        INTERRUPTED.store(true, Ordering::SeqCst);
         say("\ninterrupted: removing the lab");
-        // The main thread may be laying a cable just now: what it laid meanwhile goes as well.
-        let removed = Bed::remove(&name, dir.clone()).and_then(|_| Bed::remove(&name, dir));
-        if let Err(error) = removed {
+        if let Err(error) = remove_all(&name, dir.as_ref()) {
             say(&format!("{error}; `haven lab --name {name} down` removes the rest"));
         }
         #[allow(clippy::exit, reason = "the main thread may be waiting for a node that is gone")]
