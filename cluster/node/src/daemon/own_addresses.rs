@@ -75,7 +75,9 @@ impl Daemon {
     pub(super) fn add_strangers(&self, resources: &mut [ResourceStatus]) {
         for resource in resources {
             self.add_strangers(&mut resource.children);
-            if self.gate_of(&resource.id) == Some(Gate::Closed) {
+            let holder = resource.lease.as_ref().and_then(|lease| lease.holder.as_ref());
+            let elsewhere = holder.is_some_and(|holder| *holder != self.config.name);
+            if elsewhere || self.gate_of(&resource.id) == Some(Gate::Closed) {
                 continue;
             }
             for it in &self.carried {

@@ -11,11 +11,13 @@ use crate::event::Event;
 use crate::frame::Frame;
 use crate::outcome::Reason;
 use crate::pace::{Pacer, Urgency};
+use crate::params::OnConflict;
 
 /// Questions of one round for all addresses that begin together, while there are fewer addresses.
 const QUESTIONS_AT_ONCE: usize = 64;
 /// From the how manieth announcement on, every second one is followed by a search for strangers: of the usual burst
 /// those at 600 ms and 2.5 s, then one in two minutes. Switches that answer for others know the new place by then.
+/// A defence is followed by none: its answer would call for the next one.
 const SEARCH_FROM: u64 = 4;
 
 impl Holder {
@@ -36,7 +38,10 @@ impl Holder {
         let index = vip.place.index;
         for wish in vip.announcer.step(now, input) {
             match wish {
-                announce::Output::Announce => self.announce(now, index, ip, out),
+                announce::Output::Announce => {
+                    let nth = self.announce(now, index, ip, out);
+                    self.search(now, index, ip, nth, out);
+                }
                 announce::Output::FindTargets => {
                     self.look.entry((index, ip.is_ipv4())).or_default().push(ip);
                 }
@@ -55,15 +60,29 @@ impl Holder {
         }
     }
 
-    /// Queue one announcement of `ip` and let pass what may.
-    fn announce(&mut self, now: Instant, index: IfIndex, ip: IpAddr, out: &mut Vec<Output>) {
+    /// Queue one announcement of `ip` and let pass what may. Returns the how manieth it is.
+    fn announce(&mut self, now: Instant, index: IfIndex, ip: IpAddr, out: &mut Vec<Output>) -> u64 {
         let held = self.owners.get(&ip).and_then(|resource| self.resources.get(resource));
         let before = held.and_then(|held| held.vips.get(&ip)).map_or(0, |vip| vip.announced);
         let urgency = if before == 0 { Urgency::First } else { Urgency::Repeat };
         self.request(now, index, Wanted::Announcement(ip), urgency, out);
-        // Who has the address as well need not say so by itself: announcements are not answered, this is.
-        let nth = before + 1;
-        if nth >= SEARCH_FROM && nth.is_multiple_of(2) {
+        before + 1
+    }
+
+    /// Ask who else has `ip`, after some announcements: who has it need not say so by itself, and announcements are
+    /// not answered. Where a claim has grave consequences nobody is asked for one: some routers answer for everybody.
+    fn search(
+        &mut self,
+        now: Instant,
+        index: IfIndex,
+        ip: IpAddr,
+        nth: u64,
+        out: &mut Vec<Output>,
+    ) {
+        let held = self.owners.get(&ip).and_then(|resource| self.resources.get(resource));
+        let Some(held) = held else { return };
+        let grave = matches!(held.params.on_conflict, OnConflict::Yield | OnConflict::Fence);
+        if !grave && nth >= SEARCH_FROM && nth.is_multiple_of(2) {
             self.request(now, index, Wanted::Search(ip), Urgency::Repeat, out);
         }
     }
@@ -234,7 +253,9 @@ impl Holder {
                 }
                 self.note_move(now, ip, out);
             }
-            Reaction::Defend => self.announce(now, index, ip, out),
+            Reaction::Defend => {
+                self.announce(now, index, ip, out);
+            }
             Reaction::Yield => {
                 let text = duplicate(ip, mac, &dev);
                 self.give_up(resource, Reason::DuplicateSeen { mac }, text, out);

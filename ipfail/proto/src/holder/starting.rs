@@ -187,7 +187,7 @@ impl Holder {
 
     fn add(&mut self, now: Instant, resource: &str, out: &mut Vec<Output>) {
         let Some(held) = self.resources.get(resource) else { return };
-        if let Some(why) = self.without_gate(held) {
+        if let Some(why) = self.without_gate(held).filter(|_| !self.is_there(held)) {
             // spec: L8
             let text = format!("start {resource}: {why}");
             return self.give_up(resource, Reason::Ungated, text, out);

@@ -1,12 +1,14 @@
 //! Interfaces without the kernel's gate: the end of a lease silences nobody there.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use haven_base::{IfIndex, Instant};
 
 use super::{Held, Holder, Output, Phase};
 use crate::outcome::Reason;
+use crate::params::PROTOCOL_TAG;
 
 /// An interface that has just come is told to this machine and to the gate at the same time, so an address may
 /// be on it before it is known that it cannot have the gate. News this late are about something else.
@@ -35,6 +37,16 @@ impl Holder {
             let text = format!("start {resource}: {why}");
             self.give_up(&resource, Reason::Ungated, text, out);
         }
+    }
+
+    /// All addresses of a resource are where they should be, and are ours: a start anew, under a lease that was
+    /// regained or after a restart of the daemon, makes nothing worse.
+    pub(super) fn is_there(&self, held: &Held) -> bool {
+        let there = |ip: IpAddr, index: IfIndex| {
+            let places = self.view.places(ip);
+            places.iter().any(|it| it.index == index && it.protocol == PROTOCOL_TAG)
+        };
+        !held.vips.is_empty() && held.vips.iter().all(|(ip, vip)| there(*ip, vip.place.index))
     }
 
     /// Why the lease of a resource protects nothing where its addresses are or are to be; none where it does, and
