@@ -108,6 +108,8 @@ fn fifty_five_thousand_packets_of_strangers_a_second_move_nothing_and_are_counte
     .unwrap();
     assert_unmoved(&report);
     assert!(all <= sent, "{counted:?} of {sent}");
+    // What was late is made up for, so only a sender without a processor sends fewer.
+    assert!(sent > 50_000 * FLOOD.as_secs(), "no such flood: {sent}");
     // What the kernel's buffer had no room for never came to be counted.
     assert!(counted[0] > 20_000 && counted[1] > 2_000, "{counted:?} of {sent}");
     for (_, words) in REASONS {

@@ -70,6 +70,9 @@ mod tests {
         assert!(rtt.repeat_after(1) > ms(142) && rtt.repeat_after(1) <= ms(152));
         rtt.sample(Duration::from_secs(9_999));
         assert!(rtt.smoothed().unwrap() <= ms(100), "an absurd sample is ignored");
+        let mut near = RoundTrip::default();
+        near.sample(ms(8));
+        assert_eq!(near.repeat_after(1), ms(14), "an acknowledgement waits for others");
         let mut paused = RoundTrip::default();
         paused.sample(Duration::from_secs(50));
         assert_eq!(paused.repeat_after(1), Duration::from_secs(2));

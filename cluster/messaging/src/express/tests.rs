@@ -417,6 +417,58 @@ fn packets_of_an_earlier_life_are_ignored() {
     assert!(b.step(now, hello).is_empty());
 }
 
+fn packets(out: Vec<Output>) -> Vec<Vec<u8>> {
+    let sent = out.into_iter().filter_map(|output| match output {
+        Output::Transmit { bytes, .. } => Some(bytes),
+        Output::Delivered { .. }
+        | Output::PeerReset { .. }
+        | Output::Overflow { .. }
+        | Output::Expired { .. } => None,
+    });
+    sent.collect()
+}
+
+#[test]
+fn a_copy_measures_nothing_and_a_repetition_is_acknowledged_twice_at_once() {
+    let now = at(1_000);
+    let mut a = Express::new(BootId(10), vec![LinkId(0), LinkId(1)]);
+    let mut b = Express::new(BootId(20), vec![LinkId(0), LinkId(1)]);
+    a.step(now, Input::Heard { from: B, boot: BootId(20) });
+    let send = Input::Send { to: B, class: Class::Unordered, bytes: vec![7], expires: None };
+    let sent = packets(a.step(now, send));
+    assert_eq!(sent.len(), 2);
+    let to_b = |link: u8| {
+        let (from, boot, bytes) = (A, BootId(10), sent[0].clone());
+        Input::Received { from, boot, link: LinkId(link), bytes }
+    };
+    b.step(now, to_b(0));
+    b.step(now + ms(1), to_b(1));
+    let answers = packets(b.step(now + ms(2), Input::Tick));
+    assert_eq!(answers.len(), 1);
+    let (from, boot, link) = (B, BootId(20), LinkId(0));
+    a.step(now + ms(2), Input::Received { from, boot, link, bytes: answers[0].clone() });
+    assert_eq!(a.status().peers[&B].round_trip, Some(ms(0)), "that of the first copy");
+    // As if the answer had been lost.
+    assert_eq!(packets(b.step(now + ms(12), to_b(0))).len(), 2);
+}
+
+#[test]
+fn where_packets_are_lost_acknowledgements_go_twice() {
+    let weather = Weather { loss_percent: 20, duplicate_percent: 0, delay: (ms(5), ms(5)) };
+    let mut net = Network::new(3, weather, 2);
+    net.feed(A, Input::Heard { from: B, boot: BootId(20) });
+    net.feed(B, Input::Heard { from: A, boot: BootId(10) });
+    for n in 0..1_000 {
+        net.send(A, B, Class::Unordered, numbered(n, 10));
+        net.send(B, A, Class::Unordered, numbered(n, 10));
+        let next = net.now + ms(20);
+        net.run(next);
+    }
+    let repeated = net.nodes[&A].1.status().peers[&B].repetitions;
+    println!("repeated of 1,000: {repeated}");
+    assert!(repeated < 160, "{repeated}");
+}
+
 #[test]
 fn a_greeting_that_comes_late_measures_nothing() {
     // The host was started not long ago: the clock still reads like a round trip.
@@ -426,16 +478,6 @@ fn a_greeting_that_comes_late_measures_nothing() {
     let send = || {
         let (to, class, bytes) = (B, Class::Ordered(1), vec![7]);
         Input::Send { to, class, bytes, expires: None }
-    };
-    let packets = |out: Vec<Output>| -> Vec<Vec<u8>> {
-        let sent = out.into_iter().filter_map(|output| match output {
-            Output::Transmit { bytes, .. } => Some(bytes),
-            Output::Delivered { .. }
-            | Output::PeerReset { .. }
-            | Output::Overflow { .. }
-            | Output::Expired { .. } => None,
-        });
-        sent.collect()
     };
     let (to_a, to_b) = ((B, BootId(2)), (A, BootId(1)));
     let received = |(from, boot), bytes| Input::Received { from, boot, link: LinkId(0), bytes };
