@@ -63,12 +63,12 @@ impl Cluster {
         }
         progress(&format!("forming the cluster ({})", self.bed.system()));
         self.system.form(&self.bed)?;
+        let formed = Instant::now();
         progress("waiting until the address is served");
         self.wait_served()?;
         progress("waiting until every node has its full say");
-        // Twice: the last node's admission takes two steps.
-        self.started.set(Some(Instant::now() + self.system.settle_time()));
-        self.wait_say();
+        let members = self.bed.topology().nodes.len();
+        wait_for(formed + self.system.forming_time(members));
         Ok(())
     }
 
@@ -172,8 +172,7 @@ impl Cluster {
     /// Waits until the daemon started last has its full say.
     fn wait_say(&self) {
         let Some(started) = self.started.get() else { return };
-        let ready = started + self.system.settle_time();
-        std::thread::sleep(ready.saturating_duration_since(Instant::now()));
+        wait_for(started + self.system.settle_time());
     }
 
     /// Starts every service and daemon that does not run.
@@ -221,6 +220,10 @@ impl Cluster {
         let nodes = self.bed.topology().nodes.iter();
         nodes.map(|n| self.system.log(&self.bed, &n.name)).collect()
     }
+}
+
+fn wait_for(at: Instant) {
+    std::thread::sleep(at.saturating_duration_since(Instant::now()));
 }
 
 fn is_service(line: &str) -> bool {

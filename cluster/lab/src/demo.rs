@@ -67,7 +67,7 @@ fn show(bed: Bed) -> Result<u8> {
         let outcome = scenario::run(&mut cluster, vip, step, times, &mut rng)?;
         say(&line(&outcome));
         let findings = outcome.findings();
-        findings.iter().for_each(|finding| say(&format!("   BAD: {finding}\n")));
+        findings.iter().for_each(|finding| say(&format!("BAD: {finding}\n")));
         clean &= findings.is_empty();
     }
     if !clean {

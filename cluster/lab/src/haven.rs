@@ -249,10 +249,20 @@ impl System for Haven {
         status["coordinator"]["node"].as_str().map(str::to_owned)
     }
 
-    /// A voter that starts promises nothing for D_max · (1 + ρ) + 2 ticks, and a new voter's joint and
-    /// final entry are as far apart.
+    /// A voter that starts promises nothing for D_max · (1 + ρ) + 2 ticks, 5.5 s.
     fn settle_time(&self) -> Duration {
         Duration::from_secs(6)
+    }
+
+    /// The first becomes two at once. A change of voters comes 7.7 s after the one before: the third is one, more than
+    /// one go by a joint entry and a final one. New voters are silent for 5.5 s then.
+    fn forming_time(&self, members: usize) -> Duration {
+        let changes = match members {
+            0..3 => 0,
+            3 => 1,
+            4.. => 2,
+        };
+        self.settle_time() + Duration::from_millis(7_720) * changes
     }
 
     fn is_daemon(&self) -> fn(&str) -> bool {

@@ -146,7 +146,8 @@ impl Bench<'_> {
         prepare(&cluster.bed)?;
         cluster.system.form(&cluster.bed)?;
         // A node that has just joined takes some seconds until it has its full say.
-        std::thread::sleep(cluster.system.settle_time() * 2);
+        let members = cluster.bed.topology().nodes.len();
+        std::thread::sleep(cluster.system.forming_time(members));
         Ok(fresh)
     }
 

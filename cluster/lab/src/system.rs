@@ -99,6 +99,11 @@ pub trait System: Send + Sync {
     /// begins before, since it would meet a cluster with one node less than it seems to have.
     fn settle_time(&self) -> Duration;
 
+    /// The same for a cluster of `members`, witnesses counted, from the start of the last of them.
+    fn forming_time(&self, _members: usize) -> Duration {
+        self.settle_time()
+    }
+
     /// Whether a process with this command line belongs to the daemon.
     fn is_daemon(&self) -> fn(&str) -> bool;
 

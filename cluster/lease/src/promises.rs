@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use haven_base::Instant;
-use haven_types::{BootId, Epoch, GroupId, NodeId, Seq};
+use haven_types::{BootId, Epoch, GroupId, LogPosition, NodeId, Seq};
 use serde::{Deserialize, Serialize};
 
 /// A beat of one node: its boot, then its seq. Ordered as the node sent them.
@@ -22,6 +22,9 @@ pub struct PromiseTable {
     pub silent_until: Instant,
     /// The highest epoch per group the voter's log held.
     pub epochs: BTreeMap<GroupId, Epoch>,
+    /// The newest configuration entry that was applied. The next process may not see that in its log, which tells
+    /// of what a snapshot holds only.
+    pub applied: LogPosition,
 }
 
 /// What is promised about one group.

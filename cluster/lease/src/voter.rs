@@ -94,6 +94,9 @@ impl Voter {
         log: &[Configuration],
         applied: LogPosition,
     ) -> Self {
+        // spec: L9 What the process before had applied is applied: the wait that L4 asks for has begun there, and the
+        // table says when it ends.
+        let applied = applied.max(table.applied);
         // The entry that made us a voter: the first of the last unbroken run of entries that name
         // us. If it is not applied yet, L4 counts from when it will be.
         let run = log.iter().rev().take_while(|c| c.has_voter(node)).last();
@@ -366,14 +369,18 @@ impl Voter {
     /// The complete table, for the next process. The voter is gone: it promises nothing after this.
     #[must_use]
     pub fn into_table(self, now: Instant) -> PromiseTable {
+        let after = |applied: Instant| self.silent_until.max(applied + self.terms.forgotten());
         let silent_until = match self.standing {
-            Standing::New { applied: Some(applied), .. } => {
-                self.silent_until.max(applied + self.terms.forgotten())
-            }
+            Standing::New { applied: Some(applied), .. } => after(applied),
             Standing::New { applied: None, .. } => now + self.terms.forgotten(),
-            Standing::Voter | Standing::NotVoter => self.silent_until,
+            // An entry that takes the vote away may be truncated under the next process, which holds what was
+            // applied before it for old.
+            Standing::NotVoter => self.applied.map_or(self.silent_until, |(_, at)| after(at)),
+            Standing::Voter => self.silent_until,
         };
-        PromiseTable { promises: self.promises, silent_until, epochs: self.epochs }
+        let applied =
+            self.applied.map_or(self.at_start, |(position, _)| position.max(self.at_start));
+        PromiseTable { promises: self.promises, silent_until, epochs: self.epochs, applied }
     }
 }
 

@@ -247,7 +247,8 @@ impl BpfUpkeep {
         self.known.insert(device.index, now);
     }
 
-    /// Takes off what an earlier process held by the other means, now that this one is in force.
+    /// Takes off what an earlier process held by the other means, wherever this one is in force now: a program of
+    /// before is better than none.
     fn leave_other_means(&mut self, listed: &[Device]) {
         let other = match self.hooks.means {
             Means::Tcx => Means::Clsact,
@@ -255,6 +256,9 @@ impl BpfUpkeep {
         };
         for device in listed {
             for hook in HOOKS {
+                if self.missing.iter().any(|it| (it.index, it.hook) == (device.index, hook)) {
+                    continue;
+                }
                 let channel = self.devices.requests();
                 if let Err(refusal) = self.hooks.remove(channel, other, device.index, hook) {
                     tracing::debug!(device = device.name, %hook, reason = refusal.text,

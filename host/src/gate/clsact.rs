@@ -127,8 +127,11 @@ fn has_both_hooks(channel: &mut Channel, device: u32) -> io::Result<()> {
         (answer.kind == RTM_NEWQDISC).then(|| attribute(body, TCA_KIND).map(text))?
     });
     match kind.as_deref() {
-        // Gone again meanwhile: putting the filter tells.
-        Some("clsact") | None => Ok(()),
+        Some("clsact") => Ok(()),
+        None => Err(io::Error::other(
+            "the kernel does not say which queueing discipline is in the place of clsact; it is asked again at the \
+             device's next change and every 30 s: `tc qdisc show dev DEVICE` shows it",
+        )),
         Some(other) => Err(io::Error::other(format!(
             "the queueing discipline {other} is in the place of clsact: take it away (`tc qdisc del dev DEVICE {other}`); \
              its filters work under clsact, too"

@@ -142,6 +142,13 @@ impl Event {
     }
 }
 
+/// What to do about a station that has `ip` and should not.
+pub(crate) fn rid_of_stranger(ip: IpAddr) -> String {
+    format!(
+        "find that station (`bridge fdb` or the switch's table for its port) and take {ip} off it"
+    )
+}
+
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -161,11 +168,7 @@ impl fmt::Display for Event {
                 )
             }
             Self::Conflict { ip, mac, dev, action, lease_left } => {
-                write!(
-                    f,
-                    "conflict: {mac} claims {ip} on {dev}; find that station (`bridge fdb` or the \
-                     switch's table for its port) and take {ip} off it; "
-                )?;
+                write!(f, "conflict: {mac} claims {ip} on {dev}; {}; ", rid_of_stranger(*ip))?;
                 match lease_left {
                     Some(left) => {
                         write!(f, "our lease of {} ms more proves it ours, ", left.as_millis())?;

@@ -22,9 +22,10 @@ use haven_lab::scenario::{self, Outcome, Scenario, Times};
 use haven_lab::system::SystemKind;
 use haven_lab::{
     Bed, BedOptions, Cluster, Family, LabError, MeasureOptions, Measuring, Place, Report, Topology,
-    namespace, wait,
+    namespace, processes, wait,
 };
 pub use haven_skipped::skip;
+use rustix::process::Pid;
 use serde_json::Value;
 
 /// A cluster of haven nodes that removes itself.
@@ -86,11 +87,28 @@ pub fn lab_with(
     }
     let topology = Topology::new(name, nodes, witness, family).unwrap();
     let config = haven_lab::haven::default_configuration(&topology);
-    let mut lab = build(topology, config);
+    let mut lab = build(topology, config, haven());
     prepare(&lab.cluster.bed);
+    serve(&mut lab);
+    Some(lab)
+}
+
+/// A lab of three nodes that run `program`, serving its VIPs; `None` where it cannot be built.
+#[must_use]
+pub fn lab_of(program: PathBuf, name: &str) -> Option<Lab> {
+    if !can_run(name) {
+        return None;
+    }
+    let topology = Topology::new(name, 3, false, Family::V4).unwrap();
+    let config = haven_lab::haven::default_configuration(&topology);
+    let mut lab = build(topology, config, program);
+    serve(&mut lab);
+    Some(lab)
+}
+
+fn serve(lab: &mut Lab) {
     lab.cluster.form(&mut |_| {}).unwrap();
     lab.cluster.restore().unwrap();
-    Some(lab)
 }
 
 /// A lab of `nodes` nodes whose daemons nobody has started; `None` where it cannot be built.
@@ -98,13 +116,13 @@ pub fn lab_with(
 pub fn unformed(name: &str, nodes: u8) -> Option<Lab> {
     can_run(name).then(|| {
         let topology = Topology::new(name, nodes, false, Family::V4).unwrap();
-        build(topology, String::new())
+        build(topology, String::new(), haven())
     })
 }
 
 /// From here on a failure removes the bed, too.
-fn build(topology: Topology, config: String) -> Lab {
-    let (haven, system) = (haven(), SystemKind::Haven);
+fn build(topology: Topology, config: String, haven: PathBuf) -> Lab {
+    let system = SystemKind::Haven;
     let bed = Bed::create(BedOptions { topology, dir: None, haven, config, system }).unwrap();
     Lab { cluster: Cluster::of(bed) }
 }
@@ -181,6 +199,18 @@ impl Lab {
         let seen = |node: &str| self.haven(node, &["status"]).unwrap_or_else(|e| e.to_string());
         let all: Vec<String> = nodes.iter().map(|n| seen(&n.name)).collect();
         panic!("{what}: not within {limit:?}\n{}", all.join("\n"));
+    }
+
+    /// The process of a node's daemon.
+    #[must_use]
+    pub fn daemon(&self, node: &str) -> Option<Pid> {
+        let place = Place::Node(node.to_owned());
+        let inside = processes::of(&self.cluster.bed.topology().namespace(&place)).unwrap();
+        inside.into_iter().find(|pid| {
+            let path = format!("/proc/{}/cmdline", pid.as_raw_nonzero());
+            let line = std::fs::read_to_string(path).unwrap_or_default().replace('\0', " ");
+            self.cluster.system.is_daemon()(&line)
+        })
     }
 
     /// The log of a node's daemon.

@@ -286,3 +286,35 @@ fn a_voter_stays_one_when_an_uncommitted_configuration_goes() {
     voter.set_configuration(Some(&committed));
     assert_eq!(ask(&mut voter, 700, CLAIM), None);
 }
+
+/// A log without a snapshot does not tell by itself what was applied before the restart.
+// spec: L4, L9
+#[test]
+fn what_the_process_before_waited_for_is_waited_for_once() {
+    let terms = Terms { d_max: ms(60), ..Terms::default() };
+    let log = [entry(1, &[1, 2], None), entry(4, &[1, 2, 9], None)];
+    let before = |left: u64| {
+        let table = PromiseTable::default();
+        let mut voter = Voter::new(ME, terms, at(0), table, &log[..1], log[0].position);
+        voter.set_configuration(Some(&log[1]));
+        voter.configuration_applied(at(1_000), log[1].position);
+        (voter, at(left))
+    };
+    let next = |(voter, left): (Voter, Instant)| {
+        let table = voter.into_table(left);
+        Voter::new(ME, terms, left, table, &log, LogPosition::default())
+    };
+    let mut voter = next(before(1_050));
+    assert_eq!(ask(&mut voter, 1_073, CLAIM), Some(RefusalCause::TooNew));
+    assert_eq!(ask(&mut voter, 1_074, CLAIM), None);
+    let mut voter = next(before(1_080));
+    assert_eq!(ask(&mut voter, 1_081, CLAIM), None, "waited for already");
+    let mut voter = next((next(before(1_080)), at(1_082)));
+    assert_eq!(ask(&mut voter, 1_083, CLAIM), None, "nor by the one after");
+    // Its vote is taken away by an entry that is truncated later.
+    let (mut voter, left) = before(1_050);
+    voter.set_configuration(Some(&entry(5, &[1, 2], None)));
+    let mut voter = next((voter, left));
+    assert_eq!(ask(&mut voter, 1_073, CLAIM), Some(RefusalCause::TooNew));
+    assert_eq!(ask(&mut voter, 1_074, CLAIM), None);
+}

@@ -17,6 +17,8 @@ use super::outbox::Outbox;
 const LOOK: Duration = Duration::from_secs(30);
 /// The thread sees at least this often whether the heartbeat thread has ended.
 const CHECK: Duration = Duration::from_secs(1);
+/// Until the next look after one that failed: nobody knows then whether the gate is in force on a new device.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Starts the thread. It ends when nobody holds `alive` any more.
 ///
@@ -46,7 +48,8 @@ impl Thread {
         let mut next_look = boot_time() + LOOK;
         while alive.strong_count() > 0 {
             let looked = match self.wait(next_look) {
-                Ok(true) => Some(self.upkeep.on_event()),
+                // Where news cannot be read, what it told of may be any device.
+                Ok(true) => Some(self.upkeep.on_event().or_else(|_| self.upkeep.repair())),
                 Ok(false) if boot_time() >= next_look => {
                     next_look = boot_time() + LOOK;
                     Some(self.upkeep.repair())
@@ -59,6 +62,9 @@ impl Thread {
                 }
             };
             if let Some(looked) = looked {
+                if looked.is_err() {
+                    next_look = next_look.min(boot_time() + LOOK_AGAIN);
+                }
                 self.report(looked);
             }
             self.news.tell_lost();

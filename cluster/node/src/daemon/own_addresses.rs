@@ -75,9 +75,8 @@ impl Daemon {
     pub(super) fn add_strangers(&self, resources: &mut [ResourceStatus]) {
         for resource in resources {
             self.add_strangers(&mut resource.children);
-            let holder = resource.lease.as_ref().and_then(|lease| lease.holder.as_ref());
-            let elsewhere = holder.is_some_and(|holder| *holder != self.config.name);
-            if elsewhere || self.gate_of(&resource.id) == Some(Gate::Closed) {
+            let holder = resource.lease.as_ref().and_then(|lease| lease.holder.as_deref());
+            if !speaks(&self.config.name, holder, self.gate_of(&resource.id)) {
                 continue;
             }
             for it in &self.carried {
@@ -129,6 +128,11 @@ fn add_trouble(resource: &mut ResourceStatus, text: String) {
         Some(other) => format!("{text}; besides, {other}"),
         None => text,
     });
+}
+
+/// Whether `node` may speak for a resource: whoever may not hears its owner, who is no stranger.
+fn speaks(node: &str, holder: Option<&str>, gate: Option<Gate>) -> bool {
+    holder.is_none_or(|holder| holder == node) && gate != Some(Gate::Closed)
 }
 
 /// Who claims an address that is served here, and what to do.
@@ -279,6 +283,15 @@ mod tests {
             assert_eq!(row.contested.is_some(), speaks, "whoever is silent contests nothing");
             assert_eq!(row.announced.map(|it| it.sent), standing.map(|_| 3));
         }
+    }
+
+    #[test]
+    fn who_may_not_speak_for_an_address_hears_its_owner_and_no_stranger() {
+        assert!(speaks("n1", Some("n1"), Some(Gate::Open)));
+        assert!(speaks("n1", None, None), "without a lease everybody may");
+        assert!(!speaks("n1", Some("n1"), Some(Gate::Closed)), "it lapsed: another may be next");
+        assert!(!speaks("n1", Some("n2"), Some(Gate::Unknown)));
+        assert!(!speaks("n1", Some("n2"), None));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::config::NodeConfig;
 
 const MAGIC: &[u8; 8] = b"haven-h\n";
 /// Raised whenever [`Legacy`] or anything in it changes: the content does not say what it is made of.
-const FORMAT: u16 = 1;
+const FORMAT: u16 = 2;
 
 /// What one process leaves to the next on the same boot of the host.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -184,6 +184,19 @@ mod tests {
         assert_eq!(read(&sealed(FORMAT, &content[1..])), Err(Refused::Content));
     }
 
+    /// Of an owner with a lease, promises, two resources and operations past. Where this fails, the content has changed:
+    /// raise [`FORMAT`] and put a file of the new one beside, from a node whose successor is a script that keeps it.
+    #[test]
+    fn a_file_of_this_format_is_read_to_the_last_byte() {
+        let kept = include_bytes!("../../../../tests/golden/handover/format-2");
+        let legacy = read(kept).unwrap();
+        assert_eq!(legacy.node, NodeId(1));
+        assert_eq!(legacy.heartbeat.held.len(), 1);
+        assert_ne!(legacy.heartbeat.promises, Default::default());
+        assert_ne!(legacy.controller.executor, haven_executor::Executor::new(NodeId(1)));
+        assert_eq!(seal(&legacy).unwrap(), kept);
+    }
+
     #[test]
     fn a_hand_over_file_is_good_once_and_refused_in_words() {
         let dir = tempfile::tempdir().unwrap();
@@ -200,7 +213,7 @@ mod tests {
         assert_eq!(Legacy::take(&config, NodeId(2)), None);
         for (bytes, found) in [
             (whole[..whole.len() - 1].to_vec(), "damaged"),
-            (sealed(FORMAT + 1, &[]), "has format 2, and this version reads format 1 alone"),
+            (sealed(FORMAT + 1, &[]), "has format 3, and this version reads format 2 alone"),
             (postcard::to_stdvec(&legacy()).unwrap(), "an earlier one wrote it"),
         ] {
             std::fs::write(&path, bytes).unwrap();

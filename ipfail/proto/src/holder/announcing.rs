@@ -7,7 +7,7 @@ use haven_base::{IfIndex, Instant, Link, MacAddr, Neighbour};
 use super::{Holder, Output, Phase, QUIET_AFTER, Wanted};
 use crate::announce;
 use crate::conflict::Reaction;
-use crate::event::Event;
+use crate::event::{Event, rid_of_stranger};
 use crate::frame::Frame;
 use crate::outcome::Reason;
 use crate::pace::{Pacer, Urgency};
@@ -319,8 +319,5 @@ fn probed(frame: &Frame) -> Option<(IpAddr, MacAddr)> {
 }
 
 fn duplicate(ip: IpAddr, mac: MacAddr, dev: &str) -> String {
-    format!(
-        "{ip} is in use by {mac} on {dev}; find that station (`bridge fdb` or the switch's table for \
-         its port) and take {ip} off it, then clean the resource up"
-    )
+    format!("{ip} is in use by {mac} on {dev}; {}, then clean the resource up", rid_of_stranger(ip))
 }

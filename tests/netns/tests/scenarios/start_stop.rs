@@ -22,14 +22,7 @@ fn resources_and_nodes_are_stopped_and_started() {
     // A daemon that is told to end moves its resources away first.
     let cluster = &lab.cluster;
     for node in ["n1", "n2", "n3"] {
-        let place = haven_lab::Place::Node(node.to_owned());
-        let inside = haven_lab::processes::of(&cluster.bed.topology().namespace(&place)).unwrap();
-        let is_daemon = |pid: &rustix::process::Pid| {
-            let path = format!("/proc/{}/cmdline", pid.as_raw_nonzero());
-            let line = std::fs::read_to_string(path).unwrap_or_default().replace('\0', " ");
-            cluster.system.is_daemon()(&line)
-        };
-        let daemon = inside.into_iter().find(is_daemon).unwrap();
+        let daemon = lab.daemon(node).unwrap();
         rustix::process::kill_process(daemon, rustix::process::Signal::TERM).unwrap();
         lab.wait("the end of the daemon", LIMIT, |_| !cluster.system.runs(&cluster.bed, node));
         let left = ["a", "b", "x", "y", "lone"].iter().any(|r| audited.service(node, r).is_some());

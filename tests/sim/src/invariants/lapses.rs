@@ -21,6 +21,8 @@ pub(crate) struct Lapses {
     leads: BTreeSet<NodeId>,
     /// Who has made a plan in the present round: what it does then may follow from that.
     planned: BTreeSet<NodeId>,
+    /// What nodes asked for in the present round, which their logs must have granted by its end.
+    claimed: BTreeMap<NodeId, Vec<(GroupId, Epoch)>>,
     /// What nodes did at a lapse in the present round.
     moved: BTreeMap<NodeId, String>,
 }
@@ -29,6 +31,7 @@ impl Lapses {
     pub(crate) fn on_start(&mut self, node: NodeId) {
         self.leads.remove(&node);
         self.planned.remove(&node);
+        self.claimed.remove(&node);
         self.moved.remove(&node);
     }
 
@@ -51,12 +54,7 @@ impl Lapses {
         for output in outputs {
             let Output::Heartbeat(order) = output else { continue };
             let ToBeat::Claim { group, epoch } = **order else { continue };
-            let holder = self.granted.get(&(group, epoch));
-            if let Some(holder) = holder.filter(|holder| **holder != node) {
-                return Err(format!(
-                    "{node} asks for group {group} at epoch {epoch}, granted to {holder}"
-                ));
-            }
+            self.claimed.entry(node).or_default().push((group, epoch));
         }
         Ok(())
     }
@@ -71,6 +69,18 @@ impl Lapses {
         for grant in controller.state().grants.values() {
             if let Some(holder) = grant.holder {
                 self.granted.entry((grant.group, grant.epoch)).or_insert(holder);
+            }
+        }
+        for (group, epoch) in self.claimed.remove(&node).unwrap_or_default() {
+            let holder = self.granted.get(&(group, epoch));
+            // A grant that the next entry of the same round took away was never seen here.
+            let gone =
+                controller.state().grants.values().any(|it| it.group == group && it.epoch > epoch);
+            if holder.map_or(!gone, |holder| *holder != node) {
+                let to = holder.map_or_else(|| "nobody".to_owned(), ToString::to_string);
+                return Err(format!(
+                    "{node} asks for group {group} at epoch {epoch}, granted to {to}"
+                ));
             }
         }
         let led = match status.role {
