@@ -99,8 +99,16 @@ impl Heartbeat {
             Start::First => (now, PromiseTable::default()),
             Start::HandedOver(table) => (now, table.clone()),
         };
+        // What only this process has applied, of a commit that the one before had stored, was waited for by nobody.
+        let applied = match &config.start {
+            Start::HandedOver(table) => table.applied,
+            Start::Unknown | Start::First => config.applied,
+        };
         let log = &config.configurations;
-        let mut voter = Voter::new(config.node, terms, silent_until, table, log, config.applied);
+        let mut voter = Voter::new(config.node, terms, silent_until, table, log, applied);
+        if config.applied > applied {
+            voter.configuration_applied(now, config.applied);
+        }
         for (&group, &epoch) in &config.epochs {
             voter.set_epoch(group, epoch);
         }

@@ -242,6 +242,14 @@ pub fn run(name: &str, dir: Option<PathBuf>, args: &BenchArgs) -> Result<u8> {
             for &scenario in rows {
                 let watched = watched_row(&mut cluster, system, scenario, args)?;
                 whole &= watched.runs == usize::try_from(args.runs).unwrap_or(usize::MAX);
+                if watched.lost > 0 {
+                    whole = false;
+                    say(&format!(
+                        "BAD: {system}, {scenario}: the capture lost {} frames, so the row proves nothing and is not \
+                         in the table",
+                        watched.lost
+                    ));
+                }
                 // What others do beside is for the table to say.
                 if system == SystemKind::Haven {
                     findings.extend(watched.findings);
@@ -281,6 +289,8 @@ struct Watched {
     row: Option<Row>,
     /// What they do not show.
     findings: Vec<String>,
+    /// Frames that the capture lost.
+    lost: u64,
 }
 
 fn watched_row(
@@ -295,19 +305,13 @@ fn watched_row(
     std::thread::sleep(seconds(args.after_row));
     let (sightings, lost) = capturing.finish()?;
     let mut findings = bad_runs(&outcomes);
-    if lost > 0 {
-        findings.push(format!(
-            "{scenario}: the capture lost {lost} frames, so the row proves nothing and is not in the table"
-        ));
-        return Ok(Watched { runs: outcomes.len(), row: None, findings });
-    }
     let ownership = judge(&sightings);
     if !ownership.overlaps.is_empty() {
         let time = ms(ownership.two_owners);
         findings.push(format!("{scenario}, the whole row: {vip} had two owners for {time}"));
     }
-    let row = Row::of(system, vip, &outcomes, ownership.two_owners);
-    Ok(Watched { runs: outcomes.len(), row, findings })
+    let row = Row::of(system, vip, &outcomes, ownership.two_owners).filter(|_| lost == 0);
+    Ok(Watched { runs: outcomes.len(), row, findings, lost })
 }
 
 /// What single runs do not show, each with its number among those that gave figures.

@@ -84,7 +84,8 @@ pub struct Voter {
 impl Voter {
     /// A voter that gives no promise before `silent_until` (L4; see [`Terms::forgotten`]) and keeps
     /// those of `table`. `log` is what its log holds at start, oldest first, of which the entries up
-    /// to `applied` are committed and applied.
+    /// to `applied` are committed and were applied before: where a table was handed over (L9), what that says of
+    /// it, and then the silence that L4 asks for after them is in the table, too.
     #[must_use]
     pub fn new(
         node: NodeId,
@@ -94,9 +95,6 @@ impl Voter {
         log: &[Configuration],
         applied: LogPosition,
     ) -> Self {
-        // spec: L9 What the process before had applied is applied: the wait that L4 asks for has begun there, and the
-        // table says when it ends.
-        let applied = applied.max(table.applied);
         // The entry that made us a voter: the first of the last unbroken run of entries that name
         // us. If it is not applied yet, L4 counts from when it will be.
         let run = log.iter().rev().take_while(|c| c.has_voter(node)).last();

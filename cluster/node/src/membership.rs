@@ -15,7 +15,7 @@ use haven_host::store::{Contents, Store, StoreError};
 use haven_types::NodeId;
 
 use crate::config::NodeConfig;
-use crate::daemon::{store_directory, to_store};
+use crate::daemon::{forget_hand_over, store_directory, to_store};
 use crate::trust::{self, Candidate, Contact, InitError, JoinError, JoinToken, TokenError};
 
 /// The members as they were told to a joiner, until the log tells them.
@@ -141,6 +141,10 @@ pub fn init(config: &NodeConfig) -> Result<(), MembershipError> {
 /// the same cluster.
 fn fresh_store(config: &NodeConfig) -> Result<Store, MembershipError> {
     trust::refuse_existing(&config.state).map_err(InitError::from)?;
+    forget_hand_over(config).map_err(|error| MembershipError::Former {
+        path: config.run.join("handover"),
+        problem: error.to_string(),
+    })?;
     let directory = store_directory(config);
     if directory.exists() {
         match Store::open(&directory) {

@@ -69,7 +69,11 @@ impl BpfGate {
         let mut upkeep =
             BpfUpkeep { programs, hooks, devices, known: BTreeMap::new(), missing: Vec::new() };
         upkeep.repair()?;
-        upkeep.leave_other_means(&listed);
+        for device in &listed {
+            for hook in HOOKS {
+                upkeep.leave_other_means(device, hook);
+            }
+        }
         Ok((Self { maps }, upkeep))
     }
 
@@ -229,6 +233,9 @@ impl BpfUpkeep {
                         now.hooks.push(hook);
                     }
                     let lost = before.as_ref().is_some_and(|b| b.hooks.contains(&hook));
+                    if ensured == Ensured::Put {
+                        self.leave_other_means(device, hook);
+                    }
                     match ensured {
                         Ensured::InForce => {}
                         Ensured::Put if lost => repair.restored.push((now.name.clone(), hook)),
@@ -247,24 +254,20 @@ impl BpfUpkeep {
         self.known.insert(device.index, now);
     }
 
-    /// Takes off what an earlier process held by the other means, wherever this one is in force now: a program of
-    /// before is better than none.
-    fn leave_other_means(&mut self, listed: &[Device]) {
+    /// Takes off what an earlier process held by the other means, where this one is in force now: a program of before
+    /// is better than none.
+    fn leave_other_means(&mut self, device: &Device, hook: Hook) {
+        if self.missing.iter().any(|it| (it.index, it.hook) == (device.index, hook)) {
+            return;
+        }
         let other = match self.hooks.means {
             Means::Tcx => Means::Clsact,
             Means::Clsact => Means::Tcx,
         };
-        for device in listed {
-            for hook in HOOKS {
-                if self.missing.iter().any(|it| (it.index, it.hook) == (device.index, hook)) {
-                    continue;
-                }
-                let channel = self.devices.requests();
-                if let Err(refusal) = self.hooks.remove(channel, other, device.index, hook) {
-                    tracing::debug!(device = device.name, %hook, reason = refusal.text,
-                        "cannot look for programs held by the other kind of hook");
-                }
-            }
+        let channel = self.devices.requests();
+        if let Err(refusal) = self.hooks.remove(channel, other, device.index, hook) {
+            tracing::debug!(device = device.name, %hook, reason = refusal.text,
+                "cannot look for programs held by the other kind of hook");
         }
     }
 }

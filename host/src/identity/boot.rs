@@ -38,13 +38,24 @@ pub fn next_boot_id(state: &Path) -> Result<u64, BootIdError> {
     raise(&state.join(FILE), clock)
 }
 
+/// The boot id of the latest process that had one; none where none ever had.
+///
+/// # Errors
+/// [`BootIdError`].
+pub fn last_boot_id(state: &Path) -> Result<Option<u64>, BootIdError> {
+    last(&state.join(FILE))
+}
+
+fn last(path: &Path) -> Result<Option<u64>, BootIdError> {
+    match read_secret(path) {
+        Ok(bytes) => parse(path, &bytes).map(Some),
+        Err(error) if error.is_missing() => Ok(None),
+        Err(error) => Err(BootIdError::File(error)),
+    }
+}
+
 fn raise(path: &Path, clock: u64) -> Result<u64, BootIdError> {
-    let last = match read_secret(path) {
-        Ok(bytes) => parse(path, &bytes)?,
-        Err(error) if error.is_missing() => 0,
-        Err(error) => return Err(BootIdError::File(error)),
-    };
-    let next = last.saturating_add(1).max(clock);
+    let next = last(path)?.unwrap_or(0).saturating_add(1).max(clock);
     write_secret(path, format!("{next}\n").as_bytes()).map_err(BootIdError::File)?;
     Ok(next)
 }
@@ -64,12 +75,14 @@ mod tests {
     #[test]
     fn ids_increase_whatever_the_clock_does() {
         let directory = tempfile::tempdir().unwrap();
+        assert_eq!(last_boot_id(directory.path()).unwrap(), None);
         let path = directory.path().join(FILE);
         assert_eq!(raise(&path, 1_000).unwrap(), 1_000);
         assert_eq!(raise(&path, 500).unwrap(), 1_001, "the clock went back");
         assert_eq!(raise(&path, 0).unwrap(), 1_002);
         assert_eq!(raise(&path, 9_000).unwrap(), 9_000);
         let first = next_boot_id(directory.path()).unwrap();
+        assert_eq!(last_boot_id(directory.path()).unwrap(), Some(first));
         assert!(next_boot_id(directory.path()).unwrap() > first);
     }
 

@@ -85,10 +85,10 @@ fn attributes_rule(lab: &Lab, one: &str, two: &str) {
     let set = |node: &str, more: &[&str]| {
         lab.haven("n1", &[&["node", "attribute", node, "set", "rack"], more].concat()).unwrap()
     };
-    let said = set(one, &["7", "--lifetime", "reboot", "--delay", "2s"]);
-    assert!(said.contains("in force 2000 ms after"), "{said}");
+    let said = set(one, &["7", "--lifetime", "reboot", "--delay", "10s"]);
+    assert!(said.contains("in force 10000 ms after"), "{said}");
     let listed = lab.haven(two, &["node", "attribute", one, "list"]).unwrap();
-    assert!(listed.contains("to be 7, delay 2 s"), "{listed}");
+    assert!(listed.contains("to be 7, delay 10 s"), "{listed}");
     assert_eq!(value(lab, two, one, "rack"), "", "it is held back");
     lab.wait("the start by the rule", PATIENCE, |_| dummy(one));
     assert_eq!(value(lab, two, one, "rack"), "7");

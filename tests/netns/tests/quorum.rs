@@ -114,5 +114,8 @@ fn with_lease_off_an_address_lives_on_without_a_majority_and_says_so() {
     lab.wait("the loss of the majority", LIMIT, |lab| {
         lab.json(&owner, &["status"])["quorum"]["quorate"] == false
     });
+    lab.wait("the end of its lease", LIMIT, |lab| {
+        lab.cluster.owner(vip, Duration::from_millis(100)).unwrap().is_none()
+    });
     assert_eq!(lab.cluster.owner(vip, Duration::from_secs(3)).unwrap(), None);
 }

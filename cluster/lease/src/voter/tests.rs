@@ -302,7 +302,8 @@ fn what_the_process_before_waited_for_is_waited_for_once() {
     };
     let next = |(voter, left): (Voter, Instant)| {
         let table = voter.into_table(left);
-        Voter::new(ME, terms, left, table, &log, LogPosition::default())
+        let applied = table.applied;
+        Voter::new(ME, terms, left, table, &log, applied)
     };
     let mut voter = next(before(1_050));
     assert_eq!(ask(&mut voter, 1_073, CLAIM), Some(RefusalCause::TooNew));

@@ -47,29 +47,38 @@ impl Thread {
     fn run(mut self, alive: &Weak<()>) -> Outbox {
         let mut next_look = boot_time() + LOOK;
         while alive.strong_count() > 0 {
-            let looked = match self.wait(next_look) {
-                // Where news cannot be read, what it told of may be any device.
-                Ok(true) => Some(self.upkeep.on_event().or_else(|_| self.upkeep.repair())),
-                Ok(false) if boot_time() >= next_look => {
-                    next_look = boot_time() + LOOK;
-                    Some(self.upkeep.repair())
-                }
-                Ok(false) => None,
+            match self.wait(next_look) {
+                Ok(true) => self.on_event(),
+                Ok(false) => {}
                 Err(error) => {
                     let line = format!("nobody watches the gate any more, poll failed: {error}");
                     self.tell(News::Alarm(line));
                     break;
                 }
-            };
-            if let Some(looked) = looked {
-                if looked.is_err() {
-                    next_look = next_look.min(boot_time() + LOOK_AGAIN);
-                }
+            }
+            if boot_time() >= next_look {
+                let looked = self.upkeep.repair();
+                next_look = boot_time() + if looked.is_ok() { LOOK } else { LOOK_AGAIN };
                 self.report(looked);
             }
             self.news.tell_lost();
         }
         self.news
+    }
+
+    fn on_event(&mut self) {
+        let heard = self.upkeep.on_event();
+        let unread = heard.is_err();
+        self.report(heard);
+        if unread {
+            // What it told of may be any device. Whatever keeps it from being read may last.
+            match self.upkeep.repair() {
+                Ok(repair) => self.tell_restored(&repair),
+                Err(error) => self.tell_trouble(&error),
+            }
+            self.tell_missing();
+            std::thread::sleep(LOOK_AGAIN);
+        }
     }
 
     /// Whether there is an event before `until`, or before it is time to see whether to end.
@@ -83,24 +92,30 @@ impl Thread {
         match looked {
             Ok(repair) => {
                 self.trouble = None;
-                if !repair.restored.is_empty() {
-                    let names: Vec<&str> =
-                        repair.restored.iter().map(|(name, _)| &**name).collect();
-                    self.tell(News::Alarm(format!(
-                        "somebody took the gate away from {}; it is in force again",
-                        names.join(", ")
-                    )));
-                }
+                self.tell_restored(&repair);
             }
-            Err(error) => {
-                let line = format!("cannot look at the gate: {error}");
-                if self.trouble.as_ref() != Some(&line) {
-                    self.tell(News::Line(line.clone()));
-                }
-                self.trouble = Some(line);
-            }
+            Err(error) => self.tell_trouble(&error),
         }
         self.tell_missing();
+    }
+
+    fn tell_restored(&mut self, repair: &Repair) {
+        if repair.restored.is_empty() {
+            return;
+        }
+        let names: Vec<&str> = repair.restored.iter().map(|(name, _)| &**name).collect();
+        self.tell(News::Alarm(format!(
+            "somebody took the gate away from {}; it is in force again",
+            names.join(", ")
+        )));
+    }
+
+    fn tell_trouble(&mut self, error: &GateError) {
+        let line = format!("cannot look at the gate: {error}");
+        if self.trouble.as_ref() != Some(&line) {
+            self.tell(News::Line(line.clone()));
+        }
+        self.trouble = Some(line);
     }
 
     fn tell_missing(&mut self) {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use haven_controller::HandOver;
 use haven_host::identity::write_durable;
+use haven_types::{BootId, NodeId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -23,7 +24,9 @@ pub(super) struct Legacy {
     /// `/proc/sys/kernel/random/boot_id` of the host: instants and gates of another boot are void.
     host_boot: String,
     /// Whose.
-    pub(super) node: haven_types::NodeId,
+    pub(super) node: NodeId,
+    /// Which life of it wrote this. What a later one promised is not in it.
+    boot: BootId,
     /// Promises and held leases.
     pub(super) heartbeat: haven_heartbeat::HandOver,
     /// What runs.
@@ -40,16 +43,17 @@ fn host_boot() -> String {
 
 impl Legacy {
     /// What an earlier process left, if it ended by a planned restart on this boot of the host. It is
-    /// good once: the file is gone before the first frame leaves.
-    pub(super) fn take(config: &NodeConfig, node: haven_types::NodeId) -> Option<Self> {
-        Self::left(&file(config), node).unwrap_or_else(|refused| {
+    /// good once: the file is gone before the first frame leaves, and where it cannot be removed it is worth nothing to
+    /// a later process, since it is not of the life before that one's. `before` is the boot id of the last life.
+    pub(super) fn take(config: &NodeConfig, node: NodeId, before: Option<BootId>) -> Option<Self> {
+        Self::left(&file(config), node, before).unwrap_or_else(|refused| {
             tracing::warn!("{refused}");
             None
         })
     }
 
     /// [`Legacy::take`]; a file that is of no use is an error in words.
-    fn left(path: &Path, node: haven_types::NodeId) -> Result<Option<Self>, String> {
+    fn left(path: &Path, node: NodeId, before: Option<BootId>) -> Result<Option<Self>, String> {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -58,7 +62,21 @@ impl Legacy {
         std::fs::remove_file(path)
             .map_err(|error| in_vain(path, &format!("cannot be removed: {error}")))?;
         let legacy: Self = unseal(&bytes).map_err(|refused| in_vain(path, &refused.to_string()))?;
-        Ok((legacy.host_boot == host_boot() && legacy.node == node).then_some(legacy))
+        if legacy.host_boot != host_boot() || legacy.node != node {
+            return Ok(None);
+        }
+        if Some(legacy.boot) != before {
+            return Err(in_vain(path, "is of an earlier life than the last one"));
+        }
+        Ok(Some(legacy))
+    }
+}
+
+/// Removes what a process of an earlier membership left.
+pub(crate) fn forget_hand_over(config: &NodeConfig) -> std::io::Result<()> {
+    match std::fs::remove_file(file(config)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 
@@ -124,6 +142,7 @@ impl Daemon {
         let legacy = Legacy {
             host_boot: host_boot(),
             node: self.node,
+            boot: self.boot,
             heartbeat,
             controller: self.controller().hand_over(),
         };
@@ -134,14 +153,15 @@ impl Daemon {
 
 #[cfg(test)]
 mod tests {
-    use haven_types::{BootId, NodeId};
-
     use super::*;
+
+    const BEFORE: Option<BootId> = Some(BootId(5));
 
     fn legacy() -> Legacy {
         Legacy {
             host_boot: host_boot(),
             node: NodeId(1),
+            boot: BootId(5),
             heartbeat: haven_heartbeat::HandOver::default(),
             controller: HandOver {
                 executor: haven_executor::Executor::new(NodeId(1)),
@@ -197,6 +217,19 @@ mod tests {
         assert_eq!(seal(&legacy).unwrap(), kept);
     }
 
+    /// It could not be removed, or not be read, when the life after it began; what that one promised is not in it.
+    // spec: L4
+    #[test]
+    fn a_hand_over_file_is_good_for_the_next_life_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("handover");
+        for before in [Some(BootId(6)), Some(BootId(4)), None] {
+            std::fs::write(&path, seal(&legacy()).unwrap()).unwrap();
+            let said = Legacy::left(&path, NodeId(1), before).unwrap_err();
+            assert!(said.contains("is of an earlier life than the last one"), "{said}");
+        }
+    }
+
     #[test]
     fn a_hand_over_file_is_good_once_and_refused_in_words() {
         let dir = tempfile::tempdir().unwrap();
@@ -204,20 +237,24 @@ mod tests {
         let mut config = NodeConfig::parse(text).unwrap();
         config.run = dir.path().to_owned();
         let path = file(&config);
-        assert_eq!(Legacy::take(&config, NodeId(1)), None, "there is none");
+        assert_eq!(Legacy::take(&config, NodeId(1), BEFORE), None, "there is none");
         let whole = seal(&legacy()).unwrap();
         std::fs::write(&path, &whole).unwrap();
-        assert_eq!(Legacy::take(&config, NodeId(1)), Some(legacy()));
-        assert_eq!(Legacy::take(&config, NodeId(1)), None, "it is gone");
+        assert_eq!(Legacy::take(&config, NodeId(1), BEFORE), Some(legacy()));
+        assert_eq!(Legacy::take(&config, NodeId(1), BEFORE), None, "it is gone");
         std::fs::write(&path, &whole).unwrap();
-        assert_eq!(Legacy::take(&config, NodeId(2)), None);
+        assert_eq!(Legacy::take(&config, NodeId(2), BEFORE), None);
+        std::fs::write(&path, &whole).unwrap();
+        forget_hand_over(&config).unwrap();
+        assert!(!path.exists());
+        forget_hand_over(&config).unwrap();
         for (bytes, found) in [
             (whole[..whole.len() - 1].to_vec(), "damaged"),
             (sealed(FORMAT + 1, &[]), "has format 3, and this version reads format 2 alone"),
             (postcard::to_stdvec(&legacy()).unwrap(), "an earlier one wrote it"),
         ] {
             std::fs::write(&path, bytes).unwrap();
-            let said = Legacy::left(&path, NodeId(1)).unwrap_err();
+            let said = Legacy::left(&path, NodeId(1), BEFORE).unwrap_err();
             for part in [path.to_str().unwrap(), found, "asked for anew", "silent until then"] {
                 assert!(said.contains(part), "{part}: {said}");
             }

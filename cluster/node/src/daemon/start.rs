@@ -11,7 +11,9 @@ use haven_executor::AgentRegistry;
 use haven_heartbeat as heartbeat;
 use haven_host::drive::{boot_time, defer_this_process, kernel_tick, prefer_this_process};
 use haven_host::gate::{BackEnd, Choice, Config as GateConfig, Gate, GateError, Upkeep};
-use haven_host::identity::{BootIdError, EntropyError, close_directory, next_boot_id, random_u64};
+use haven_host::identity::{
+    BootIdError, EntropyError, close_directory, last_boot_id, next_boot_id, random_u64,
+};
 use haven_host::socket::LinkSpec;
 use haven_host::socket::channel::{Channel, ChannelConfig};
 use haven_host::socket::tls::TlsError;
@@ -105,8 +107,8 @@ pub(super) async fn start(
     if identity.name != config.name {
         return Err(StartError::OtherName { configured: config.name, joined: identity.name });
     }
-    let first_life = !config.state.join("boot").exists();
-    let legacy = Legacy::take(&config, identity.node);
+    let before = last_boot_id(&config.state)?.map(BootId);
+    let legacy = Legacy::take(&config, identity.node, before);
     if legacy.is_some() && defer_this_process().is_err() {
         tracing::debug!(
             "services may feel this restart: the priority cannot be lowered and raised"
@@ -137,7 +139,7 @@ pub(super) async fn start(
         links: config.links.iter().map(|link| link.number).collect(),
         terms,
         seed,
-        first_life,
+        first_life: before.is_none(),
         open: match promises {
             Some(_) => gate.deadlines()?.iter().map(|it| GroupId(it.group)).collect(),
             None => BTreeSet::new(),

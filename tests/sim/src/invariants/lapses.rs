@@ -21,7 +21,7 @@ pub(crate) struct Lapses {
     leads: BTreeSet<NodeId>,
     /// Who has made a plan in the present round: what it does then may follow from that.
     planned: BTreeSet<NodeId>,
-    /// What nodes asked for in the present round, which their logs must have granted by its end.
+    /// What nodes asked for in the present round, which some log must have granted to them by its end.
     claimed: BTreeMap<NodeId, Vec<(GroupId, Epoch)>>,
     /// What nodes did at a lapse in the present round.
     moved: BTreeMap<NodeId, String>,
