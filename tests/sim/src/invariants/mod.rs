@@ -220,6 +220,7 @@ impl Checks {
     /// A node has made a plan.
     pub(crate) fn on_plan(&mut self, at: u64, node: NodeId, asked: &Asked, decision: &Decision) {
         self.lapses.on_plan(node);
+        self.orders.on_plan(node);
         let verdict = self.plan.look(node, asked, decision);
         self.judge(at, one_plan::RULE, verdict);
     }
@@ -236,7 +237,8 @@ impl Checks {
         self.judge(at, one_state::RULE, verdict);
         let verdict = self.lapses.after_round(node, controller, &status);
         self.judge(at, lapses::RULE, verdict);
-        self.orders.after_round(node, status.term);
+        let verdict = self.orders.after_round(node, status.term);
+        self.judge(at, orders::RULE, verdict);
         self.spacing.after_round(at, node, &status);
     }
 
