@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::LabError;
 use crate::fault::{Fault, NetworkFaults};
+use crate::interrupt;
 use crate::namespace;
 use crate::processes;
 use crate::ruleset::{delayed_paths, ruleset};
@@ -314,9 +315,15 @@ impl Bed {
         let attempt = || LabError::io(format!("open the log {}", log.display()));
         let (out, err) = (open().map_err(attempt())?, open().map_err(attempt())?);
         command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
+        // What an interrupt has killed looks like what a fault has killed: it must not be started again.
+        interrupt::give_way();
         let mut child = namespace::within(&self.namespace(place), || {
             command.spawn().map_err(|e| namespace::not_started(command, e))
         })?;
+        if interrupt::is_under_way() {
+            // The search for processes may be over. A child that has ended already is as good as killed.
+            drop(child.kill());
+        }
         let id = child.id();
         // A program that ends while we live must not stay a zombie.
         std::thread::spawn(move || child.wait());

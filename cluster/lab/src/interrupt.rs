@@ -23,9 +23,14 @@ const LOOKS: u32 = 100;
 /// Does not return once an interrupt removes the lab: the main thread fails at what is gone, and its status and
 /// its own clearing up are not what the operator asked for.
 pub(crate) fn give_way() {
-    while INTERRUPTED.load(Ordering::SeqCst) {
+    while is_under_way() {
         std::thread::park();
     }
+}
+
+/// Whether an interrupt removes the lab.
+pub(crate) fn is_under_way() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
 }
 
 fn remove_all(name: &str, dir: Option<&PathBuf>) -> Result<(), LabError> {

@@ -64,13 +64,23 @@ impl Demonstration {
         assert_eq!(self.left(), Vec::<String>::new(), "left behind");
     }
 
-    /// Namespaces and directories of the lab that are there.
+    /// Namespaces, directories and processes of the lab that are there.
     fn left(&self) -> Vec<String> {
         let mut left = namespace::with_prefix(&Topology::namespace_prefix(self.name));
         let directories = [RUN_ROOT, STATE_ROOT].map(|root| Path::new(root).join(self.name));
         let there = directories.iter().filter(|path| path.exists());
         left.extend(there.map(|path| path.display().to_string()));
+        left.extend(self.processes());
         left
+    }
+
+    /// Command lines that name the lab's run directory: those of its daemons and services.
+    fn processes(&self) -> Vec<String> {
+        let directory = Path::new(RUN_ROOT).join(self.name).display().to_string();
+        let all = std::fs::read_dir("/proc").unwrap().flatten();
+        let lines = all.filter_map(|it| std::fs::read_to_string(it.path().join("cmdline")).ok());
+        let lines = lines.map(|line| line.replace('\0', " "));
+        lines.filter(|line| line.contains(&directory)).collect()
     }
 }
 
