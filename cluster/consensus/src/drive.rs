@@ -419,10 +419,13 @@ impl Consensus {
         if !entries.is_empty() {
             out.push(Output::Appended { entries });
         }
-        let (position, configuration) = self.configuration_told.clone();
-        if !configuration.voters.is_empty() {
-            out.push(Output::ConfigurationInLog { position, configuration });
-        }
+        // All of them: by the newest alone, a change under way looks like the one that made this node a voter (L4).
+        let named = self.raw.store().configurations();
+        let named = named.filter(|(_, configuration)| !configuration.voters.is_empty()).cloned();
+        out.extend(named.map(|(position, configuration)| Output::ConfigurationInLog {
+            position,
+            configuration,
+        }));
     }
 
     fn tell_configuration_in_log(&mut self, out: &mut Vec<Output>) {

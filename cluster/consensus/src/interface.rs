@@ -185,7 +185,8 @@ pub enum Output {
         /// The first index that went.
         from: LogIndex,
     },
-    /// The newest voter configuration in this node's log, committed or not (rule L5), is another.
+    /// The newest voter configuration in this node's log, committed or not (rule L5), is another. At a
+    /// start each that the log knows is told, oldest first.
     ConfigurationInLog {
         /// The entry that brought it.
         position: LogPosition,

@@ -164,6 +164,11 @@ impl MemoryLog {
         }
     }
 
+    /// The configurations from the one in force at the newest snapshot on, oldest first.
+    pub(crate) fn configurations(&self) -> impl Iterator<Item = &Placed> {
+        self.configurations.iter()
+    }
+
     /// The newest configuration, committed or not.
     pub(crate) fn newest_configuration(&self) -> Placed {
         self.configurations.back().cloned().unwrap_or_default()

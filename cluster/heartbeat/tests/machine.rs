@@ -15,8 +15,8 @@ use std::time::Duration;
 use haven_base::{Instant, Rng};
 use haven_heartbeat::{
     Answer, Beat, Claim, Config, Configuration, DecodeMessageError, Echo, Echoes, GateOrder,
-    Heartbeat, Input, LossCause, MAX_MESSAGE_BYTES, Member, Message, Output, Refusal, RefusalCause,
-    Release, Role, Start, Terms, Unheard,
+    Heartbeat, Input, LossCause, MAX_MESSAGE_BYTES, Member, Message, Output, PromiseTable, Refusal,
+    RefusalCause, Release, Role, Start, Terms, Unheard,
 };
 use haven_types::{BootId, Epoch, GroupId, LinkId, LogIndex, LogPosition, NodeId, Seq, Term};
 use support::world::{MS, SECOND, World};
@@ -377,6 +377,51 @@ fn an_epoch_that_is_not_committed_closes_no_gate() {
 }
 
 // spec: L9
+/// How a peer's claim is refused, `ms` after the voter's process took over with `left`.
+fn refused_after(ms: u64, left: PromiseTable, config: Config) -> Vec<Refusal> {
+    let mut machine = Heartbeat::new(Config { start: Start::HandedOver(left), ..config }, at(0));
+    machine.step(at(0), Input::Tick);
+    let claims = vec![Claim { group: G, epoch: Epoch(1), gated: None }];
+    let asking = Message::Beat(Beat { claims, ..beat(1) });
+    let mut said = machine.step(at(ms), received(2, 4, 0, asking));
+    said.extend(machine.step(at(ms + 20), Input::Tick));
+    answers(&said).into_iter().flat_map(|(_, _, answer)| answer.refusals).collect()
+}
+
+// spec: L4, L9
+#[test]
+fn a_planned_restart_makes_no_new_voter_of_an_old_one() {
+    let position = |index| LogPosition { term: Term(1), index: LogIndex(index) };
+    let named = |index, ids: &[u16]| Configuration {
+        position: position(index),
+        voters: ids.iter().copied().map(NodeId).collect(),
+        outgoing: None,
+    };
+    let joined = |applied| {
+        let configurations = vec![named(3, &[2, 3]), named(8, &[1, 2, 3])];
+        Config { configurations, applied, ..config(3) }
+    };
+    let left = |applied| PromiseTable { applied, ..PromiseTable::default() };
+    let at_once = refused_after(1, left(position(8)), joined(position(8)));
+    assert_eq!(at_once, [], "who has voted before goes on");
+    let unknown = refused_after(1, left(position(8)), joined(LogPosition::default()));
+    assert_eq!(unknown, [], "what the process before had applied need not be applied again");
+    let [new] = refused_after(1, left(position(3)), joined(position(8)))[..] else {
+        panic!("promised")
+    };
+    assert_eq!(new.cause, RefusalCause::TooNew, "nobody waited for an entry applied since");
+    assert!(new.retry_micros > 5_000_000, "{new:?}");
+    let later = refused_after(5_600, left(position(3)), joined(position(8)));
+    assert_eq!(later, [], "its wait ends, though nothing is applied any more");
+    let changing = vec![named(8, &[1, 2, 3]), named(9, &[1, 2, 4])];
+    let changing = Config { configurations: changing, ..joined(position(8)) };
+    assert_eq!(
+        refused_after(1, left(position(8)), changing),
+        [],
+        "a change under way is of others"
+    );
+}
+
 #[test]
 fn a_planned_restart_keeps_the_gate_open_and_the_verdict_away() {
     let mut world = World::new(4, 3, 1, Terms::default());

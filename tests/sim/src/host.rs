@@ -12,7 +12,7 @@ use haven_heartbeat as heartbeat;
 use haven_hub::{Beginning, Happening, Heart, Origin};
 use haven_messaging::{ClusterKey, Frames, Keyring, Local};
 use haven_types::operation::Operation;
-use haven_types::{BootId, NodeId};
+use haven_types::{BootId, LogPosition, NodeId};
 
 use crate::beat::BeatThread;
 use crate::clock::SECOND;
@@ -53,8 +53,10 @@ pub(crate) struct Process {
     pub(crate) configurations: Vec<heartbeat::Configuration>,
     /// The members it started with.
     pub(crate) members: BTreeSet<NodeId>,
-    /// Whether it knows what earlier processes promised, because there were none or by hand-over.
-    pub(crate) knows_promises: bool,
+    /// The newest configuration entry that it knew to be applied then.
+    pub(crate) applied: LogPosition,
+    /// What it knows of the promises of earlier processes.
+    pub(crate) start: heartbeat::Start,
     /// Plans that it has made.
     pub(crate) plans: Plans,
     /// What the heartbeat thread told before the main thread listened.
@@ -158,7 +160,7 @@ impl Host {
         let frames = Frames::new(local, Keyring::new(ClusterKey { epoch: 1, secret: [7; 32] }));
         let configurations = machine.configurations.clone();
         let members = machine.members.keys().copied().collect();
-        let knows_promises = !matches!(machine.start, heartbeat::Start::Unknown);
+        let (knows, applied) = (machine.start.clone(), machine.applied);
         let mut beat = BeatThread::new(Heart::new(machine, begun.first, clock.now), frames);
         beat.order(crate::beat::Order::Peers(begun.others.into_keys().collect()));
         beat.drops_beats = start.settings.mutant == Mutant::DroppedBeats;
@@ -171,7 +173,8 @@ impl Host {
             calls: BTreeMap::new(),
             configurations,
             members,
-            knows_promises,
+            applied,
+            start: knows,
             plans,
             early: VecDeque::new(),
         });

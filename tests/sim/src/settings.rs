@@ -84,6 +84,8 @@ pub enum Mutant {
     ForgottenLeftovers,
     /// A daemon is replaced at once, whatever leases it holds.
     HastyRestarts,
+    /// What a voter still has to wait for is lost on its way to the next process.
+    ForgottenSilence,
     /// In the calm, a daemon is killed now and then.
     LastingCrashes,
     /// Whose lease lapses takes it for granted to another.

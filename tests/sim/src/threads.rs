@@ -1,5 +1,6 @@
 //! How the two threads of a process run: one thing after another, with pauses.
 
+use haven_base::Instant;
 use haven_consensus::{Batch, PersistToken};
 use haven_controller::Local;
 use haven_hub::{Effect, Happening};
@@ -9,6 +10,7 @@ use crate::beat::{Act, Order};
 use crate::clock::{MS, nanos};
 use crate::host::{Host, Legacy};
 use crate::main_thread::last_order;
+use crate::settings::Mutant;
 use crate::world::{Todo, World};
 
 impl World {
@@ -90,7 +92,10 @@ impl World {
                 2_000 + self.rng.below(20_000)
             }
             Act::Quiet => 0,
-            Act::HandedOver(heartbeat) => {
+            Act::HandedOver(mut heartbeat) => {
+                if self.settings.mutant == Mutant::ForgottenSilence {
+                    heartbeat.promises.silent_until = Instant::default();
+                }
                 self.checks.on_hand_over(self.now, node, &heartbeat);
                 let main = self.hosts.get(&node).and_then(Host::main);
                 let legacy = main

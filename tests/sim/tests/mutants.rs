@@ -82,6 +82,13 @@ fn a_gate_that_closes_late_is_noticed() {
 #[test]
 fn a_forgetful_voter_is_noticed() {
     expect("no silence after a start", &["promises"], without(Rule::WaitAfterStart));
+    expect("no silence handed over", &["promises"], in_world(Mutant::ForgottenSilence));
+}
+
+// spec: L4
+#[test]
+fn a_new_voter_that_does_not_wait_is_noticed() {
+    expect("no silence of new voters", &["promises"], without(Rule::WaitAsNewVoter));
 }
 
 // spec: L5

@@ -609,3 +609,19 @@ fn a_store_that_does_not_join_up_is_refused() {
     let ahead = HardState { term: Term(1), vote: None, commit: LogIndex(99) };
     assert_eq!(start(Recovered { hard_state: ahead, ..founding }), None, "commit is a hint");
 }
+
+// spec: L4
+#[test]
+fn a_start_tells_every_configuration_the_log_knows() {
+    let mut recovered = Recovered::founding([node(1), node(2), node(3)], Vec::new());
+    let changed = Configuration { voters: [1, 2, 4].map(node).into(), ..Configuration::default() };
+    let payload = Payload::Configuration(changed.clone());
+    recovered.entries.push(LogEntry { position: crate::convert::position(1, 2), payload });
+    let mut machine = Consensus::new(Config::new(node(1)), recovered, 1).unwrap();
+    let told = machine.step(Instant::from_nanos(1), Input::Tick).into_iter().filter_map(|it| {
+        let Output::ConfigurationInLog { position, configuration } = it else { return None };
+        Some((position.index.0, configuration.voters))
+    });
+    let told: Vec<_> = told.collect();
+    assert_eq!(told, [(1, [1, 2, 3].map(node).into()), (2, changed.voters)]);
+}

@@ -2,6 +2,7 @@
 //! of machines, kernels, disks; none asks the machines for their opinion of themselves.
 
 mod answers;
+mod joinings;
 mod lapses;
 mod leases;
 mod one_coordinator;
@@ -123,7 +124,7 @@ impl Checks {
         self.spacing.on_start(node);
         let Some(process) = hosts.get(&node).and_then(|host| host.process.as_ref()) else { return };
         self.answers.on_start(node, process.members.clone());
-        self.promises.on_start(at, node, process.knows_promises);
+        self.promises.on_start(at, node, process);
         self.verdicts.on_start(at, node, &process.configurations);
         self.leases.on_start(node, process.configurations.clone());
     }

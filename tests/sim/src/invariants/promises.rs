@@ -1,16 +1,18 @@
 //! L2 and L4 as seen from the wire: within D of a promise no voter promises the group to another node,
 //! unless the first has said that its gate is gone or lies within a later beat's lease; nothing is
-//! promised for longer than `D_max`, to an epoch that the voter's log has overtaken, or by a process
-//! that may have forgotten what it promised before.
+//! promised for longer than `D_max`, to an epoch that the voter's log has overtaken, by a process that
+//! may have forgotten what it promised before, or by a node that has just become a voter.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use haven_heartbeat::{Beat, Input, Message, Output, Refusal, Terms};
+use haven_heartbeat::{Beat, Input, Message, Output, Refusal, Start, Terms};
 use haven_types::{BootId, Epoch, GroupId, NodeId, Seq};
 
 use super::Verdict;
+use super::joinings::Joinings;
 use crate::clock::nanos;
+use crate::host::Process;
 
 pub(crate) const RULE: &str = "promises (L2, L4): a voter promises a group to one node at a time";
 
@@ -42,6 +44,7 @@ pub(crate) struct Promises {
     unanswered: BTreeMap<(NodeId, NodeId), Vec<Unanswered>>,
     /// Processes that may have forgotten: silent until then, in true time.
     silent: BTreeMap<NodeId, u64>,
+    joinings: Joinings,
 }
 
 impl Promises {
@@ -52,16 +55,22 @@ impl Promises {
             epochs: BTreeMap::new(),
             unanswered: BTreeMap::new(),
             silent: BTreeMap::new(),
+            joinings: Joinings::default(),
         }
     }
 
-    /// A process starts; `knows` says whether it was given the promises of the one before, or is the
-    /// first.
-    pub(crate) fn on_start(&mut self, at: u64, node: NodeId, knows: bool) {
+    /// A process starts; it knows what was promised before if that was handed over, or if it is the first.
+    pub(crate) fn on_start(&mut self, at: u64, node: NodeId, process: &Process) {
+        self.joinings.on_start(at, node, process);
         self.epochs.retain(|(voter, _), _| *voter != node);
         self.unanswered.retain(|(voter, _), _| *voter != node);
         // A clock that runs 10 % fast makes of D_max·(1+ρ) no less than D_max.
-        let silent = if knows { 0 } else { at + nanos(self.terms.d_max) };
+        let silent = match process.start {
+            Start::Unknown => at + nanos(self.terms.d_max),
+            Start::First => 0,
+            // The rest of what the process before had to wait for.
+            Start::HandedOver(_) => self.silent.get(&node).copied().unwrap_or_default(),
+        };
         self.silent.insert(node, silent);
     }
 
@@ -73,6 +82,7 @@ impl Promises {
         outputs: &[Output],
     ) -> Verdict {
         self.judge_late(voter, outputs)?;
+        self.joinings.on_step(at, voter, input);
         match input {
             Input::Epoch { group, epoch } => {
                 self.epochs.insert((voter, *group), *epoch);
@@ -164,6 +174,9 @@ impl Promises {
             }
             if at < self.silent.get(&voter).copied().unwrap_or_default() {
                 return Err(format!("{said}, and may have forgotten what it promised before"));
+            }
+            if self.joinings.is_new(at, voter, nanos(self.terms.d_max)) {
+                return Err(format!("{said}, and has only just become a voter"));
             }
             let given = self.given.entry((voter, group)).or_default();
             given.retain(|promise| promise.until > at);
