@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use haven_base::nearest;
 use serde::{Deserialize, Serialize};
 
-use crate::crm::nearest;
 use crate::schema::{self, ElementKind};
 use crate::xml::{Element, Markup, is_name};
 

@@ -15,10 +15,11 @@ mod rename;
 mod schema;
 mod value;
 
+use haven_base::nearest;
+
 use super::compose::compose;
 use super::document::{Document, Object};
 use super::finding::Finding;
-use super::names::nearest;
 use crate::model::{Cib, Constraint, ResourceSet};
 use crate::xml::Element;
 

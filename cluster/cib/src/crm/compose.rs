@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use haven_base::nearest;
+
 use super::changes::own_key;
 use super::document::{Document, Entry, Object, TRAILING};
 use super::doubt::Doubt;
 use super::finding::Finding;
-use super::names::nearest;
 use crate::model::{Bundle, Cib, CloneChild, CloneResource, Group, Primitive, Resource};
 use crate::unknown::OUTSIDE;
 

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use haven_base::nearest;
+
 use super::document::{Document, Object};
 use super::finding::Finding;
 use super::lex::Line;
-use super::names::{COMMANDS, nearest};
+use super::names::COMMANDS;
 use crate::xml::Element;
 
 /// Findings that something is missing: not told of objects that are not whole.

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use haven_base::nearest;
+
 use super::attempt::{Attempt, Loaded};
 use super::changes::{index, key};
 use super::compose::compose_what_fits;
 use super::document::{Document, Entry, Object};
 use super::finding::Finding;
 use super::merge::{add_monitors, join_blocks, merge, rename_options};
-use super::names::nearest;
 use super::parse::Read;
 use super::{parse, print, references};
 use crate::model::Cib;

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use haven_base::nearest;
+
 use super::changes::{index, key, own_key};
 use super::document::{Document, Entry, Monitor, Object};
 use super::doubt::Doubt;
 use super::finding::Finding;
 use super::load::Mode;
-use super::names::nearest;
 use super::print;
 use crate::model::{Node, NvSet, Operation};
 

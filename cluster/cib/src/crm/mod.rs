@@ -45,7 +45,6 @@ pub use load::{
     load_with, objects, resources, show, show_some,
 };
 pub(crate) use names::RENAMED_PROPERTIES;
-pub use names::nearest;
 pub use verify::{AgentFacts, Facts, Judge, MemberFacts, ParamFacts, verify, verify_foreign};
 
 #[cfg(test)]

@@ -9,11 +9,13 @@ mod resources;
 mod rules;
 mod sections;
 
+use haven_base::nearest;
+
 use super::document::{Document, Entry, Object};
 use super::doubt::Doubt;
 use super::finding::Finding;
 use super::lex::{self, Line};
-use super::names::{COMMANDS, nearest};
+use super::names::COMMANDS;
 use crate::unknown::Kept;
 use cursor::Cursor;
 

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use haven_base::nearest;
+
 use super::document::{Document, Entry, Object};
 use super::doubt::Doubt;
 use super::finding::Finding;
-use super::names::nearest;
 use crate::model::{NvPair, NvSet, Operation, Primitive};
 
 /// Name of the value that stands for the values of another block until it is resolved.

@@ -12,11 +12,12 @@ pub(super) mod values;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use haven_base::nearest;
 use haven_types::agent::AgentReport;
 
 use super::doubt::Doubt;
 use super::finding::{Finding, Severity};
-use super::names::{PROPERTIES, nearest};
+use super::names::PROPERTIES;
 use crate::model::{Cib, CloneChild, Constraint, NvSet, Primitive, Resource};
 
 /// What the caller knows about the cluster that the configuration is for.

@@ -65,7 +65,7 @@ pub fn default_value(place: Place, name: &str) -> Option<&'static str> {
 /// The known name nearest to one that is none.
 #[must_use]
 pub fn nearest_name(place: Place, name: &str) -> Option<&'static str> {
-    names::nearest(name, known(place).iter().copied())
+    haven_base::nearest(name, known(place).iter().copied())
 }
 
 const PROPERTY_DEFAULTS: &[(&str, &str)] = &[

@@ -1,5 +1,6 @@
 //! Completion: a pure function of the line, the cursor and what is known.
 
+use haven_base::nearest;
 use haven_cib::crm::{
     self,
     vocabulary::{self, Allowed, Place},
@@ -68,7 +69,7 @@ pub(crate) fn misspelt(words: &[&str], commands: &Node) -> Option<String> {
     let known = below.below.iter().map(|command| command.name.as_str());
     let configure = commands.child("configure").into_iter().flat_map(|node| &node.below);
     let all = known.chain(configure.map(|command| command.name.as_str()));
-    let near = crm::nearest(first, all.chain(vocabulary::declarations().iter().copied()))?;
+    let near = nearest(first, all.chain(vocabulary::declarations().iter().copied()))?;
     let declares = vocabulary::declarations().contains(&near);
     declares.then(|| {
         format!("\"{first}\" is no command and starts no declaration; did you mean \"{near}\"?")

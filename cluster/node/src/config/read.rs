@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::PathBuf;
 
+use haven_base::nearest;
 use haven_types::LinkId;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -417,26 +418,8 @@ fn line_of(text: &str, span: &Range<usize>) -> usize {
 }
 
 fn unknown(what: &str, found: &str, known: &[&str]) -> String {
-    let nearest = known.iter().min_by_key(|word| distance(word, found));
-    match nearest {
-        Some(word) if distance(word, found) <= 2 => {
-            format!("unknown {what}; did you mean {word:?}?")
-        }
-        _ => format!("unknown {what}; possible are {}", known.join(", ")),
+    match nearest(found, known.iter().copied()) {
+        Some(word) => format!("unknown {what}; did you mean {word:?}?"),
+        None => format!("unknown {what}; possible are {}", known.join(", ")),
     }
-}
-
-/// Levenshtein distance in bytes.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let substituted = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use haven_base::nearest;
 use serde::{Deserialize, Serialize};
 
 use super::table::PARAMETERS;
@@ -94,31 +95,8 @@ impl fmt::Display for ParamErrors {
 
 impl std::error::Error for ParamErrors {}
 
-/// The known parameter that differs from `name` by the fewest edits, when that is at most a third of it.
-pub(super) fn nearest(name: &str) -> Option<String> {
-    PARAMETERS
-        .iter()
-        .flat_map(|p| [Some(p.name), p.alias])
-        .flatten()
-        .map(|known| (edits(name, known), known))
-        .min()
-        .filter(|(distance, known)| *distance * 3 <= known.len().max(6))
-        .map(|(_, known)| known.to_owned())
-}
-
-/// Levenshtein distance, ignoring case and taking `-` and `_` for the same.
-fn edits(a: &str, b: &str) -> usize {
-    let fold = |s: &str| s.to_ascii_lowercase().replace('-', "_").into_bytes();
-    let (a, b) = (fold(a), fold(b));
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+/// The known parameter that was meant, if one is near.
+pub(super) fn meant(name: &str) -> Option<String> {
+    let known = PARAMETERS.iter().flat_map(|p| [Some(p.name), p.alias]).flatten();
+    nearest(name, known).map(str::to_owned)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use haven_base::{Lifetime, MacAddr};
 
-use super::error::nearest;
+use super::error::meant;
 use super::{
     Announce, Broadcast, Burst, IPS_MAX, IpParams, NicSpec, OnConflict, ParamError, ParamErrors,
     Reconcile, table,
@@ -51,8 +51,7 @@ impl Reader<'_> {
                 continue;
             }
             if table::find(name).is_none() {
-                self.errors
-                    .push(ParamError::Unknown { name: name.clone(), nearest: nearest(name) });
+                self.errors.push(ParamError::Unknown { name: name.clone(), nearest: meant(name) });
             }
         }
         let refused = [

@@ -1,9 +1,10 @@
 //! Members of a group.
 
+use haven_base::nearest;
+
 use super::{finished, place_of};
 use crate::crm::document::{Document, Object};
 use crate::crm::finding::Finding;
-use crate::crm::names::nearest;
 use crate::model::Cib;
 
 /// Beside which member a new one is put.

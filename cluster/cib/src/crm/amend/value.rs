@@ -1,9 +1,11 @@
 //! Setting one value by its path.
 
+use haven_base::nearest;
+
 use super::{finished, place_of};
 use crate::crm::document::{Document, Entry, Object};
 use crate::crm::finding::Finding;
-use crate::crm::names::{META, OPERATION, nearest};
+use crate::crm::names::{META, OPERATION};
 use crate::crm::references::blocks_mut;
 use crate::model::{Cib, NvPair, NvSet, Operation, Primitive};
 

@@ -1,10 +1,11 @@
 //! Access control: roles with their rules, and who has them.
 
+use haven_base::nearest;
+
 use super::cursor::Cursor;
 use crate::crm::document::Object;
 use crate::crm::finding::Finding;
 use crate::crm::lex::Token;
-use crate::crm::names::nearest;
 use crate::xml::Element;
 
 const RIGHTS: [&str; 3] = ["read", "write", "deny"];

@@ -1,10 +1,11 @@
 //! Alerts: a program that is told what happens, and whom it tells.
 
+use haven_base::nearest;
+
 use super::attributes::{block, block_id};
 use super::cursor::Cursor;
 use crate::crm::document::Object;
 use crate::crm::finding::Finding;
-use crate::crm::names::nearest;
 use crate::write;
 use crate::xml::Element;
 

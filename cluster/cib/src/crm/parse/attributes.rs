@@ -1,10 +1,11 @@
 //! Lists of `name=value`.
 
+use haven_base::nearest;
+
 use super::cursor::Cursor;
 use super::rules;
 use crate::crm::finding::Finding;
 use crate::crm::lex::{Token, quote};
-use crate::crm::names::nearest;
 use crate::model::{NvPair, NvSet};
 
 /// Reads `[$id=ID] [SCORE:] [rule …] name=value …` up to one of the words `stop` or the end.

@@ -1,11 +1,13 @@
 //! Constraints: location, colocation, order, ticket.
 
+use haven_base::nearest;
+
 use super::cursor::Cursor;
 use super::rules::{self, role_word, score};
 use crate::crm::document::Object;
 use crate::crm::finding::Finding;
 use crate::crm::lex::Token;
-use crate::crm::names::{ORDER_KINDS, nearest};
+use crate::crm::names::ORDER_KINDS;
 use crate::model::{Colocation, Constraint, Location, Order, ResourceSet, TicketConstraint};
 
 const ACTIONS: [&str; 5] = ["start", "stop", "promote", "demote", "monitor"];

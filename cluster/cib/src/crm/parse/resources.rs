@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use haven_base::nearest;
+
 use super::attributes::{block, block_id};
 use super::cursor::Cursor;
 use super::rules::role_word;
 use crate::crm::document::{CloneShell, Monitor, Object};
 use crate::crm::finding::Finding;
 use crate::crm::lex::Token;
-use crate::crm::names::{LISTS, OPERATION, RENAMED_META, nearest, present_name};
+use crate::crm::names::{LISTS, OPERATION, RENAMED_META, present_name};
 use crate::crm::references::{OPERATIONS_ID, REFERENCE};
 use crate::model::{Bundle, Group, NvSet, Operation, Primitive};
 

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use haven_base::nearest;
+
 use super::cursor::Cursor;
 use crate::crm::finding::Finding;
 use crate::crm::lex::{Token, quote};
-use crate::crm::names::{RENAMED_ROLES, nearest, present_name};
+use crate::crm::names::{RENAMED_ROLES, present_name};
 use crate::model::{AttributeTest, Condition, DateTest, Rule};
 use crate::schema;
 use crate::unknown::{Found, Surplus};

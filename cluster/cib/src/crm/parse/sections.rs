@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use haven_base::nearest;
+
 use super::attributes::{block, block_id};
 use super::cursor::Cursor;
 use crate::crm::document::{Document, Entry, Object, named};
 use crate::crm::finding::Finding;
-use crate::crm::names::nearest;
 use crate::model::{Cib, FencingLevel, Node, NvSet, Tag};
 use crate::unknown::Surplus;
 

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use haven_base::nearest;
+
 use super::{Finding, View};
-use crate::crm::names::nearest;
 use crate::crm::parse::score;
 use crate::model::{Constraint, ResourceSet, Tag};
 

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use haven_base::nearest;
 use haven_types::agent::{AgentDescription, AgentReport};
 
 use super::resources::parameters;
 use super::values::millis;
 use super::{Finding, View};
-use crate::crm::names::nearest;
 use crate::model::{Operation, Primitive};
 
 /// Parameters that are for the shell of OCF agents, not for the agent.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use haven_base::nearest;
+
 use super::{AgentFacts, Finding, View};
-use crate::crm::names::nearest;
 use crate::model::{NvSet, Primitive};
 
 pub(super) fn check(view: &View<'_>, findings: &mut Vec<Finding>) {

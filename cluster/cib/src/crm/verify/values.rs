@@ -1,8 +1,10 @@
 //! Names and values of cluster options, meta attributes and operations.
 
+use haven_base::nearest;
+
 use super::{Finding, View, unknown_name, unknown_property};
 use crate::crm::document::named;
-use crate::crm::names::{META, nearest};
+use crate::crm::names::META;
 use crate::crm::parse::score;
 use crate::crm::vocabulary::{Allowed as Kind, Place};
 use crate::model::{NvSet, Operation, Resource};
