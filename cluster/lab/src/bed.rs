@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
@@ -359,7 +358,7 @@ impl Bed {
         match fault {
             Fault::Kill(node) => self.signal(node, Signal::KILL).map(drop),
             Fault::Resume(node) => self.signal(node, Signal::CONT).map(drop),
-            Fault::Pause(node, time) => self.pause(node, *time),
+            Fault::Pause(node) => self.signal(node, Signal::STOP).map(drop),
             Fault::Cut(node) | Fault::LinkDown(node) => {
                 self.topology().node(node)?;
                 self.change_network(|faults| faults.add(fault))
@@ -368,18 +367,6 @@ impl Bed {
                 self.change_network(|faults| faults.add(fault))
             }
         }
-    }
-
-    fn pause(&self, node: &str, time: Option<u64>) -> Result<(), LabError> {
-        self.signal(node, Signal::STOP)?;
-        let Some(ms) = time else { return Ok(()) };
-        let name = self.namespace(&Place::Node(node.to_owned()));
-        let until = Instant::now() + Duration::from_millis(ms);
-        std::thread::spawn(move || {
-            std::thread::sleep(until.saturating_duration_since(Instant::now()));
-            processes::signal_all(&name, Signal::CONT)
-        });
-        Ok(())
     }
 
     /// Takes back every fault of the network, and of the processes that are stopped. Killed

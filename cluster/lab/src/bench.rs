@@ -214,7 +214,7 @@ pub fn idle(cluster: &Cluster, time: Duration) -> Result<Idle, LabError> {
 /// # Errors
 /// Those of building a lab; an experiment that fails is reported and the next one begins.
 pub fn run(name: &str, dir: Option<PathBuf>, args: &BenchArgs) -> Result<u8> {
-    remove_on_interrupt(name, dir.clone())?;
+    remove_on_interrupt(vec![(name.to_owned(), dir.clone())])?;
     let systems = match args.systems.as_slice() {
         [] => &[SystemKind::Haven, SystemKind::KeepalivedFast, SystemKind::Keepalived],
         some => some,

@@ -370,10 +370,11 @@ fn path_of(haven: &Path, else_in: Option<OsString>) -> OsString {
 const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 fn do_fault(cluster: &mut Cluster, command: FaultCommand) -> Result<(), LabError> {
+    let known = |cluster: &Cluster, nodes: &[String]| {
+        nodes.iter().try_for_each(|node| cluster.bed.topology().node(node).map(drop))
+    };
     let each = |cluster: &mut Cluster, nodes: Vec<String>, make: fn(String) -> Fault| {
-        for node in &nodes {
-            cluster.bed.topology().node(node)?;
-        }
+        known(cluster, &nodes)?;
         nodes.into_iter().try_for_each(|node| cluster.inject(&make(node)))
     };
     match command {
@@ -382,7 +383,7 @@ fn do_fault(cluster: &mut Cluster, command: FaultCommand) -> Result<(), LabError
         FaultCommand::Cut { nodes } => each(cluster, nodes, Fault::Cut),
         FaultCommand::Linkdown { nodes } => each(cluster, nodes, Fault::LinkDown),
         FaultCommand::Pause { ms, nodes } => {
-            each(cluster, nodes.clone(), |node| Fault::Pause(node, None))?;
+            each(cluster, nodes.clone(), Fault::Pause)?;
             let Some(ms) = ms else { return Ok(()) };
             std::thread::sleep(Duration::from_millis(ms));
             each(cluster, nodes, Fault::Resume)
@@ -404,8 +405,9 @@ fn do_fault(cluster: &mut Cluster, command: FaultCommand) -> Result<(), LabError
             cluster.start_missing()
         }
         FaultCommand::Heal { nodes } => {
+            known(cluster, &nodes)?;
             nodes.iter().try_for_each(|node| cluster.bed.heal_node(node))?;
-            cluster.start_missing()
+            nodes.iter().try_for_each(|node| cluster.start_missing_of(node))
         }
     }
 }

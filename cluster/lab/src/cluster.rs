@@ -180,14 +180,22 @@ impl Cluster {
     /// # Errors
     /// Those of starting a program.
     pub fn start_missing(&self) -> Result<(), LabError> {
-        for node in &self.bed.topology().nodes {
-            if !node.witness && !self.service_runs(&node.name) {
-                self.start_service(&node.name)?;
-            }
-            if !self.system.runs(&self.bed, &node.name) {
-                self.system.start(&self.bed, &node.name)?;
-                self.started.set(Some(Instant::now()));
-            }
+        let nodes = &self.bed.topology().nodes;
+        nodes.iter().try_for_each(|node| self.start_missing_of(&node.name))
+    }
+
+    /// Starts the service and the daemon of `node` if they do not run.
+    ///
+    /// # Errors
+    /// [`LabError::NoSuchNode`], and those of starting a program.
+    pub fn start_missing_of(&self, node: &str) -> Result<(), LabError> {
+        let node = self.bed.topology().node(node)?;
+        if !node.witness && !self.service_runs(&node.name) {
+            self.start_service(&node.name)?;
+        }
+        if !self.system.runs(&self.bed, &node.name) {
+            self.system.start(&self.bed, &node.name)?;
+            self.started.set(Some(Instant::now()));
         }
         Ok(())
     }

@@ -32,7 +32,7 @@ pub fn run(name: &str, dir: Option<PathBuf>, system: SystemKind, keep: bool) -> 
     let topology = Topology::new(name, 3, false, Family::V4)?;
     let config = crate::haven::default_configuration(&topology);
     let haven = std::env::current_exe().context("find this program's own file")?;
-    remove_on_interrupt(name, dir.clone())?;
+    remove_on_interrupt(vec![(name.to_owned(), dir.clone())])?;
     say("building three nodes and a client, each in a network namespace of its own");
     let program = haven.clone();
     let bed = Bed::create(BedOptions { topology, dir: dir.clone(), haven, config, system })?;

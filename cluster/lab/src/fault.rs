@@ -36,8 +36,8 @@ impl Noise {
 pub enum Fault {
     /// SIGKILL to every process of the node; the kernel keeps its addresses.
     Kill(String),
-    /// SIGSTOP to every process of the node; undone after the time, in milliseconds, if one is given.
-    Pause(String, Option<u64>),
+    /// SIGSTOP to every process of the node.
+    Pause(String),
     /// SIGCONT to every process of the node.
     Resume(String),
     /// Every frame from and to the node is dropped while its carrier stays.
@@ -84,7 +84,7 @@ impl NetworkFaults {
     /// Adds a lasting fault; faults of processes leave the network as it is.
     pub fn add(&mut self, fault: &Fault) {
         match fault {
-            Fault::Kill(_) | Fault::Pause(..) | Fault::Resume(_) => {}
+            Fault::Kill(_) | Fault::Pause(_) | Fault::Resume(_) => {}
             Fault::Cut(node) => drop(self.cut.insert(node.clone())),
             Fault::LinkDown(node) => drop(self.link_down.insert(node.clone())),
             Fault::Partition(groups) => self.partition.clone_from(groups),
@@ -156,8 +156,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kill(node) => write!(f, "kill -9 of everything on {node}"),
-            Self::Pause(node, None) => write!(f, "pause {node}"),
-            Self::Pause(node, Some(ms)) => write!(f, "pause {node} for {ms} ms"),
+            Self::Pause(node) => write!(f, "pause {node}"),
             Self::Resume(node) => write!(f, "resume {node}"),
             Self::Cut(node) => write!(f, "cut {node} off, carrier stays"),
             Self::LinkDown(node) => write!(f, "ports of {node} down"),

@@ -46,12 +46,12 @@ fn remove_all(name: &str, dir: Option<&PathBuf>) -> Result<(), LabError> {
     last.map(|_| ())
 }
 
-/// From now on SIGINT and SIGTERM remove the lab called `name` and end the program with status
-/// 130.
+/// From now on SIGINT and SIGTERM remove the labs of these names and run directories, and end the program
+/// with status 130.
 ///
 /// # Errors
 /// [`LabError::Io`] when no handler can be installed.
-pub fn remove_on_interrupt(name: &str, dir: Option<PathBuf>) -> Result<(), LabError> {
+pub(crate) fn remove_on_interrupt(labs: Vec<(String, Option<PathBuf>)>) -> Result<(), LabError> {
     let failed = || LabError::io("watch for SIGINT and SIGTERM");
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed())?;
@@ -59,7 +59,6 @@ pub fn remove_on_interrupt(name: &str, dir: Option<PathBuf>) -> Result<(), LabEr
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed())?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed())?;
     drop(guard);
-    let name = name.to_owned();
     std::thread::spawn(move || {
         runtime.block_on(async {
             tokio::select! {
@@ -69,8 +68,10 @@ pub fn remove_on_interrupt(name: &str, dir: Option<PathBuf>) -> Result<(), LabEr
         });
         INTERRUPTED.store(true, Ordering::SeqCst);
         say("\ninterrupted: removing the lab");
-        if let Err(error) = remove_all(&name, dir.as_ref()) {
-            say(&format!("{error}; `haven lab --name {name} down` removes the rest"));
+        for (name, dir) in labs {
+            if let Err(error) = remove_all(&name, dir.as_ref()) {
+                say(&format!("{error}; `haven lab --name {name} down` removes the rest"));
+            }
         }
         #[allow(clippy::exit, reason = "the main thread may be waiting for a node that is gone")]
         exit(130);

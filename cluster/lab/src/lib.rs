@@ -18,7 +18,7 @@ pub mod demo;
 pub mod error;
 pub mod fault;
 pub mod haven;
-pub mod interrupt;
+mod interrupt;
 pub mod judge;
 pub mod keepalived;
 pub mod measure;

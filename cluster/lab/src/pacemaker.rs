@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::bed::{Bed, STATE_ROOT};
 use crate::error::LabError;
+use crate::interrupt;
 use crate::namespace;
 use crate::topology::Topology;
 use crate::wait;
@@ -159,7 +160,11 @@ impl Pacemaker {
         command.args(["netns", "exec", &self.namespace(node)]);
         command.args(["unshare", "--mount", "--uts", "--ipc", "sh"]).arg(script);
         command.stdin(Stdio::null()).stdout(log.0).stderr(log.1);
-        let child = command.spawn().map_err(|error| namespace::not_started(&command, error))?;
+        interrupt::give_way();
+        let mut child = command.spawn().map_err(|error| namespace::not_started(&command, error))?;
+        if interrupt::is_under_way() {
+            drop(child.kill());
+        }
         self.anchors.push(child);
         let ready = || dir.join("ready").exists();
         if wait::until(Duration::from_secs(20), Duration::from_millis(20), ready) {

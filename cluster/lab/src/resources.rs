@@ -60,7 +60,8 @@ pub struct ResourcesArgs {
 /// # Errors
 /// Those of building clusters; [`LabError::TimedOut`] where resources do not start.
 pub fn run(name: &str, dir: Option<PathBuf>, args: &ResourcesArgs) -> Result<u8> {
-    remove_on_interrupt(name, dir.clone())?;
+    let bench = Bench { name, dir };
+    remove_on_interrupt(bench.labs())?;
     if !args.alone
         && let Some(package) = pacemaker::missing_package()
     {
@@ -71,7 +72,6 @@ pub fn run(name: &str, dir: Option<PathBuf>, args: &ResourcesArgs) -> Result<u8>
         say(&format!("{what}, {software}: {figure}"));
         let _ = writeln!(table, "| {what} | {software} | {figure} |");
     };
-    let bench = Bench { name, dir };
     for &size in args.sizes.iter().filter(|size| **size > 0) {
         for agent in &args.agents {
             let what = format!("{size} × {agent} started on {NODES} nodes");
@@ -203,7 +203,7 @@ impl Bench<'_> {
     }
 
     fn recovered_by_pacemaker(&self, failures: u32) -> Result<Vec<Duration>> {
-        let dir = own_directory(crate::bed::STATE_ROOT, &format!("{}-agents", self.peer()))?;
+        let dir = own_directory(crate::bed::STATE_ROOT, &self.peers_agents())?;
         let root = dir.0.join("ocf");
         timed::copy_agents(&root)?;
         timed::install(&root)?;
@@ -261,8 +261,20 @@ impl Bench<'_> {
         Ok(rows)
     }
 
+    /// Pacemaker's bed.
     fn peer(&self) -> String {
         format!("{}-pcmk", self.name)
+    }
+
+    /// Where agents for Pacemaker are kept.
+    fn peers_agents(&self) -> String {
+        format!("{}-agents", self.peer())
+    }
+
+    /// All that may stand at some time, each by its name and directory.
+    fn labs(&self) -> Vec<(String, Option<PathBuf>)> {
+        let own = (self.name.to_owned(), self.dir.clone());
+        vec![own, (self.peer(), None), (self.peers_agents(), None)]
     }
 }
 

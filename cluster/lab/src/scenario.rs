@@ -212,7 +212,7 @@ fn perform(
     match scenario {
         Scenario::LinkDown => lose_owner(cluster, vip, &Fault::LinkDown(name), times, owner),
         Scenario::Cut => lose_owner(cluster, vip, &Fault::Cut(name), times, owner),
-        Scenario::Pause => lose_owner(cluster, vip, &Fault::Pause(name, None), times, owner),
+        Scenario::Pause => lose_owner(cluster, vip, &Fault::Pause(name), times, owner),
         Scenario::Kill => lose_owner(cluster, vip, &Fault::Kill(name), times, owner),
         Scenario::Partition => {
             let sides = Fault::partition(owner, cluster.bed.topology())?;

@@ -220,7 +220,7 @@ fn noise_hurts_paths_between_nodes_only_and_as_much_as_asked() {
 }
 
 #[test]
-fn a_paused_node_goes_on_by_itself_and_a_killed_one_does_not() {
+fn a_paused_node_goes_on_when_told_and_a_killed_one_does_not() {
     let Some(mut lab) = fixture("t-pause", Family::V4) else { return };
     let log = lab.bed.dir().join("sleep.log");
     let pid = lab.bed.spawn(&node("n1"), Command::new("sleep").arg("1000"), &log).unwrap();
@@ -233,8 +233,9 @@ fn a_paused_node_goes_on_by_itself_and_a_killed_one_does_not() {
             wait::until(Duration::from_millis(limit), Duration::from_millis(1), done)
         }
     };
-    lab.bed.inject(&Fault::Pause("n1".into(), Some(300))).unwrap();
+    lab.bed.inject(&Fault::Pause("n1".into())).unwrap();
     assert!(within(200)(&mut || state() == Some('T')), "{:?}", state());
+    lab.bed.inject(&Fault::Resume("n1".into())).unwrap();
     assert!(within(2000)(&mut || state() == Some('S')), "{:?}", state());
     lab.bed.inject(&Fault::Kill("n1".into())).unwrap();
     assert!(within(2000)(&mut || state().is_none()), "{:?}", state());
