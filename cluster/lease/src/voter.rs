@@ -246,9 +246,9 @@ impl Voter {
             // halves, and the outgoing half's majority meets the majority of every lease given
             // under the outgoing configuration: the answer can complete nothing those voters have
             // not agreed to. What the wait prevents is a majority of the incoming half alone, and
-            // such a majority needs answers that name the final entry. Without this, a cluster of
-            // one could not add its second node without losing its leases for 5.5 s. It does not
-            // touch the clause above: a process that may have forgotten promises stays silent.
+            // such a majority needs answers that name the final entry. Without this, leases would be
+            // lost for 5.5 s where several voters change at once and a majority takes new ones. It does not
+            // touch the clause above: a process that may have forgotten promises stays silent. ADR 28.
             Standing::New { .. } if self.incoming => Ok(()),
             Standing::New { .. } if !self.terms.rules.has(Rule::WaitAsNewVoter) => Ok(()),
             Standing::New { applied: None, .. } => {

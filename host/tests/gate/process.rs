@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use haven_host::gate::{BackEnd, Choice, EntryKind, Gate, GateError, Renewal};
+use haven_host::gate::{BackEnd, Choice, Config, EntryKind, Gate, GateError, Renewal};
 use rustix::process::Signal;
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
@@ -284,31 +284,39 @@ fn a_nat_director_is_silent_in_both_directions() {
     ] {
         bed.node.run(&format!("nft {rule}"));
     }
+    for choice in [Choice::Auto, Choice::Nft] {
+        let mut config = bed.config();
+        config.back_end = choice;
+        bed.node.within(|| translated(&bed, &back, &config));
+    }
+}
+
+/// A question from the client and the answer of the server behind the node, and what of both a closed gate stops.
+fn translated(bed: &Bed, back: &Namespace, config: &Config) {
+    let short = Some(Duration::from_millis(100));
     let server = back.within(|| UdpSocket::bind("10.0.0.2:7000").unwrap());
     let client = bed.client.within(|| UdpSocket::bind((CLIENT4, 0)).unwrap());
-    server.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-    client.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    server.set_read_timeout(short).unwrap();
+    client.set_read_timeout(short).unwrap();
     let mut buffer = [0; 16];
-    bed.node.within(|| {
-        let (mut gate, upkeep) = Gate::open(&bed.config()).unwrap();
-        gate.set_entries(&entries(EntryKind::Exclusive)).unwrap();
-        client.send_to(b"1", (VIP4, 7000)).unwrap();
-        assert!(server.recv_from(&mut buffer).is_err(), "a closed gate is before DNAT");
+    let (mut gate, upkeep) = Gate::open(config).unwrap();
+    gate.set_entries(&entries(EntryKind::Exclusive)).unwrap();
+    client.send_to(b"1", (VIP4, 7000)).unwrap();
+    assert!(server.recv_from(&mut buffer).is_err(), "a closed gate is before DNAT");
 
-        let renewed = gate.renew(GROUP, from_now(Duration::from_secs(60)));
-        assert!(matches!(renewed, Ok(Renewal::Open { .. })));
-        server.set_read_timeout(Some(PATIENCE)).unwrap();
-        client.set_read_timeout(Some(PATIENCE)).unwrap();
-        client.send_to(b"2", (VIP4, 7000)).unwrap();
-        let (_, from) = server.recv_from(&mut buffer).unwrap();
-        server.send_to(b"answer", from).unwrap();
-        assert_eq!(client.recv_from(&mut buffer).unwrap().1, (VIP4, 7000).into());
+    let renewed = gate.renew(GROUP, from_now(Duration::from_secs(60)));
+    assert!(matches!(renewed, Ok(Renewal::Open { .. })));
+    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.send_to(b"2", (VIP4, 7000)).unwrap();
+    let (_, from) = server.recv_from(&mut buffer).unwrap();
+    server.send_to(b"answer", from).unwrap();
+    assert_eq!(client.recv_from(&mut buffer).unwrap().1, (VIP4, 7000).into());
 
-        // The connection is known; the back end's late reply would leave as the VIP.
-        gate.close(GROUP).unwrap();
-        client.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-        server.send_to(b"late", from).unwrap();
-        assert!(client.recv_from(&mut buffer).is_err(), "a reply left as the VIP");
-        gate.remove_all(upkeep).unwrap();
-    });
+    // The connection is known; the back end's late reply would leave as the VIP.
+    gate.close(GROUP).unwrap();
+    client.set_read_timeout(short).unwrap();
+    server.send_to(b"late", from).unwrap();
+    assert!(client.recv_from(&mut buffer).is_err(), "a reply left as the VIP");
+    gate.remove_all(upkeep).unwrap();
 }

@@ -73,6 +73,41 @@ impl Drop for Mounted {
     }
 }
 
+/// `haven node run` on a node, by a root that lacks capabilities.
+fn run_without(lab: &Lab, node: &str, capabilities: &str) {
+    let bed = &lab.cluster.bed;
+    let mut command = Command::new("setpriv");
+    command.arg(format!("--bounding-set={capabilities}")).arg(bed.haven());
+    command.args(["node", "run", "--config"]).arg(config_file(bed, node));
+    bed.spawn(&Place::Node(node.to_owned()), &mut command, &lab.cluster.system.log(bed, node))
+        .unwrap();
+}
+
+#[test]
+#[ignore = "long: one more whole cluster, run by ./dev test --all"]
+fn a_daemon_without_a_capability_says_so_and_goes_on_or_does_not_start() {
+    let Some(mut lab) = lab("b-caps", 3, false, Family::V4) else { return };
+    for node in ["n1", "n2", "n3"] {
+        stop(&mut lab, node);
+        run_without(&lab, node, "-sys_nice");
+    }
+    lab.cluster.restore().unwrap();
+    let shown = lab.haven("n1", &["status"]).unwrap();
+    assert!(shown.contains("give the daemon CAP_SYS_NICE"), "{shown}");
+    let status = lab.json("n1", &["status"]);
+    let resources = status["resources"].as_array().unwrap();
+    let asked = resources.iter().find_map(|it| it["lease"]["duration_ms"].as_u64());
+    assert!(
+        asked.is_some_and(|ms| ms >= 250),
+        "beats that may be late are not asked of so soon: {asked:?}"
+    );
+
+    stop(&mut lab, "n2");
+    run_without(&lab, "n2", "-net_admin");
+    lab.wait("its words", LIMIT, |lab| lab.log("n2").contains("CAP_NET_ADMIN"));
+    lab.wait("its end", LIMIT, |lab| !lab.cluster.system.runs(&lab.cluster.bed, "n2"));
+}
+
 #[test]
 #[ignore = "long: one more whole cluster, run by ./dev test --all"]
 fn a_missing_address_of_a_link_is_waited_for_on_the_other_link() {
