@@ -29,32 +29,36 @@ pub(crate) struct Deferred {
 #[derive(Clone, Debug)]
 struct Waiting {
     boot: BootId,
+    /// The newest entry of the log when they were promised what they asked for: the answer names that one (L5),
+    /// for under a later one the same voter may have to be silent (L4).
+    configuration: LogPosition,
     beats: Vec<(Seq, LinkId, Instant)>,
 }
 
 impl Deferred {
-    /// Keeps a copy of a beat that arrived at `now` for later; false when there is no room.
-    fn put(&mut self, now: Instant, from: NodeId, boot: BootId, link: LinkId, seq: Seq) -> bool {
-        let fresh = || Waiting { boot, beats: Vec::new() };
+    /// Keeps a copy of a beat from this node and boot for later; false when there is no room, or others wait
+    /// under another configuration.
+    fn put(
+        &mut self,
+        (from, boot): (NodeId, BootId),
+        configuration: LogPosition,
+        copy: (Seq, LinkId, Instant),
+    ) -> bool {
+        let fresh = || Waiting { boot, configuration, beats: Vec::new() };
         let waiting = self.waiting.entry(from).or_insert_with(fresh);
         if waiting.boot != boot {
             *waiting = fresh();
         }
-        let room = waiting.beats.len() < MAX_DEFERRED;
+        let room = waiting.configuration == configuration && waiting.beats.len() < MAX_DEFERRED;
         if room {
-            waiting.beats.push((seq, link, now));
+            waiting.beats.push(copy);
         }
         room
     }
 
     /// The answers to what came from `to`.
-    pub(crate) fn take(
-        &mut self,
-        now: Instant,
-        to: NodeId,
-        configuration: LogPosition,
-    ) -> Option<Echoes> {
-        let Waiting { boot, beats } = self.waiting.remove(&to)?;
+    pub(crate) fn take(&mut self, now: Instant, to: NodeId) -> Option<Echoes> {
+        let Waiting { boot, configuration, beats } = self.waiting.remove(&to)?;
         let echo = |(seq, link, came): (Seq, LinkId, Instant)| Echo {
             seq,
             link,
@@ -130,7 +134,8 @@ impl Heartbeat {
         let copy = (from, boot, beat.seq);
         let answered = self.answered_by_beat == Some(copy);
         let may_wait = soon || answered || !beat.is_urgent();
-        let kept = may_wait && self.deferred.put(now, from, boot, link, beat.seq);
+        let named = self.named();
+        let kept = may_wait && self.deferred.put((from, boot), named, (beat.seq, link, now));
         if kept && soon {
             self.beat_now = true;
             self.answered_by_beat = Some(copy);

@@ -42,10 +42,9 @@ impl Heartbeat {
         self.pace.beat(now, !beat.claims.is_empty());
         self.plan_copies(now, !beat.claims.is_empty());
         self.next_beat = now + self.next_interval(&beat);
-        let configuration = self.named();
         let mut deferred = std::mem::take(&mut self.deferred);
         for to in self.config.members.keys().copied() {
-            let answers = deferred.take(now, to, configuration);
+            let answers = deferred.take(now, to);
             let links = self.copies.choose(to, self.links_to(to));
             let alone = links.len() == 1;
             for link in links {

@@ -95,6 +95,25 @@ fn every_copy_of_a_beat_that_asks_is_answered_in_its_step_on_its_link() {
     }
 }
 
+// spec: L5
+#[test]
+fn a_deferred_answer_names_what_the_log_held_when_it_was_promised() {
+    let mut machine = quiet();
+    machine.step(at(2), received(2, 4, 0, Message::Beat(beat(1))));
+    let position = LogPosition { term: Term(1), index: LogIndex(5) };
+    let changed = Configuration { position, ..config(3).configurations[0].clone() };
+    let log = vec![config(3).configurations[0].clone(), changed];
+    machine.step(at(3), Input::Configurations(log));
+    let at_once = answers(&machine.step(at(4), received(2, 4, 0, Message::Beat(beat(2)))));
+    assert_eq!(at_once.len(), 1, "what comes under another cannot wait with it");
+    assert_eq!(at_once[0].2.configuration, position);
+    let said = beats(&machine.step(at(20), Input::Tick));
+    let (_, _, own) = said.into_iter().find(|(to, _, _)| *to == NodeId(2)).unwrap();
+    let echoes = own.answers.unwrap();
+    assert_eq!(echoes.configuration, LogPosition::default());
+    assert_eq!(echoes.echoes.iter().map(|echo| echo.seq).collect::<Vec<_>>(), [Seq(1)]);
+}
+
 // spec: L1
 #[test]
 fn a_beat_that_asks_for_nothing_is_answered_by_the_next_beat() {
@@ -376,7 +395,6 @@ fn an_epoch_that_is_not_committed_closes_no_gate() {
     assert!(world.violations.is_empty());
 }
 
-// spec: L9
 /// How a peer's claim is refused, `ms` after the voter's process took over with `left`.
 fn refused_after(ms: u64, left: PromiseTable, config: Config) -> Vec<Refusal> {
     let mut machine = Heartbeat::new(Config { start: Start::HandedOver(left), ..config }, at(0));
@@ -422,6 +440,7 @@ fn a_planned_restart_makes_no_new_voter_of_an_old_one() {
     );
 }
 
+// spec: L9
 #[test]
 fn a_planned_restart_keeps_the_gate_open_and_the_verdict_away() {
     let mut world = World::new(4, 3, 1, Terms::default());

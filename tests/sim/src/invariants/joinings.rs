@@ -44,6 +44,12 @@ impl Joinings {
         }
     }
 
+    /// The newest configuration entry of the node's log.
+    pub(crate) fn newest(&self, node: NodeId) -> LogPosition {
+        let newest = self.0.get(&node).and_then(|known| known.log.last_key_value());
+        newest.map(|(position, _)| *position).unwrap_or_default()
+    }
+
     /// Whether the node has only just become a voter, less than `wait` ago in true time, or is yet to
     /// apply the entry that makes it one. Never of whose answers complete nothing by themselves: they name a
     /// joint entry that brings the node in (see `Voter::may_promise`), or one that does not name it.

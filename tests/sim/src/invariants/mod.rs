@@ -1,4 +1,4 @@
-//! What must hold whatever happens, one rule per file. Each sees what the world sees from outside: steps
+//! What must hold whatever happens, one rule per file (and `joinings`, which rules look up). Each sees what the world sees from outside: steps
 //! of machines, kernels, disks; none asks the machines for their opinion of themselves.
 
 mod answers;

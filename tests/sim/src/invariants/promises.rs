@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use haven_heartbeat::{Beat, Input, Message, Output, Refusal, Start, Terms};
-use haven_types::{BootId, Epoch, GroupId, NodeId, Seq};
+use haven_types::{BootId, Epoch, GroupId, LogPosition, NodeId, Seq};
 
 use super::Verdict;
 use super::joinings::Joinings;
@@ -33,6 +33,9 @@ struct Unanswered {
     at: u64,
     /// Groups it claimed at an epoch that the voter's log had overtaken then.
     overtaken: BTreeSet<GroupId>,
+    /// The newest configuration entry of the voter's log then, and whether that made it a new voter.
+    under: LogPosition,
+    new: bool,
 }
 
 #[derive(Debug)]
@@ -114,7 +117,9 @@ impl Promises {
                 });
                 let overtaken = self.overtaken(voter, beat);
                 let (boot, beat) = (*boot, beat.clone());
-                let asked = Unanswered { boot, beat, at, overtaken };
+                let under = self.joinings.newest(voter);
+                let new = self.joinings.is_new(at, voter, nanos(self.terms.d_max));
+                let asked = Unanswered { boot, beat, at, overtaken, under, new };
                 if let Some(refused) = refusals {
                     return self.judge(voter, *from, &asked, refused);
                 }
@@ -138,6 +143,13 @@ impl Promises {
             for asked in waiting {
                 let echoed = answers.echoes.iter().any(|echo| echo.seq == asked.beat.seq);
                 if answers.boot == asked.boot && echoed {
+                    let named = answers.configuration;
+                    if named != asked.under && !asked.beat.claims.is_empty() {
+                        let under = asked.under;
+                        return Err(format!(
+                            "{voter} promised {to} under {under:?} and names {named:?}"
+                        ));
+                    }
                     self.judge(voter, *to, &asked, &[])?;
                 }
             }
@@ -159,7 +171,7 @@ impl Promises {
         asked: &Unanswered,
         refusals: &[Refusal],
     ) -> Verdict {
-        let Unanswered { boot, ref beat, at, ref overtaken } = *asked;
+        let Unanswered { boot, ref beat, at, ref overtaken, under: _, new } = *asked;
         for claim in &beat.claims {
             if refusals.iter().any(|refusal| refusal.group == claim.group) {
                 continue;
@@ -175,7 +187,7 @@ impl Promises {
             if at < self.silent.get(&voter).copied().unwrap_or_default() {
                 return Err(format!("{said}, and may have forgotten what it promised before"));
             }
-            if self.joinings.is_new(at, voter, nanos(self.terms.d_max)) {
+            if new {
                 return Err(format!("{said}, and has only just become a voter"));
             }
             let given = self.given.entry((voter, group)).or_default();
