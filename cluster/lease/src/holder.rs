@@ -182,8 +182,15 @@ impl Holder {
         epoch: Epoch,
         out: &mut Vec<HolderOutput>,
     ) {
-        if self.groups.get(&group).is_some_and(|holding| holding.epoch < epoch) {
-            self.close(now, group, LossCause::Superseded, out);
+        let Some(holding) = self.groups.get_mut(&group) else { return };
+        // spec: L3 "the coordinator's grant in the log is permission to ask", until the log has a
+        // newer one: also where the asking waits for the deletion of the gate.
+        let cause = LossCause::Superseded;
+        if let Some(next) = holding.next_epoch.take_if(|next| *next < epoch) {
+            out.push(HolderOutput::Lost { group, epoch: next, cause });
+        }
+        if holding.epoch < epoch {
+            self.close(now, group, cause, out);
         }
     }
 
@@ -469,3 +476,6 @@ impl Holder {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("cannot claim another lease group: this node claims {MAX_CLAIMS} already; spread them")]
 pub struct TooManyClaims;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! The holder against everything that may come: `table` has each state against each input, `histories` what holds
+//! whatever comes in whichever order.
+
+mod histories;
+mod inputs;
+mod states;
+mod table;
+
+use haven_types::{LogIndex, Term};
+
+use super::*;
+
+const G: GroupId = GroupId(1);
+const ME: NodeId = NodeId(1);
+const BOOT: BootId = BootId(5);
+
+fn at(ms: u64) -> Instant {
+    Instant::from_nanos(ms * 1_000_000)
+}
+
+const fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn position(index: u64) -> LogPosition {
+    LogPosition { term: Term(1), index: LogIndex(index) }
+}
+
+fn entry(index: u64, voters: &[u16], outgoing: Option<&[u16]>) -> Configuration {
+    let set = |ids: &[u16]| ids.iter().map(|&id| NodeId(id)).collect::<BTreeSet<_>>();
+    Configuration { position: position(index), voters: set(voters), outgoing: outgoing.map(set) }
+}
+
+/// The log's first `n` entries: three voters, the change to three of whom one stays, others without this node.
+fn log(n: usize) -> Vec<Configuration> {
+    let joint = entry(2, &[1, 4, 5], Some(&[1, 2, 3]));
+    let all = [entry(1, &[1, 2, 3], None), joint, entry(3, &[2, 4, 5], None)];
+    all[..n].to_vec()
+}
+
+/// What one voter says about one beat. By default it promises all and names the first entry.
+#[derive(Clone, Copy)]
+struct Says {
+    voter: u16,
+    boot: BootId,
+    seq: Seq,
+    names: u64,
+    refuses: Option<(GroupId, RefusalCause, u32)>,
+}
+
+impl Says {
+    fn promise(voter: u16, seq: Seq) -> Self {
+        Self { voter, boot: BOOT, seq, names: 1, refuses: None }
+    }
+
+    fn tell(self, holder: &mut Holder, now: Instant, out: &mut Vec<HolderOutput>) -> Answered {
+        let refusals: Vec<Refusal> = self
+            .refuses
+            .map(|(group, cause, retry_micros)| Refusal { group, cause, retry_micros })
+            .into_iter()
+            .collect();
+        let voter = NodeId(self.voter);
+        holder.answer(now, voter, self.boot, self.seq, position(self.names), &refusals, out)
+    }
+}
+
+fn millis(at: Instant) -> u64 {
+    assert_eq!(at.as_nanos() % 1_000_000, 0, "the table is written in whole milliseconds");
+    at.as_nanos() / 1_000_000
+}
+
+/// A claim that waits for the deletion of the gate is asking, too: it ends with the grant behind it.
+// spec: L3
+#[test]
+fn a_grant_that_is_overtaken_while_the_gate_is_deleted_is_asked_for_no_more() {
+    let mut holder = Holder::new(ME, BOOT, Terms::default(), log(1));
+    let mut out = Vec::new();
+    holder.claim(G, Epoch(3), &mut out).unwrap();
+    holder.release(at(1_000), G, &mut out);
+    holder.claim(G, Epoch(5), &mut out).unwrap();
+    holder.superseded_by(at(1_001), G, Epoch(5), &mut out);
+    out.clear();
+    holder.superseded_by(at(1_002), G, Epoch(6), &mut out);
+    let cause = LossCause::Superseded;
+    assert_eq!(out, [HolderOutput::Lost { group: G, epoch: Epoch(5), cause }]);
+    holder.gate_closed(at(1_003), G, Ticket(1), &mut out);
+    assert_eq!(holder.beat(at(1_004), ms(60)).1, []);
+}
+
+#[test]
+fn no_more_gate_orders_are_given_than_may_wait() {
+    let mut holder = Holder::new(ME, BOOT, Terms::default(), log(1));
+    holder.claim(G, Epoch(3), &mut Vec::new()).unwrap();
+    let promised = |holder: &mut Holder, now| {
+        let seq = holder.beat(at(now), ms(60)).0;
+        let mut out = Vec::new();
+        for voter in [1, 2] {
+            Says::promise(voter, seq).tell(holder, at(now), &mut out);
+        }
+        out.len()
+    };
+    let given: usize = (0..20).map(|n| promised(&mut holder, 1_000 + n * 10)).sum();
+    assert_eq!(given, 16);
+    holder.gate_opened(at(1_195), G, Ticket(16), &mut Vec::new());
+    assert_eq!(promised(&mut holder, 1_200), 1);
+}
+
+#[test]
+fn claims_are_bounded_and_what_is_claimed_may_be_claimed_again() {
+    let mut holder = Holder::new(ME, BOOT, Terms::default(), log(1));
+    let mut claim = |group| holder.claim(GroupId(group), Epoch(3), &mut Vec::new());
+    let bound = MAX_CLAIMS as u32;
+    assert!((0..bound).all(|group| claim(group).is_ok()));
+    assert_eq!(claim(bound), Err(TooManyClaims));
+    assert_eq!(claim(0), Ok(()));
+}
