@@ -5,6 +5,10 @@ use std::collections::BTreeSet;
 use haven_types::NodeId;
 use serde::{Deserialize, Serialize};
 
+/// More members than any cluster has. The raft crate takes the square of their number to restore a snapshot: 8,000 of them,
+/// who fit a datagram, would stop this node for many seconds.
+pub(crate) const MAX_MEMBERS: usize = 256;
+
 /// The members of the consensus group. While `outgoing` is not empty the configuration is joint:
 /// every decision needs a majority of `voters` and one of `outgoing`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +29,9 @@ pub enum ConfigurationError {
     /// Nobody votes.
     #[error("the configuration has no voter")]
     NoVoter,
+    /// Too many members, by number.
+    #[error("the configuration has {0} members, {MAX_MEMBERS} are the most")]
+    TooMany(usize),
     /// Number 0 means nobody.
     #[error("the configuration names node 0")]
     NodeZero,
@@ -95,7 +102,11 @@ impl Configuration {
         if self.voters.is_empty() {
             return Err(ConfigurationError::NoVoter);
         }
-        if self.members().contains(&NodeId(0)) {
+        let members = self.members();
+        if members.len() > MAX_MEMBERS {
+            return Err(ConfigurationError::TooMany(members.len()));
+        }
+        if members.contains(&NodeId(0)) {
             return Err(ConfigurationError::NodeZero);
         }
         for node in self.learners.iter().chain(&self.learners_next) {

@@ -8,7 +8,7 @@ use crate::persist::{LogEntry, Payload, Snapshot};
 use crate::wire::{Ballot, Body, Message};
 
 /// No honest log or term gets here (2⁶⁰); beyond it arithmetic could overflow.
-const FAR: u64 = 1 << 60;
+pub(crate) const FAR: u64 = 1 << 60;
 
 /// What this node knows that a message may contradict.
 #[derive(Debug)]

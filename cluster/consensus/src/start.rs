@@ -1,9 +1,10 @@
 //! From what a store held to a log in memory.
 
-use haven_types::{LogIndex, LogPosition};
+use haven_types::{LogIndex, LogPosition, Term};
 use raft::eraftpb::HardState as RaftHardState;
 
 use crate::convert::{self, raft_id};
+use crate::guard::FAR;
 use crate::memory::MemoryLog;
 use crate::persist::{LogEntry, Recovered, Snapshot};
 
@@ -33,7 +34,21 @@ pub enum StartError {
         /// Where.
         index: LogIndex,
     },
+    /// An index or a term that no log reaches, and behind which there might be no next one.
+    #[error(
+        "cannot start consensus from the store: it names entry {index} of term {term}, which no log \
+         reaches; set the store aside and join again"
+    )]
+    Far {
+        /// The index; 0 where a term stands alone.
+        index: LogIndex,
+        /// The term.
+        term: Term,
+    },
 }
+
+/// Twice what is believed of a peer: a member may have added to it since.
+const FARTHEST: u64 = 2 * FAR;
 
 /// What a start has to tell once.
 #[derive(Debug)]
@@ -44,6 +59,7 @@ pub(crate) struct Start {
 
 /// Checks that what was recovered joins up, and builds the log in memory.
 pub(crate) fn load(recovered: Recovered) -> Result<(MemoryLog, Start), StartError> {
+    check_reach(&recovered)?;
     let Recovered { snapshot, mut entries, hard_state } = recovered;
     let at = snapshot.as_ref().map_or_else(LogPosition::default, |it| it.position);
     if entries.last().is_some_and(|it| it.position.index < at.index) {
@@ -87,4 +103,14 @@ pub(crate) fn load(recovered: Recovered) -> Result<(MemoryLog, Start), StartErro
     log.append(&raft_entries);
     log.note_snapshot(at);
     Ok((log, Start { snapshot, entries }))
+}
+
+/// Past this, whatever adds one to an index or a term of the store has room.
+fn check_reach(recovered: &Recovered) -> Result<(), StartError> {
+    let Recovered { snapshot, entries, hard_state } = recovered;
+    let alone = LogPosition { term: hard_state.term, index: LogIndex(0) };
+    let named = entries.iter().map(|it| it.position);
+    let named = named.chain(snapshot.iter().map(|it| it.position)).chain([alone]);
+    let mut far = named.filter(|it| it.index.0 > FARTHEST || it.term.0 > FARTHEST);
+    far.next().map_or(Ok(()), |LogPosition { term, index }| Err(StartError::Far { index, term }))
 }

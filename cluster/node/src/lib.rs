@@ -12,5 +12,5 @@ mod people;
 pub mod trust;
 
 pub use control::ControlError;
-pub use daemon::{BuiltIn, End, StartError, run};
+pub use daemon::{BuiltIn, End, StartError, rewrite_hand_over, run};
 pub use membership::{MembershipError, init, join};

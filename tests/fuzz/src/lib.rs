@@ -9,6 +9,9 @@
     reason = "a panic is what these functions exist to find"
 )]
 
+pub mod life;
+pub mod records;
+
 use std::collections::BTreeSet;
 
 use haven_api::{Reply, Request, decode_line, encode_line};
@@ -22,6 +25,7 @@ use haven_ipfail_proto::frame::Frame;
 use haven_messaging::express::{Class, Express, Input};
 use haven_messaging::{ClusterKey, Frames, Keyring, Local};
 use haven_node::config::NodeConfig;
+use haven_node::rewrite_hand_over;
 use haven_node::trust::{JoinRequest, JoinToken, KeyMessage};
 use haven_types::{BootId, LinkId, NodeId};
 
@@ -35,12 +39,16 @@ pub const DECODERS: &[(&str, Decoder)] = &[
     ("cib", cib),
     ("command", command),
     ("config", config),
+    ("consensus", life::live),
     ("control", control),
     ("crm", crm_lines),
     ("express", express),
     ("frame", frame),
+    ("handover", handover),
     ("join", join),
+    ("metadata", metadata),
     ("neighbour", neighbour),
+    ("records", records::recover),
     ("segment", segment),
     ("snapshot", snapshot),
     ("token", token),
@@ -160,6 +168,21 @@ pub fn first_segment(directory: &std::path::Path) -> std::path::PathBuf {
     files.into_iter().next().unwrap()
 }
 
+/// What one process leaves to the next. Its sum finds nearly all damage, so the rest is read under a sum that is right, too.
+pub fn handover(bytes: &[u8]) {
+    judge_hand_over(bytes);
+    if let Some((magic, [_, _, _, _, summed @ ..])) = bytes.split_first_chunk::<8>() {
+        let sum = crc32fast::hash(summed).to_le_bytes();
+        judge_hand_over(&[magic.as_slice(), &sum, summed].concat());
+    }
+}
+
+fn judge_hand_over(bytes: &[u8]) {
+    if let Ok(written) = rewrite_hand_over(bytes) {
+        assert_eq!(rewrite_hand_over(&written), Ok(written));
+    }
+}
+
 /// Pacemaker's XML.
 pub fn cib(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
@@ -171,6 +194,21 @@ pub fn cib(bytes: &[u8]) {
 
 fn resources(cib: &Cib) -> Vec<&str> {
     cib.resources.iter().map(Resource::id).collect()
+}
+
+/// What an agent prints of itself.
+pub fn metadata(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match haven_children::metadata::read("ocf:some:agent", text) {
+        Ok(metadata) => {
+            let known = metadata.parameters.len();
+            assert_eq!(metadata.description().params.len(), known);
+            assert_eq!(metadata.facts().params.len(), known);
+            assert!(metadata.restarting().is_none_or(|fixed| fixed.len() < known));
+            assert!(metadata.cut.is_none_or(|cut| metadata.findings.contains(&cut)));
+        }
+        Err(error) => assert!(error.to_string().contains("ocf:some:agent"), "{error}"),
+    }
 }
 
 /// Lines of the crm shell.

@@ -106,7 +106,8 @@ macro_rules! decoders {
 }
 
 decoders!(
-    beat channel cib command config control crm express frame join neighbour segment snapshot token
+    beat channel cib command config consensus control crm express frame handover join metadata neighbour records
+    segment snapshot token
 );
 
 /// The inputs that this program makes are still what it reads: a changed format shows here first.

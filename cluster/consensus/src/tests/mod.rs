@@ -16,6 +16,7 @@ mod check;
 mod disk;
 mod faults;
 mod fixtures;
+mod hostile;
 mod scenarios;
 mod sleep;
 mod world;

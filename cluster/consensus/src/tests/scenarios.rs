@@ -11,7 +11,7 @@ use crate::interface::{
     Config, DropReason, Event, Input, MembersReason, Output, ProposalId, ReadId, Role,
 };
 use crate::machine::Consensus;
-use crate::persist::{HardState, LogEntry, Payload, Recovered};
+use crate::persist::{HardState, LogEntry, Payload, Recovered, Snapshot};
 use crate::start::StartError;
 use crate::tests::disk::Mutant;
 use crate::tests::world::{Weather, World, node};
@@ -608,6 +608,62 @@ fn a_store_that_does_not_join_up_is_refused() {
     assert!(matches!(start(hole), Some(StartError::Gap { .. })));
     let ahead = HardState { term: Term(1), vote: None, commit: LogIndex(99) };
     assert_eq!(start(Recovered { hard_state: ahead, ..founding }), None, "commit is a hint");
+}
+
+/// What the crate would do with each of these is in `MAX_MEMBERS`; none may reach it.
+#[test]
+fn a_group_of_more_members_than_any_cluster_has_is_not_believed() {
+    let position = crate::convert::position(5, 2);
+    let told = |count: u16, joint: bool, as_snapshot: bool| {
+        let founding = Recovered::founding((1..=3).map(node), Vec::new());
+        let mut machine = Consensus::new(Config::new(node(1)), founding, 1).unwrap();
+        let mut configuration = Configuration::of_voters((1..=count).map(node));
+        if joint {
+            configuration.outgoing = std::mem::take(&mut configuration.voters);
+            configuration.voters.insert(node(1));
+        }
+        let body = if as_snapshot {
+            let (configuration_position, bytes) = (position, Vec::new());
+            Body::Snapshot(Snapshot { position, configuration, configuration_position, bytes })
+        } else {
+            let previous = crate::convert::position(1, 1);
+            let payload = Payload::Configuration(configuration);
+            Body::Append {
+                previous,
+                commit: LogIndex(1),
+                entries: vec![LogEntry { position, payload }],
+            }
+        };
+        let bytes = Message { term: Term(5), body }.encode();
+        let outputs = machine.step(Instant::ZERO, Input::Received { from: node(2), bytes });
+        outputs.iter().any(|it| {
+            matches!(it, Output::Event(Event::Implausible { what, .. }) if what.contains("256 are the most"))
+        })
+    };
+    for (joint, as_snapshot) in [(false, false), (false, true), (true, false), (true, true)] {
+        assert!(!told(256, joint, as_snapshot), "as many as allowed");
+        assert!(told(257, joint, as_snapshot), "one more");
+        assert!(told(8_000, joint, as_snapshot), "as many as fit a datagram");
+    }
+}
+
+/// The next index or term of these would be none.
+#[test]
+fn a_store_that_names_what_no_log_reaches_is_refused() {
+    let start = |recovered| Consensus::new(Config::new(node(1)), recovered, 1).err();
+    let far = |index, term| Some(StartError::Far { index: LogIndex(index), term: Term(term) });
+    let founding = Recovered::founding([node(1)], Vec::new());
+    let mut last_index = founding.clone();
+    last_index.snapshot.as_mut().unwrap().position = crate::convert::position(1, u64::MAX);
+    assert_eq!(start(last_index), far(u64::MAX, 1));
+    let last_entry = Recovered { entries: vec![entry(u64::MAX, 2)], ..founding.clone() };
+    assert_eq!(start(last_entry), far(2, u64::MAX));
+    let hard_state = HardState { term: Term(u64::MAX), ..founding.hard_state };
+    let last_term = Recovered { hard_state, ..founding.clone() };
+    assert_eq!(start(last_term), far(0, u64::MAX));
+    // What a peer may have led it to, and a campaign in vain after it, is no reason to stay away.
+    let hard_state = HardState { term: Term(crate::guard::FAR + 1), ..founding.hard_state };
+    assert_eq!(start(Recovered { hard_state, ..founding }), None);
 }
 
 // spec: L4

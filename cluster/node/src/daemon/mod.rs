@@ -39,6 +39,7 @@ use crate::trust::{Identity, KeyInput};
 
 pub use haven_hub::End;
 pub(crate) use restart::forget_hand_over;
+pub use restart::rewrite_hand_over;
 pub use run::run;
 pub use start::StartError;
 pub(crate) use start::{store_directory, to_store};

@@ -1,5 +1,7 @@
 //! Inputs made by the encoders themselves, and hostile ones that no hand would type.
 
+mod lives;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
@@ -19,15 +21,19 @@ type Inputs = Vec<(String, Vec<u8>)>;
 
 /// Of each decoder: file names and bytes.
 pub(crate) fn inputs() -> Vec<(&'static str, Inputs)> {
+    let lived = lives::lived();
     vec![
         ("beat", beats()),
         ("channel", channel()),
         ("command", commands()),
+        ("consensus", lives::with_hostile(lived.lives)),
         ("control", control()),
         ("express", packets()),
         ("frame", datagrams()),
+        ("handover", hand_overs()),
         ("join", requests()),
         ("neighbour", neighbours()),
+        ("records", stores(lived.stores)),
         ("segment", segments()),
         ("snapshot", snapshots()),
         ("token", tokens()),
@@ -105,6 +111,41 @@ fn neighbours() -> Inputs {
         ("arp-probe", Frame::probe("192.0.2.10".parse().unwrap(), mac).encode()),
         ("advertisement", Frame::announcement(v6, mac, 0, true).encode()),
     ])
+}
+
+fn numbered(name: &str, items: Vec<Vec<u8>>) -> Inputs {
+    items.into_iter().enumerate().map(|(n, bytes)| (format!("{name}-{n}"), bytes)).collect()
+}
+
+/// What stores of members hold, and what none can: nothing comes after the last index and the last term.
+fn stores(lived: Vec<Vec<u8>>) -> Inputs {
+    use haven_consensus::{HardState, LogEntry, Payload, Recovered};
+    use haven_types::{LogIndex, LogPosition};
+    let written = |recovered: Recovered| {
+        let batch = recovered.into_batch().to_records();
+        let hard_state = batch.values.into_iter().next().map(|(_, bytes)| bytes);
+        haven_fuzz_tests::records::write(&haven_consensus::RecoveredRecords {
+            snapshot: batch.snapshot,
+            entries: batch.entries,
+            hard_state,
+        })
+    };
+    let founding = || Recovered::founding([NodeId(1)], vec![1; 20]);
+    let at = |index, term| LogPosition { index: LogIndex(index), term: Term(term) };
+    let mut last_index = founding();
+    last_index.snapshot.as_mut().unwrap().position = at(u64::MAX, 1);
+    let mut last_entry = last_index.clone();
+    let payload = Payload::Empty;
+    last_entry.entries.push(LogEntry { position: at(u64::MAX, 1), payload });
+    let mut last_term = founding();
+    last_term.hard_state = HardState { term: Term(u64::MAX), ..last_term.hard_state };
+    let mut inputs = numbered("store", lived);
+    inputs.extend(named(vec![
+        ("last-index", written(last_index)),
+        ("last-entry", written(last_entry)),
+        ("last-term", written(last_term)),
+    ]));
+    inputs
 }
 
 fn named(items: Vec<(&str, Vec<u8>)>) -> Inputs {
@@ -309,6 +350,24 @@ fn segments() -> Inputs {
         ("holed", holed),
         ("zeros", vec![0; 1_024]),
         ("foreign", b"SQLite format 3\0".repeat(40)),
+    ])
+}
+
+/// What an owner left, as the node's own test keeps it, and what none leaves.
+fn hand_overs() -> Inputs {
+    let left = include_bytes!("../../../golden/handover/format-2").to_vec();
+    assert_eq!(haven_node::rewrite_hand_over(&left).as_ref(), Ok(&left));
+    let sealed = |format: u8, content: &[u8]| {
+        let summed = [&[format, 0], content].concat();
+        let sum = crc32fast::hash(&summed).to_le_bytes();
+        [&left[..8], &sum, &summed].concat()
+    };
+    let (content, twice) = (&left[14..], [&left[14..], &left[14..]].concat());
+    named(vec![
+        ("other-format", sealed(1, content)),
+        ("endless-counts", sealed(2, &[0xff; 60])),
+        ("twice", sealed(2, &twice)),
+        ("left", left.clone()),
     ])
 }
 
