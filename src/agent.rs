@@ -4,19 +4,21 @@
 //! was called by is the agent, the first argument the action, the environment the parameters (OCF
 //! resource agent API 1.1 §3).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use haven_api::{ApiError, Code};
+use haven_children::OcfAgents;
 use haven_children::environment::EXIT_REASON_PREFIX;
 use haven_children::metadata::Metadata;
-use haven_children::{OcfAgents, OcfSettings};
 use haven_host::process::Launcher;
 use haven_ipfail::{AgentConfig, Edition, IpAgent, OcfCode, Outcome};
 use haven_types::operation::AgentName;
+
+use crate::{daemon, knowledge};
 
 /// The built-in agents that others can use.
 const NAMES: &[&str] = &["ip"];
@@ -26,7 +28,7 @@ const NAMES: &[&str] = &["ip"];
 #[command(after_help = "Examples:
   haven agent --link /usr/lib/ocf         make /usr/lib/ocf/resource.d/haven/ip lead here
   haven agent ip meta-data                the agent's metadata
-  haven agent --list                      OCF agents that are installed here
+  haven agent --list                      OCF agents of this host
   haven agent --about ocf:heartbeat:nginx what one of them does, its parameters, what is wrong with it
   OCF_RESKEY_ip=192.0.2.10 haven agent ip monitor; echo $?
 
@@ -41,7 +43,7 @@ pub(crate) struct AgentArgs {
     /// Make links to this program in ROOT/resource.d/haven, for other cluster engines
     #[arg(long, value_name = "ROOT", conflicts_with_all = ["name", "action"])]
     link: Option<PathBuf>,
-    /// Name every OCF agent that is installed on this host
+    /// Name every OCF agent of this host: the built-in ones, and those below ocf_root of the configuration file
     #[arg(long, conflicts_with_all = ["name", "action", "link"])]
     list: bool,
     /// Describe an OCF agent by its metadata, and say what is wrong with that
@@ -62,13 +64,13 @@ pub(crate) fn arguments(typed: Vec<OsString>) -> Vec<OsString> {
     vec!["haven".into(), "agent".into(), name.into(), action]
 }
 
-/// Carries the command out; the answer is the exit code.
-pub(crate) fn run(args: &AgentArgs) -> Result<u8, ApiError> {
+/// Carries the command out on the node of this configuration file; the answer is the exit code.
+pub(crate) fn run(args: &AgentArgs, config: &Path) -> Result<u8, ApiError> {
     if let Some(root) = &args.link {
         return link(root);
     }
     if args.list || args.about.is_some() {
-        return inspect(args.about.as_deref());
+        return inspect(args.about.as_deref(), config);
     }
     let (name, action) =
         (args.name.as_deref().unwrap_or_default(), args.action.as_deref().unwrap_or_default());
@@ -116,6 +118,12 @@ fn parameters(environment: impl Iterator<Item = (OsString, OsString)>) -> BTreeM
         .collect()
 }
 
+/// Which instance of a clone the engine calls: it says so in an environment variable. Not a clone, or a number that is
+/// none: the first.
+fn clone_instance(value: Option<&str>) -> u32 {
+    value.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
 fn perform(action: &str) -> Outcome {
     let refused =
         |code, text: String| Outcome::failed(code, haven_ipfail::Reason::BadParameters, text);
@@ -125,9 +133,14 @@ fn perform(action: &str) -> Outcome {
     }
     let mut given = parameters(std::env::vars_os());
     announce_briefly(&mut given);
+    let instance = clone_instance(std::env::var("OCF_RESKEY_CRM_meta_clone").ok().as_deref());
     let params = match haven_ipfail::parse(&given) {
-        Ok(parsed) => parsed.params,
+        Ok(parsed) => parsed.params.for_clone_instance(instance),
         Err(errors) => return refused(OcfCode::ErrConfigured, errors.to_string()),
+    };
+    let params = match params {
+        Ok(params) => params,
+        Err(error) => return refused(OcfCode::ErrConfigured, error.to_string()),
     };
     let resource = std::env::var("OCF_RESOURCE_INSTANCE").unwrap_or_else(|_| "ip".to_owned());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -148,22 +161,20 @@ fn perform(action: &str) -> Outcome {
     })
 }
 
-/// Lists the installed agents, or describes one.
-fn inspect(about: Option<&str>) -> Result<u8, ApiError> {
+/// Lists the agents of this host, or describes one.
+fn inspect(about: Option<&str>, config: &Path) -> Result<u8, ApiError> {
+    if let Some((agent, metadata)) = about.and_then(|it| Some((it, knowledge::built_in(it)?))) {
+        return print(&description(agent, &metadata)).map(|()| 0);
+    }
+    let settings = daemon::ocf_settings(config)?;
     let failed = |text: String| ApiError::new(Code::Failed, text);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| failed(format!("no runtime: {error}")))?;
     runtime.block_on(async {
         let launcher = Launcher::start(None).map_err(|error| failed(error.to_string()))?;
-        let mut settings = OcfSettings::default();
-        if let Some(root) = std::env::var_os("OCF_ROOT") {
-            settings.root = root.into();
-        }
         let agents = OcfAgents::new(launcher, settings);
         let Some(about) = about else {
-            let names: String =
-                agents.installed().iter().map(|agent| format!("{agent}\n")).collect();
-            return print(&names).map(|()| 0);
+            return print(&listed(&agents.installed())).map(|()| 0);
         };
         let parts: Vec<&str> = about.split(':').collect();
         let ["ocf", provider, name] = parts[..] else {
@@ -178,6 +189,13 @@ fn inspect(about: Option<&str>) -> Result<u8, ApiError> {
         let metadata = agents.metadata(&agent).await.map_err(|error| failed(error.to_string()))?;
         print(&description(about, &metadata)).map(|()| 0)
     })
+}
+
+/// The built-in agents and those that are installed, a line each; who is both, by a link, once.
+fn listed(installed: &[AgentName]) -> String {
+    let installed = installed.iter().map(ToString::to_string);
+    let names: BTreeSet<String> = installed.chain(knowledge::BUILT_IN.map(str::to_owned)).collect();
+    names.iter().map(|name| format!("{name}\n")).collect()
 }
 
 fn description(agent: &str, metadata: &Metadata) -> String {
@@ -288,6 +306,11 @@ mod tests {
     }
 
     #[test]
+    fn an_engine_names_the_instance_of_a_clone() {
+        assert_eq!([Some("3"), Some("0"), Some("many"), None].map(clone_instance), [3, 0, 0, 0]);
+    }
+
+    #[test]
     fn a_description_names_parameters_actions_and_findings() {
         let text = "<resource-agent><shortdesc>serves</shortdesc><parameters>
             <parameter name='port' required='1'><shortdesc>where</shortdesc>
@@ -303,6 +326,29 @@ mod tests {
         ] {
             assert!(shown.contains(part), "{part}\n{shown}");
         }
+    }
+
+    #[test]
+    fn built_in_agents_are_listed_once_and_described_like_others() {
+        let agent = |provider: &str, name: &str| AgentName {
+            standard: "ocf".to_owned(),
+            provider: Some(provider.to_owned()),
+            name: name.to_owned(),
+        };
+        let installed = [agent("haven", "ip"), agent("heartbeat", "nginx")];
+        assert_eq!(listed(&installed), "ocf:haven:Dummy\nocf:haven:ip\nocf:heartbeat:nginx\n");
+        for (name, parts) in [
+            ("ocf:haven:ip", ["  ip (string, required", "  monitor timeout="]),
+            ("ocf:haven:Dummy", ["  state (string, unique): ", "  reload-agent\n"]),
+        ] {
+            let shown = description(name, &knowledge::built_in(name).unwrap());
+            assert!(shown.starts_with(&format!("{name} – ")), "{shown}");
+            for part in parts {
+                assert!(shown.contains(part), "{part}\n{shown}");
+            }
+            assert!(!shown.contains("its metadata"), "{shown}");
+        }
+        assert_eq!(knowledge::built_in("ocf:heartbeat:nginx"), None);
     }
 
     #[test]

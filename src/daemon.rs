@@ -1,6 +1,7 @@
 //! The daemon behind the commands: the one place that joins `node` and the built-in agents.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use haven_cli::{Daemon, Initialised, JoinArgs, Joined};
 use haven_executor::AgentRegistry;
 use haven_host::process::{Cgroups, Launcher};
 use haven_ipfail::{AgentConfig, IpAgent};
-use haven_node::config::{ConfigError, NodeConfig};
+use haven_node::config::{AgentsConfig, ConfigError, NodeConfig};
 use haven_node::{BuiltIn, End};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -29,12 +30,17 @@ impl Daemon for Node {
         Ok(load(config)?.control_socket())
     }
 
-    fn agents(&self, _: &Path) -> Vec<String> {
-        crate::knowledge::agents()
+    fn facts(&self) -> Facts {
+        verification()
     }
 
-    fn parameters(&self, _: &Path, agent: &str) -> BTreeMap<String, haven_cli::Parameter> {
-        crate::knowledge::parameters(agent)
+    fn agents(&self, config: &Path) -> Vec<String> {
+        // Completion and help do not wait for the file to be mended.
+        crate::knowledge::agents(ocf_settings(config).unwrap_or_default())
+    }
+
+    fn parameters(&self, config: &Path, agent: &str) -> BTreeMap<String, haven_cli::Parameter> {
+        crate::knowledge::parameters(agent, ocf_settings(config).unwrap_or_default())
     }
 
     fn run(&self, config: &Path) -> Result<(), ApiError> {
@@ -138,13 +144,37 @@ fn verification() -> Facts {
 }
 
 fn load(path: &Path) -> Result<NodeConfig, ApiError> {
-    NodeConfig::load(path).map_err(|error| {
-        let code = match error {
-            ConfigError::Read { .. } => Code::Unavailable,
-            ConfigError::Invalid { .. } => Code::Configuration,
-        };
-        ApiError::new(code, error.to_string())
-    })
+    NodeConfig::load(path).map_err(|error| unusable(&error))
+}
+
+fn unusable(error: &ConfigError) -> ApiError {
+    let refused = |source: &io::Error| source.kind() == io::ErrorKind::PermissionDenied;
+    let code = match error {
+        ConfigError::Read { source, .. } if refused(source) => Code::NoPermission,
+        ConfigError::Read { .. } | ConfigError::Invalid { .. } => Code::Configuration,
+    };
+    ApiError::new(code, error.to_string())
+}
+
+/// Where agents of others are and what is added to their environment, by the node's configuration file. A host
+/// that is no node has none at the usual place, and its agents are where they usually are.
+///
+/// # Errors
+/// When the file cannot be used, or another was named and is missing.
+pub(crate) fn ocf_settings(config: &Path) -> Result<OcfSettings, ApiError> {
+    let usual = config == Path::new(haven_cli::DEFAULT_CONFIG);
+    match NodeConfig::load(config) {
+        Ok(settings) => {
+            let AgentsConfig { ocf_root: root, environment } = settings.agents;
+            Ok(OcfSettings { root, environment })
+        }
+        Err(ConfigError::Read { source, .. })
+            if usual && source.kind() == io::ErrorKind::NotFound =>
+        {
+            Ok(OcfSettings::default())
+        }
+        Err(error) => Err(unusable(&error)),
+    }
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, ApiError> {
@@ -162,7 +192,7 @@ fn replace() -> ApiError {
     let arguments = std::env::args_os().skip(1);
     let error = match std::env::args_os().next() {
         Some(program) => std::process::Command::new(program).args(arguments).exec(),
-        None => std::io::Error::other("the program's own name is not known"),
+        None => io::Error::other("the program's own name is not known"),
     };
     ApiError::new(Code::Unavailable, format!("the new daemon could not be started: {error}"))
         .remedy("start it by hand at once: its leases end within seconds")
@@ -190,9 +220,9 @@ fn failure(error: &dyn std::error::Error) -> ApiError {
 fn log_to_stderr(settings: &NodeConfig) {
     let filter = EnvFilter::try_from_env("HAVEN_LOG")
         .unwrap_or_else(|_| EnvFilter::new(&settings.log_level));
-    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let colours = io::IsTerminal::is_terminal(&io::stderr());
     // A subscriber that was set before is as good.
-    let _set = log_lines(filter, settings.log_json, colours, std::io::stderr).try_init();
+    let _set = log_lines(filter, settings.log_json, colours, io::stderr).try_init();
 }
 
 /// The log as lines of text, or as one JSON object a line: `timestamp`, `level`, `message`, and the fields.
@@ -211,14 +241,87 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+    use std::fs;
     use std::io::Read as _;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    /// What a command of the whole program answers: its code, and what it prints.
+    fn haven(words: &[&str]) -> (u8, String) {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let words: Vec<OsString> = ["haven"].iter().chain(words).map(Into::into).collect();
+        let code = haven_cli::run(words, &Node, &[], &mut out, &mut err);
+        out.append(&mut err);
+        (code, String::from_utf8_lossy(&out).into_owned())
+    }
+
+    /// An empty directory of this test's own.
+    fn directory(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("haven-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).expect("a directory");
+        path
+    }
+
+    #[test]
+    fn built_in_agents_are_judged_without_a_daemon() {
+        let directory = directory("offline");
+        let file = directory.join("vip.crm");
+        let monitored = "op monitor interval=10s";
+        let text = format!(
+            "primitive vip ocf:haven:ip params ip=192.0.2.300 on-conflict=fense {monitored}\n\
+             primitive a ocf:haven:ip params ip=192.0.2.11 nick=eth0 {monitored}\n\
+             primitive b ocf:haven:dummy {monitored}\nprimitive c ocf:heartbeat:nginx {monitored}\n"
+        );
+        fs::write(&file, text).expect("a file");
+        let (code, said) = haven(&["configure", "verify", "--offline", &file.to_string_lossy()]);
+        assert_eq!(code, 78, "{said}");
+        for part in ["192.0.2.300", "fense", "did you mean \"nic\"?", "ocf:haven:Dummy"] {
+            assert!(said.contains(part), "{part}\n{said}");
+        }
+        assert!(!said.contains("nginx"), "agents of others are not known:\n{said}");
+        fs::remove_dir_all(directory).expect("removed");
+    }
+
+    #[test]
+    fn agents_are_looked_for_where_the_configuration_file_says() {
+        let directory = directory("ocf-root");
+        let (config, provider) = (directory.join("haven.toml"), directory.join("resource.d/mine"));
+        fs::create_dir_all(&provider).expect("directories");
+        let agent = provider.join("thing");
+        let metadata = "<resource-agent name='thing'><parameters><parameter name='port'>\
+                        <content type='integer'/></parameter></parameters></resource-agent>";
+        fs::write(&agent, format!("#!/bin/sh\necho \"{metadata}\"\n")).expect("an agent");
+        fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).expect("executable");
+        let text = format!(
+            "[cluster]\nname = \"demo\"\n[node]\nname = \"n1\"\n[[link]]\nnumber = 0\n\
+             local = \"10.77.0.1\"\n[agents]\nocf_root = \"{}\"\n",
+            directory.display()
+        );
+        fs::write(&config, text).expect("a configuration");
+        let agents = Node.agents(&config);
+        assert!(agents.iter().any(|name| name == "ocf:mine:thing"), "{agents:?}");
+        let parameters = Node.parameters(&config, "ocf:mine:thing");
+        assert_eq!(parameters.keys().collect::<Vec<_>>(), ["port"]);
+        let parameters = Node.parameters(&config, "ocf:haven:ip");
+        assert!(parameters["ip"].required && !parameters.contains_key("netmask"));
+        fs::remove_dir_all(&directory).expect("removed");
+        let error = ocf_settings(&config).expect_err("there is no such file");
+        assert_eq!(error.code, Code::Configuration, "{error}");
+    }
+
+    #[test]
+    fn a_configuration_file_that_is_missing_is_an_error_of_configuration() {
+        let (code, said) = haven(&["status", "--config", "/nonexistent/haven.toml"]);
+        assert_eq!(code, 78, "{said}");
+        assert!(said.contains("cannot read the configuration /nonexistent/haven.toml"), "{said}");
+    }
 
     #[test]
     fn a_line_of_the_log_is_text_or_one_json_object() {
         let logged = |json| {
-            let (mut lines, to) = std::io::pipe().expect("a pipe");
+            let (mut lines, to) = io::pipe().expect("a pipe");
             let log = log_lines(EnvFilter::new("info"), json, false, Arc::new(to));
             tracing::dispatcher::with_default(&log, || {
                 tracing::warn!(node = "n2", "a \"peer\" is silent");
@@ -243,10 +346,7 @@ mod tests {
 
     #[test]
     fn the_configuration_file_in_the_help_is_one() {
-        let (mut out, mut err) = (Vec::new(), Vec::new());
-        let words = ["haven", "node", "run", "--help"].map(Into::into).to_vec();
-        haven_cli::run(words, &Node, &[], &mut out, &mut err);
-        let help = String::from_utf8_lossy(&out).into_owned();
+        let (_, help) = haven(&["node", "run", "--help"]);
         let (_, rest) = help.split_once("configuration file says:").expect("an example");
         let lines = rest.lines().skip(1).take_while(|line| line.starts_with("  "));
         let text = lines.map(str::trim).collect::<Vec<_>>().join("\n");

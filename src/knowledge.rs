@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use haven_children::{OcfAgents, OcfSettings, metadata};
+use haven_children::metadata::{self, Action, Metadata};
+use haven_children::{OcfAgents, OcfSettings};
 use haven_cib::crm::ParamFacts;
 use haven_cli::Parameter;
 use haven_host::process::Launcher;
@@ -13,10 +14,48 @@ use haven_types::operation::AgentName;
 const UNITS: [&str; 3] =
     ["/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system"];
 
+/// The agents that are part of this program.
+pub(crate) const BUILT_IN: [&str; 2] = ["ocf:haven:Dummy", "ocf:haven:ip"];
+
+/// What an agent that is part of this program says of itself; nothing of any other.
+pub(crate) fn built_in(agent: &str) -> Option<Metadata> {
+    match agent {
+        "ocf:haven:ip" => {
+            let text = haven_ipfail::metadata(haven_ipfail::Edition::V1_1);
+            metadata::read(agent, &text).ok()
+        }
+        "ocf:haven:Dummy" => Some(dummy()),
+        _ => None,
+    }
+}
+
+fn dummy() -> Metadata {
+    let parameter = |(name, facts): (String, ParamFacts)| {
+        let parameter = metadata::Parameter {
+            required: facts.required,
+            unique: facts.unique,
+            content: "string".to_owned(),
+            short: "the file; one in the run directory where none is named".to_owned(),
+            ..metadata::Parameter::default()
+        };
+        (name, parameter)
+    };
+    let actions = ["start", "stop", "monitor", "reload-agent", "validate-all"];
+    let action = |name: &str| Action { name: name.to_owned(), ..Action::default() };
+    Metadata {
+        short: "a resource that is nothing but a file".to_owned(),
+        long: "For trying policies out and for figures. Deleting the file is its failure."
+            .to_owned(),
+        parameters: haven_agents::dummy_facts().params.into_iter().map(parameter).collect(),
+        actions: actions.map(action).into(),
+        ..Metadata::default()
+    }
+}
+
 /// The names of the agents of this host.
-pub(crate) fn agents() -> Vec<String> {
-    let mut names = vec!["ocf:haven:ip".to_owned(), "ocf:haven:Dummy".to_owned()];
-    names.extend(with_agents(|agents, _| {
+pub(crate) fn agents(settings: OcfSettings) -> Vec<String> {
+    let mut names: Vec<String> = BUILT_IN.map(str::to_owned).into();
+    names.extend(with_agents(settings, |agents, _| {
         agents.installed().iter().map(ToString::to_string).collect::<Vec<String>>()
     }));
     names.extend(files(Path::new("/etc/init.d")).into_iter().map(|name| format!("lsb:{name}")));
@@ -31,34 +70,21 @@ pub(crate) fn agents() -> Vec<String> {
 }
 
 /// The parameters of an agent, by its metadata.
-pub(crate) fn parameters(agent: &str) -> BTreeMap<String, Parameter> {
+pub(crate) fn parameters(agent: &str, settings: OcfSettings) -> BTreeMap<String, Parameter> {
+    if let Some(metadata) = built_in(agent) {
+        // Old names are understood, and not offered.
+        let current = metadata.parameters.iter().filter(|(_, it)| it.replaced_by.is_none());
+        return current.map(parameter).collect();
+    }
     let parts: Vec<&str> = agent.split(':').collect();
     match parts[..] {
-        ["ocf", "haven", "ip"] => {
-            let facts = haven_agents::ip_facts().params;
-            let text = haven_ipfail::metadata(haven_ipfail::Edition::V1_1);
-            let read = metadata::read(agent, &text).map(|read| read.parameters).unwrap_or_default();
-            let current = read
-                .iter()
-                .filter(|(name, _)| facts.get(*name).is_some_and(|facts| facts.alias_of.is_none()));
-            current.map(parameter).collect()
-        }
-        ["ocf", "haven", "Dummy"] => {
-            let facts = haven_agents::dummy_facts().params.into_iter();
-            let plain = |facts: ParamFacts| Parameter {
-                required: facts.required,
-                content: "string".to_owned(),
-                ..Parameter::default()
-            };
-            facts.map(|(name, facts)| (name, plain(facts))).collect()
-        }
         ["ocf", provider, name] => {
             let agent = AgentName {
                 standard: "ocf".to_owned(),
                 provider: Some(provider.to_owned()),
                 name: name.to_owned(),
             };
-            with_agents(|agents, runtime| {
+            with_agents(settings, |agents, runtime| {
                 // An agent whose metadata is broken has nothing to complete from.
                 let read = runtime.block_on(agents.metadata(&agent)).ok();
                 read.map(|read| read.parameters.iter().map(parameter).collect()).unwrap_or_default()
@@ -80,15 +106,14 @@ fn parameter((name, from): (&String, &metadata::Parameter)) -> (String, Paramete
 }
 
 /// Asks the agents in a runtime of their own; nothing where none can be had.
-fn with_agents<T: Default>(ask: impl FnOnce(&OcfAgents, &tokio::runtime::Runtime) -> T) -> T {
+fn with_agents<T: Default>(
+    settings: OcfSettings,
+    ask: impl FnOnce(&OcfAgents, &tokio::runtime::Runtime) -> T,
+) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let Ok(runtime) = runtime else { return T::default() };
     let inside = runtime.enter();
     let Ok(launcher) = Launcher::start(None) else { return T::default() };
-    let mut settings = OcfSettings::default();
-    if let Some(root) = std::env::var_os("OCF_ROOT") {
-        settings.root = root.into();
-    }
     let answer = ask(&OcfAgents::new(launcher, settings), &runtime);
     drop(inside);
     answer

@@ -33,23 +33,19 @@ fn main() -> ExitCode {
 }
 
 fn agent() -> Extra<'static> {
-    let command = clap::Command::new("agent")
-        .about("Act as an OCF agent for another cluster engine, or make the links it calls");
     Extra {
-        command: agent::AgentArgs::augment_args(command),
+        command: agent::AgentArgs::augment_args(clap::Command::new("agent")),
         run: Box::new(|matches| {
             let args = agent::AgentArgs::from_arg_matches(matches)
                 .map_err(|error| ApiError::new(Code::Usage, error.to_string()))?;
-            agent::run(&args)
+            agent::run(&args, &haven_cli::configuration_file(matches))
         }),
     }
 }
 
 fn lab() -> Extra<'static> {
-    let command = clap::Command::new("lab")
-        .about("Rehearse with a cluster in network namespaces: faults, and what clients notice");
     Extra {
-        command: LabArgs::augment_args(command),
+        command: LabArgs::augment_args(clap::Command::new("lab")),
         run: Box::new(|matches| {
             let args = LabArgs::from_arg_matches(matches)
                 .map_err(|error| ApiError::new(Code::Usage, error.to_string()))?;
@@ -79,10 +75,8 @@ const MEMORY_PER_BYTE: usize = 6;
 const NAME: &str = "simulate";
 
 fn simulate() -> Extra<'static> {
-    let command = clap::Command::new(NAME)
-        .about("Show what the policy engine would do, and what would come of it");
     Extra {
-        command: haven_simulate::Args::augment_args(command),
+        command: haven_simulate::Args::augment_args(clap::Command::new(NAME)),
         run: Box::new(|matches| {
             let args = haven_simulate::Args::from_arg_matches(matches)
                 .map_err(|error| ApiError::new(Code::Usage, error.to_string()))?;

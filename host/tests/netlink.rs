@@ -98,6 +98,19 @@ fn a_refused_change_stops_no_other_and_says_why() {
 }
 
 #[test]
+fn the_probes_of_duplicate_address_detection_are_those_of_the_interface_now() {
+    in_namespace(|| {
+        let mut netlink = Netlink::open().unwrap();
+        let lo = IfIndex::new(1).unwrap();
+        for count in [1, 4, 0] {
+            std::fs::write("/proc/sys/net/ipv6/conf/lo/dad_transmits", count.to_string()).unwrap();
+            assert_eq!(netlink.dad_transmits(lo).unwrap(), Some(count));
+        }
+        assert_eq!(netlink.dad_transmits(IfIndex::new(999).unwrap()).unwrap(), None);
+    });
+}
+
+#[test]
 fn events_come_in_order_and_an_overrun_is_told() {
     in_namespace(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -42,7 +42,10 @@ pub enum CleanupError {
     #[error(transparent)]
     Closed(#[from] AgentClosed),
     /// The kernel kept an address.
-    #[error("remove addresses left by an earlier run: {0}")]
+    #[error(
+        "addresses that an earlier run left could not be removed: {0}; look with `ip addr show` for proto 0x68, and \
+         remove those that no resource has here"
+    )]
     Kernel(String),
 }
 
@@ -184,7 +187,7 @@ impl IpAgent {
         self.call(Request::PeerReturned).await.ok();
     }
 
-    /// Announce one held address again, as `haven ip announce` does.
+    /// Announce one held address again.
     pub async fn announce(&self, ip: IpAddr) {
         self.call(Request::Announce { ip }).await.ok();
     }
@@ -212,5 +215,18 @@ impl IpAgent {
         let (answer, reply) = oneshot::channel();
         self.calls.send(Call { request, answer }).await.map_err(|_| AgentClosed)?;
         reply.await.map_err(|_| AgentClosed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_stay_are_told_with_what_to_do() {
+        let text = CleanupError::Kernel("remove 192.0.2.1/24: refused".to_owned()).to_string();
+        for said in ["an earlier run", "192.0.2.1/24: refused", "`ip addr show`", "0x68"] {
+            assert!(text.contains(said), "{said}: {text}");
+        }
     }
 }

@@ -14,7 +14,7 @@ mod task;
 pub use agent::{AgentClosed, AgentConfig, CleanupError, IpAgent};
 pub use haven_ipfail_proto::{
     Confirmation, Edition, Event, IpParams, OcfCode, Outcome, PROTOCOL_TAG, ParamError,
-    ParamErrors, Reason, VipState, VipStatus, metadata, parse,
+    ParamErrors, Reason, Steps, VipState, VipStatus, metadata, parse,
 };
 pub use lease::ProvenByLease;
 pub use task::OpenError;

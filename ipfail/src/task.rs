@@ -124,6 +124,7 @@ impl Task {
         for change in changes {
             match change {
                 NetlinkEvent::Link(link) => self.feed(Input::Link(link)),
+                NetlinkEvent::Moved(index) => self.feed(Input::Moved(index)),
                 NetlinkEvent::LinkGone(index) => self.feed(Input::LinkGone(index)),
                 NetlinkEvent::Address(address) => self.feed(Input::Address(address)),
                 NetlinkEvent::AddressGone(address) => self.feed(Input::AddressGone(address)),
@@ -249,6 +250,9 @@ impl Task {
             }
             Output::Send { index, frame, before } => self.send(index, &frame, before),
             Output::LookAround { ips, index } => return Some(self.look_around(ips, index)),
+            Output::FindTransmits { resource, index } => {
+                return self.find_transmits(resource, index);
+            }
             Output::Resync => match self.snapshot() {
                 Ok(snapshot) => return Some(snapshot),
                 Err(error) => self.publish(Event::KernelRefused { what: error.whole() }),
@@ -306,6 +310,17 @@ impl Task {
         let gateway = self.netlink.default_gateway(index, like).unwrap_or_default();
         let neighbours = self.netlink.neighbours(index, like).unwrap_or_default();
         Input::Around { ips, gateways: gateway.into_iter().collect(), neighbours }
+    }
+
+    /// Where the kernel does not tell, the holder has its own idea.
+    fn find_transmits(&mut self, resource: String, index: IfIndex) -> Option<Input> {
+        match self.netlink.dad_transmits(index) {
+            Ok(count) => count.map(|count| Input::Transmits { resource, count }),
+            Err(error) => {
+                self.publish(Event::KernelRefused { what: error.whole() });
+                None
+            }
+        }
     }
 
     fn end_connections(&self, ips: Vec<IpAddr>) {

@@ -110,6 +110,23 @@ fn without_a_lease_ipv6_waits_for_duplicate_address_detection() {
 }
 
 #[test]
+fn duplicate_address_detection_with_several_probes_is_waited_for() {
+    if !able() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.on_host("sysctl -qw net.ipv6.conf.eth0.dad_transmits=3");
+    bed.with_agent(async |agent| {
+        let start = std::time::Instant::now();
+        let p = params("ip=2001:db8::10 nic=eth0 cidr_netmask=64");
+        let outcome = agent.start("vip", &p, None).await;
+        assert!(outcome.is_success(), "{outcome}");
+        assert!(start.elapsed() >= Duration::from_secs(3), "three probes, a second each");
+        assert!(!bed::address("2001:db8::10").unwrap().flags.tentative);
+    });
+}
+
+#[test]
 fn a_stranger_is_found_by_probe_and_named() {
     if !able() {
         return;

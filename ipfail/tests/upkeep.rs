@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bed::{Bed, able, event, lease, lease_for, now, params, until};
 use haven_base::Lifetime;
-use haven_ipfail::{Event, OcfCode, ProvenByLease, Reason, VipState};
+use haven_ipfail::{Confirmation, Event, OcfCode, ProvenByLease, Reason, VipState, VipStatus};
 
 const V4: &str = "ip=192.0.2.10 nic=eth0 cidr_netmask=24";
 const V6: &str = "ip=2001:db8::10 nic=eth0 cidr_netmask=64";
@@ -196,21 +196,33 @@ fn a_link_that_goes_down_fails_the_monitor_and_comes_back_announced() {
         for (name, text) in [("four", V4), ("six", V6)] {
             assert!(agent.start(name, &params(text), lease()).await.is_success());
         }
+        // Nothing of the start goes on that could be taken for the return.
+        let start = Instant::now();
+        let settled =
+            |vip: &VipStatus| vip.announced >= 7 && vip.confirmed == Confirmation::Verified;
+        while !agent.status().await.iter().all(settled) {
+            assert!(start.elapsed() < bed::LIMIT, "{:?}", agent.status().await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         bed.on_host("ip link set eth0 down");
         let down = agent.monitor("four", &params(V4)).await;
         assert_eq!(down.reason, Some(Reason::LinkDown), "{down}");
-        bed.on_host("ip link set eth0 up");
-        until("both addresses", || {
-            (bed::address("192.0.2.10").is_some() && bed::address("2001:db8::10").is_some())
-                .then_some(())
+        // A neighbour forgets whom it knew on a link that goes down; it is told otherwise after that.
+        until("the neighbour's link to be down", || {
+            bed.on_neighbour("ip link show eth0").contains("DOWN").then_some(())
         })
         .await;
-        for (ip, name, text) in [("192.0.2.10", "four", V4), ("2001:db8::10", "six", V6)] {
+        let addresses = [("192.0.2.10", "four", V4), ("2001:db8::10", "six", V6)];
+        for (ip, ..) in addresses {
             bed.on_neighbour(&format!(
                 "ip neigh replace {ip} lladdr 02:00:00:00:00:99 dev eth0 nud reachable"
             ));
-            agent.announce(ip.parse().unwrap()).await;
+            assert!(bed.cached(ip).contains("02:00:00:00:00:99"), "{}", bed.cached(ip));
+        }
+        bed.on_host("ip link set eth0 up");
+        for (ip, name, text) in addresses {
             until("announced", || bed.cached(ip).contains(&mac).then_some(())).await;
+            assert!(bed::address(ip).is_some());
             let up = agent.monitor(name, &params(text)).await;
             assert!(up.is_success(), "{up}");
         }
@@ -282,26 +294,32 @@ fn five_hundred_addresses_are_up_within_a_second() {
         let list: Vec<String> =
             (0..500).map(|n| format!("10.9.{}.{}", 1 + n / 200, 1 + n % 200)).collect();
         let p = params(&format!("ip={} nic=eth0 cidr_netmask=16", list.join(",")));
-        // Judged by the time this thread worked: agent and test share it, and other tests share the machine.
-        let (start, worked) = (Instant::now(), bed::worked());
-        let outcome = agent.start("many", &p, lease()).await;
-        let one = start.elapsed();
-        assert!(outcome.is_success(), "{outcome}");
-        let announced = loop {
-            let status = agent.status().await;
-            if status.iter().all(|vip| vip.announced >= 1) {
-                break start.elapsed();
-            }
-            assert!(start.elapsed() < bed::LIMIT);
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        };
-        println!("500 addresses in one resource: start {one:?}, all announced {announced:?}");
-        assert!(bed::worked() - worked < Duration::from_secs(1));
-        let (start, worked) = (Instant::now(), bed::worked());
-        assert!(agent.stop("many", &p).await.is_success());
-        println!("stop {:?}", start.elapsed());
-        assert!(bed::worked() - worked < Duration::from_secs(1));
-        assert!(!bed.addresses().contains("10.9.1.1/"));
+        // Judged by the fastest of some, and by the time this thread worked: agent and test share it, and other tests
+        // share the machine.
+        let mut fastest = Duration::MAX;
+        for _ in 0..3 {
+            let (start, worked) = (Instant::now(), bed::worked());
+            let outcome = agent.start("many", &p, lease()).await;
+            let one = start.elapsed();
+            assert!(outcome.is_success(), "{outcome}");
+            let announced = loop {
+                let status = agent.status().await;
+                if status.iter().all(|vip| vip.announced >= 1) {
+                    break start.elapsed();
+                }
+                assert!(start.elapsed() < bed::LIMIT);
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            };
+            println!("500 addresses in one resource: start {one:?}, all announced {announced:?}");
+            fastest = fastest.min(announced);
+            assert!(bed::worked() - worked < Duration::from_secs(1));
+            let (start, worked) = (Instant::now(), bed::worked());
+            assert!(agent.stop("many", &p).await.is_success());
+            println!("stop {:?}", start.elapsed());
+            assert!(bed::worked() - worked < Duration::from_secs(1));
+            assert!(!bed.addresses().contains("10.9.1.1/"));
+        }
+        assert!(fastest < Duration::from_secs(1), "{fastest:?}");
         // The same as 500 resources.
         let (start, worked) = (Instant::now(), bed::worked());
         for ip in &list {

@@ -184,6 +184,31 @@ fn a_promise_must_name_a_test_that_exists() {
 }
 
 #[test]
+fn a_promise_says_which_of_its_tests_the_usual_run_leaves_out() {
+    let row = |cell: &str| format!("| promise | held by |\n|---|---|\n| one owner | {cell} |\n");
+    let (path, test) = ("SPECIFICATION.md", "cluster/lease/src/promise.rs");
+    let ignored = concat!("#[test]\n#[igno", "re = \"long\"]\n// spec: L1\n");
+    let found = |text: &str, cell: &str| {
+        let tree = tidy_tree();
+        write(tree.path(), test, text);
+        write(tree.path(), path, &row(cell));
+        complaints(tree.path())
+    };
+    let (usual, left_out) = ("#[test]\nfn a() {}\n", &format!("{ignored}fn a() {{}}\n"));
+    let plain = format!("`{test}::a`");
+    let marked = format!("{plain} †, `{test}::a` †");
+    assert_eq!(found(usual, &plain), [""; 0]);
+    assert_eq!(found(left_out, &marked), [""; 0]);
+    let missing = found(left_out, &plain);
+    assert!(missing.len() == 1 && missing[0].contains("put † behind it"), "{missing:?}");
+    let surplus = found(usual, &marked);
+    assert!(surplus.len() == 2 && surplus[0].contains("each run has it"), "{surplus:?}");
+    // The mark is that of one test, not of the row.
+    let two = format!("{left_out}{}", usual.replace("fn a", "fn b"));
+    assert_eq!(found(&two, &format!("{plain} †, `{test}::b`")), [""; 0]);
+}
+
+#[test]
 fn messages_and_their_explanations_belong_together() {
     let list = "docs/operating/messages.md";
     expect_one(list, "| HV0001 | stale |\n", "explains HV0001, which nothing gives");

@@ -90,7 +90,7 @@ impl Agent for IpResource {
                 Ok(removed) => {
                     tracing::warn!(?removed, "removed addresses that an earlier run left behind");
                 }
-                Err(error) => tracing::error!(%error, "startup clean-up"),
+                Err(error) => tracing::error!("{error}"),
             }
         })
     }

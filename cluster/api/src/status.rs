@@ -93,13 +93,14 @@ pub enum NodeState {
     Standby,
     /// Member of the view, nothing on it is started, stopped or monitored.
     Maintenance,
-    /// Known to the configuration, not yet or no longer fully a member.
+    /// Heard, and has not told yet what it runs; nothing is started there.
     Pending,
-    /// Silent on some links or to some members; no verdict yet.
+    /// Heard by the node that answers, and not by every other one: nothing is started there, and nothing
+    /// is taken from it.
     Suspect,
-    /// Not a member of the view; what it ran is known to have ended.
+    /// Not heard; it ran nothing but what had a lease, which has ended.
     Offline,
-    /// Not a member of the view; what it runs is not known.
+    /// Not heard; it may still run something that no lease ends.
     Unclean,
 }
 
@@ -237,8 +238,6 @@ pub enum Gate {
     Open,
     /// The host is silent for the address.
     Closed,
-    /// The gate could not be installed or read.
-    Broken,
     /// The owner did not report it.
     Unknown,
 }
@@ -250,7 +249,6 @@ impl Gate {
         match self {
             Self::Open => "open",
             Self::Closed => "closed",
-            Self::Broken => "broken",
             Self::Unknown => "unknown",
         }
     }

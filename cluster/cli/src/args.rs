@@ -19,7 +19,7 @@ pub(crate) use configure::{Configure, FormatArg};
 pub(crate) use resource::Resource;
 
 /// Where a node's configuration is looked for when nothing else is said.
-pub(crate) const DEFAULT_CONFIG: &str = "/etc/haven/haven.toml";
+pub const DEFAULT_CONFIG: &str = "/etc/haven/haven.toml";
 
 /// Environment variable that names it.
 pub(crate) const CONFIG_VARIABLE: &str = "HAVEN_CONFIG";
@@ -47,8 +47,9 @@ Exit codes:
    64  wrong usage                          106  no quorum
    65  malformed input                      107  unsafe without --force
    69  the daemon is not available          112  the outcome is unknown
-   77  permission denied                    114  no coordinator
-   78  configuration error                  124  timed out
+   70  internal error                       114  no coordinator
+   77  permission denied                    124  timed out
+   78  configuration error                  130  haven lab was interrupted
   102  disconnected before the answer",
     subcommand_required = true,
     arg_required_else_help = true
@@ -165,6 +166,7 @@ pub(crate) enum Cluster {
 Examples:
   haven cluster init --config /etc/haven/haven.toml
   haven node run &
+  until haven status >/dev/null 2>&1; do sleep 1; done
   haven cluster token")]
     Init,
     /// Join the cluster that made a token
@@ -310,8 +312,9 @@ pub(crate) struct Waiting {
 pub(crate) enum Node {
     /// Run this node's daemon in the foreground
     #[command(after_long_help = "\
-Logs go to standard error, one line each. TERM ends it after its resources have moved; `haven node restart` \
-replaces it without a gap.
+Logs go to standard error, one line each. TERM moves its resources away first, waits for their stops, and says what still \
+runs if they cannot be stopped. Run `haven node drain` before a planned stop. A second TERM ends at once. `haven node restart` \
+replaces the daemon without a gap.
 
 The least that its configuration file says:
   [cluster]
@@ -392,11 +395,15 @@ Examples:
     },
     /// Replace this node's daemon without interrupting its addresses
     ///
-    /// The daemon obtains a long lease, ends, and is started again by its supervisor; this command waits until
-    /// the new one answers.
+    /// The daemon obtains a long lease and replaces itself by the program that is now at its path (same process id, no
+    /// supervisor needed); this command waits until the new one takes part again.
     Restart {
-        #[command(flatten)]
-        waiting: Waiting,
+        /// Return as soon as the daemon is about to be replaced
+        #[arg(long)]
+        no_wait: bool,
+        /// How long to wait
+        #[arg(long, default_value = "60s", value_name = "DURATION", value_parser = duration::parse)]
+        timeout: Duration,
     },
     /// Show and change attributes of a node, which rules and agents read
     ///

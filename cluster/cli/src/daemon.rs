@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use haven_api::ApiError;
+use haven_cib::crm::Facts;
 use serde::Serialize;
 
 use crate::JoinArgs;
@@ -54,6 +55,11 @@ pub trait Daemon {
     /// # Errors
     /// When this node already belongs to one, or its state directory cannot be written.
     fn init(&self, config: &Path) -> Result<Initialised, ApiError>;
+
+    /// What the built-in agents' metadata says, for judging a configuration where no daemon runs.
+    fn facts(&self) -> Facts {
+        Facts::default()
+    }
 
     /// Names of the agents of this host, `class:provider:type`, as far as they are known without the daemon.
     fn agents(&self, _config: &Path) -> Vec<String> {

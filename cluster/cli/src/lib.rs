@@ -29,9 +29,9 @@ mod run;
 mod shell;
 mod tools;
 
-pub use args::{JoinArgs, TokenArgs};
+pub use args::{DEFAULT_CONFIG, JoinArgs, TokenArgs};
 pub use client::Client;
 pub use daemon::{Daemon, Initialised, Joined};
-pub use run::{Extra, ExtraRun, command, planning_input, run};
+pub use run::{Extra, ExtraRun, command, configuration_file, planning_input, run};
 pub use shell::snapshot::Parameter;
 pub use tools::{TOOLS, run_tool, tool_called};

@@ -108,14 +108,20 @@ fn dispatch(
 /// # Errors
 /// When the daemon cannot be reached or cannot answer.
 pub fn planning_input(matches: &ArgMatches, daemon: &dyn Daemon) -> Result<String, ApiError> {
-    let named = matches.try_get_one::<PathBuf>("config").ok().flatten().cloned();
-    let config = named.unwrap_or_else(default_config);
+    let config = configuration_file(matches);
     let mut client = Client::connect(&daemon.control_socket(&config)?)?;
     let reply = client.call(RequestBody::PlanningInput)?;
     let ReplyBody::Configuration { text, .. } = reply else {
         return Err(commands::unexpected(&reply));
     };
     Ok(text)
+}
+
+/// This node's configuration file, by the arguments that an [`Extra`] was given.
+#[must_use]
+pub fn configuration_file(matches: &ArgMatches) -> PathBuf {
+    let named = matches.try_get_one::<PathBuf>("config").ok().flatten().cloned();
+    named.unwrap_or_else(default_config)
 }
 
 fn default_config() -> PathBuf {

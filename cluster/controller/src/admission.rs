@@ -2,21 +2,17 @@
 
 use haven_base::WallTime;
 use haven_messaging::KeyNotice;
+use haven_types::NodeId;
 
-use crate::command::{Command, JoinRefusal, Member};
+use crate::command::{Command, JoinRefusal, Member, TokenRefusal};
 use crate::controller::{Controller, Purpose};
 use crate::message::PeerMessage;
 use crate::port::{Clock, Output};
 
 impl Controller {
     pub(crate) fn on_admit(&mut self, clock: Clock, request: u64, member: Member, token: [u8; 32]) {
-        let expired = self.state.tokens.get(&token).is_some_and(|expires| *expires <= clock.wall);
-        let refusal = match (expired, self.leader) {
-            (true, _) => Some(JoinRefusal::ExpiredToken),
-            (false, None) => Some(JoinRefusal::NoCoordinator),
-            (false, Some(_)) => None,
-        };
-        if let Some(reason) = refusal {
+        let without = self.leader.is_none().then_some(JoinRefusal::NoCoordinator);
+        if let Some(reason) = self.refusal(clock, &member, &token).or(without) {
             self.out.push(Output::Admitted { request, result: Err(reason) });
             return;
         }
@@ -24,10 +20,21 @@ impl Controller {
         self.propose_anywhere(Command::AddMember { member, token, answer });
     }
 
+    /// Why a newcomer is not even proposed: whoever has no token writes nothing to the log. A coordinator that has
+    /// applied what came before its term knows every token that anybody was told of; until then, and on other nodes,
+    /// none is unknown for good.
+    fn refusal(&self, clock: Clock, new: &Member, token: &[u8; 32]) -> Option<JoinRefusal> {
+        if self.state.tokens.get(token).is_some_and(|expires| *expires <= clock.wall) {
+            return Some(JoinRefusal::ExpiredToken);
+        }
+        let decides = self.coordinator.as_ref().is_some_and(|coordinator| coordinator.ready);
+        if decides && !self.halted { self.state.would_refuse(new, token) } else { None }
+    }
+
     pub(crate) fn on_mint_token(&mut self, request: u64, token: [u8; 32], expires: WallTime) {
         if self.leader.is_none() {
-            let reason = "no coordinator is known here: nothing can be committed".to_owned();
-            self.out.push(Output::TokenMinted { request, result: Err(reason) });
+            let result = Err(TokenRefusal::NoCoordinator);
+            self.out.push(Output::TokenMinted { request, result });
             return;
         }
         let answer = (self.config.node, request);
@@ -53,7 +60,13 @@ impl Controller {
     }
 
     /// A command made on another node. Only those that are made elsewhere are taken.
-    pub(crate) fn on_proposed(&mut self, command: Command) {
+    pub(crate) fn on_proposed(&mut self, clock: Clock, from: NodeId, command: Command) {
+        if let Command::AddMember { member, token, answer } = &command
+            && let Some(reason) = self.refusal(clock, member, token)
+        {
+            self.send(from, &PeerMessage::NotAdmitted { request: answer.1, reason });
+            return;
+        }
         let foreign = matches!(
             command,
             Command::AddMember { .. } | Command::MintToken { .. } | Command::RotateKey { .. }

@@ -43,6 +43,8 @@ pub(crate) struct Bench {
     /// Who holds each lease, and who claims it besides.
     pub(crate) leases: BTreeMap<GroupId, (NodeId, Epoch)>,
     pub(crate) claims: BTreeMap<(GroupId, NodeId), Epoch>,
+    /// Who has no room for one more lease.
+    pub(crate) full: Option<NodeId>,
     /// Agents' calls: when, where, what.
     pub(crate) calls: Vec<(u64, u16, String)>,
     /// Parameters of which a change asks for a restart, where the agents can reload.
@@ -79,6 +81,7 @@ impl Bench {
             contacts: BTreeMap::new(),
             leases: BTreeMap::new(),
             claims: BTreeMap::new(),
+            full: None,
             calls: Vec::new(),
             restarting: None,
             hanging: BTreeSet::new(),
@@ -207,6 +210,9 @@ impl Bench {
     /// One holder at a time, the highest epoch first.
     pub(crate) fn lease(&mut self, id: u16, input: &ToBeat) {
         match *input {
+            ToBeat::Claim { group, .. } if self.full == Some(NodeId(id)) => {
+                self.beat(id, Beat::TooManyClaims { group });
+            }
             ToBeat::Claim { group, epoch } => {
                 self.claims.insert((group, NodeId(id)), epoch);
             }

@@ -68,6 +68,17 @@ pub enum JoinRefusal {
     NoCoordinator,
 }
 
+/// Why no token to join with was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum TokenRefusal {
+    /// Nobody can commit anything at present.
+    #[error("no coordinator is known here: nothing can be committed")]
+    NoCoordinator,
+    /// As many are outstanding as there may be.
+    #[error("{most} tokens that nobody has joined with are outstanding, as many as there may be", most = crate::replicated::MAX_TOKENS)]
+    TooMany,
+}
+
 /// Who wanted a change of the configuration.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Authorship {

@@ -76,7 +76,10 @@ fn what_waits_for_a_dead_node_goes_on_once_it_is_confirmed_dead_and_no_sooner() 
     assert_eq!(bench.called("web_start_0"), [home]);
     assert_eq!(state_of(&mut bench, home), NodeState::Unclean);
     let alarm = status(&mut bench).alarms.join("\n");
-    assert!(alarm.contains(&format!("haven node confirm-dead n{home}")), "{alarm}");
+    let remedy = format!("haven node confirm-dead n{home} --reason TEXT");
+    assert!(alarm.contains(&remedy), "{alarm}");
+    let asked = bench.events.iter().find(|(_, code, _)| code == "HV1701");
+    assert!(asked.is_some_and(|(.., text)| text.ends_with(&remedy)), "{asked:?}");
     let early = confirm(&mut bench, home).unwrap_err();
     assert!(early.0 == Code::Unsafe && early.1.contains("try again in"), "{early:?}");
     bench.run(60_000);

@@ -12,6 +12,7 @@ use haven_types::operation::{Lease, Operation, OperationRecord, Order};
 use haven_types::{BootId, Epoch, LogIndex, LogPosition, NodeId, Term};
 
 use crate::ahead::Ahead;
+use crate::alarms::{Alarms, SHOWN_FOR, Subject};
 use crate::attributes::Dampener;
 use crate::claims::Claims;
 use crate::confirm::Reappeared;
@@ -122,7 +123,7 @@ pub struct Controller {
     /// Agents of others, as they described themselves on this node.
     pub(crate) foreign: BTreeMap<String, haven_types::agent::AgentReport>,
     pub(crate) next_forward: u64,
-    pub(crate) alarms: BTreeSet<String>,
+    pub(crate) alarms: Alarms,
     pub(crate) events: u64,
     /// Alerts told in this life of the daemon.
     pub(crate) alerted: u64,
@@ -278,10 +279,14 @@ impl Controller {
             Input::Heartbeat(report) => self.on_heartbeat(clock, report),
             Input::Peer { from, boot, bytes } => match PeerMessage::decode(&bytes) {
                 Some(message) => self.on_peer(clock, from, boot, message),
-                None => self.alarm(format!(
-                    "node {from} sends messages that this version cannot read; \
-                     run the same version of haven on all nodes"
-                )),
+                None => {
+                    let text = format!(
+                        "{} sends messages that this version cannot read; \
+                         run the same version of haven on all nodes",
+                        self.name_of(from)
+                    );
+                    self.alarm_for_a_while(clock, Subject::Messages(from), text);
+                }
             },
             Input::PeerReset(peer) => {
                 self.send_whole_status(peer);
@@ -316,10 +321,11 @@ impl Controller {
                 self.inbox.push_back(Internal::Consensus(haven_consensus::Input::Persisted(token)));
             }
             Local::PersistFailed { reason } => {
-                self.alarm(format!(
+                let text = format!(
                     "the store failed ({reason}): this node no longer votes; \
                      make the disk sound, then restart the daemon"
-                ));
+                );
+                self.alarm(clock, Subject::Store, text);
                 self.inbox.push_back(Internal::Consensus(haven_consensus::Input::PersistFailed));
             }
             Local::Described(told) => self.on_agents(told),
@@ -333,7 +339,12 @@ impl Controller {
             Local::Attribute(change) => {
                 self.on_change_attribute(clock, self.config.node, None, &change);
             }
-            Local::Alarm(text) => self.alarm(text),
+            Local::Alarm { about, text } => self.alarm(clock, Subject::Host(about), text),
+            Local::Mended { about, text } => {
+                let text = format!("{text} (within the last {} min)", SHOWN_FOR.as_secs() / 60);
+                self.alarm_for_a_while(clock, Subject::Host(about), text);
+            }
+            Local::Sound { about } => self.sound(&Subject::Host(about)),
         }
     }
 
@@ -405,14 +416,6 @@ impl Controller {
             subject,
             text,
         }));
-    }
-
-    /// Something that stays true until somebody does something about it.
-    pub(crate) fn alarm(&mut self, text: String) {
-        const MAX_ALARMS: usize = 64;
-        if self.alarms.len() < MAX_ALARMS {
-            self.alarms.insert(text);
-        }
     }
 
     pub(crate) fn propose(&mut self, command: &crate::command::Command, purpose: Purpose) {

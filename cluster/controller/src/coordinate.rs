@@ -247,17 +247,24 @@ impl Controller {
     }
 
     fn on_complete(&mut self, clock: Clock, unreached: usize) {
-        if unreached > 0 {
-            let text = format!(
-                "an action of the plan failed or was given up, which kept back {unreached} more; the next plan holds \
-                 what is still to be done"
-            );
-            let subject = "cluster/transition".to_owned();
-            self.event(clock, "HV1602", EventSeverity::Warning, subject, text);
-        }
+        let Some(coordinator) = self.coordinator.as_ref().filter(|_| unreached > 0) else { return };
+        let mut failed = coordinator.engine.failed();
+        let (subject, what) = match failed.next() {
+            Some(action) => (subject_of(action), in_words(action)),
+            None => ("cluster/transition".to_owned(), "a part of the plan".to_owned()),
+        };
+        let others = match failed.count() {
+            0 => String::new(),
+            more => format!(", and {more} more,"),
+        };
+        let text = format!(
+            "{what}{others} failed or was given up and kept back {unreached} of the actions after it; the next plan \
+             holds what is still to be done (see HV1601 or HV1603 before this)"
+        );
+        self.event(clock, "HV1602", EventSeverity::Warning, subject, text);
     }
 
-    fn perform(&mut self, clock: Clock, flight: FlightId, action: &Action) {
+    pub(crate) fn perform(&mut self, clock: Clock, flight: FlightId, action: &Action) {
         match action.kind {
             ActionKind::Pseudo => self.finish_flight(flight, true),
             ActionKind::Resource => self.perform_operation(clock, flight, action),
@@ -268,6 +275,12 @@ impl Controller {
     fn perform_operation(&mut self, clock: Clock, flight: FlightId, action: &Action) {
         let node = action.node.as_ref().and_then(|node| self.state.member_named(&node.uname));
         let (Some(node), Some(resource)) = (node.map(|member| member.id), &action.resource) else {
+            let name = action.node.as_ref().map_or("its node", |node| node.uname.as_str());
+            let text = format!(
+                "{} was never ordered: {name} is no member, so nobody can carry it out",
+                in_words(action)
+            );
+            self.event(clock, "HV1603", EventSeverity::Error, subject_of(action), text);
             self.finish_flight(flight, false);
             return;
         };
@@ -317,9 +330,9 @@ impl Controller {
             }
             (operation, _) => {
                 let text = format!(
-                    "the plan asks for {operation} of {node}, and no device for it is configured; \
-                     resources that need fencing stay where they are, until {node} is off and you say so: \
-                     haven node confirm-dead {node}"
+                    "the plan asks for {operation} of {node}, and haven cannot drive fencing devices yet, configured \
+                     or not; what needs fencing stays where it is. Make sure that {node} is off, then: \
+                     haven node confirm-dead {node} --reason TEXT"
                 );
                 let (target, operation) = (node.clone(), operation.to_owned());
                 let told = Happened::Fencing { target, operation, rc: 1, text: text.clone() };
@@ -395,9 +408,21 @@ impl Controller {
         coordinator.errands.remove(&order);
         let Some(flight) = coordinator.orders.answered(order) else { return };
         coordinator.replan = true;
+        let refused = coordinator.engine.flights().get(&flight).map(|flight| &*flight.action);
+        let (subject, text) = match refused {
+            Some(action) => {
+                let node = action.node.as_ref().map_or("its node", |node| node.uname.as_str());
+                let resource = action.resource.as_ref().map_or("", |resource| resource.id.as_str());
+                let text = format!("{node} refused {} of {resource}: {reason}", action.operation);
+                (subject_of(action), text)
+            }
+            None => {
+                let text = format!("an order that is planned no more was refused: {reason}");
+                ("cluster/transition".to_owned(), text)
+            }
+        };
         self.finish_flight(flight, false);
-        let subject = "cluster/transition".to_owned();
-        self.event(clock, "HV1604", EventSeverity::Warning, subject, reason.to_owned());
+        self.event(clock, "HV1604", EventSeverity::Warning, subject, text);
     }
 
     /// A node is gone: nothing it was asked will be answered, and what changed is planned anew.
@@ -444,6 +469,24 @@ fn pause(resources: usize, nodes: usize) -> Duration {
     let places = u32::try_from(resources.saturating_mul(nodes)).unwrap_or(u32::MAX);
     let pause = EACH.saturating_mul(places);
     if pause < LITTLE { Duration::ZERO } else { pause.min(MOST) }
+}
+
+/// What an action is, for people.
+fn in_words(action: &Action) -> String {
+    let node = action.node.as_ref().map_or("no node", |node| node.uname.as_str());
+    match &action.resource {
+        Some(resource) => format!("{} {} on {node}", resource.id, action.operation),
+        None => format!("{} of {node}", action.operation),
+    }
+}
+
+/// What an event about an action is about.
+fn subject_of(action: &Action) -> String {
+    match (&action.resource, &action.node) {
+        (Some(resource), _) => format!("resource/{}", resource.id),
+        (None, Some(node)) => format!("node/{}", node.uname),
+        (None, None) => "cluster/transition".to_owned(),
+    }
 }
 
 /// The agent's operation that an action stands for.

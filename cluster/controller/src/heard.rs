@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use haven_api::EventSeverity;
 use haven_executor::Input as ToExecutor;
-use haven_heartbeat::{LossCause, Output as Beat};
+use haven_heartbeat::{LossCause, MAX_CLAIMS, Output as Beat};
 use haven_types::operation::Lease;
-use haven_types::{BootId, NodeId};
+use haven_types::{BootId, GroupId, NodeId};
 
+use crate::alarms::Subject;
 use crate::alerts::Happened;
 use crate::controller::{Controller, Internal};
 use crate::message::PeerMessage;
@@ -37,6 +38,7 @@ impl Controller {
             Beat::LeaseGained { group, epoch, .. } => {
                 let lease = Lease { group, epoch };
                 self.claims.ended(group);
+                self.sound(&Subject::Group(group));
                 self.inbox.push_back(Internal::Executor(ToExecutor::LeaseGained(lease)));
             }
             Beat::LeaseLost { group, epoch, cause } => {
@@ -52,16 +54,27 @@ impl Controller {
             }
             Beat::DuplicateNode { node, newest, dropped } => {
                 let name = self.name_of(node);
-                self.alarm(format!(
+                let text = format!(
                     "two daemons run as {name} (boots {newest} and {dropped}): stop the one whose \
                      state directory was copied"
-                ));
+                );
+                self.alarm_for_a_while(clock, Subject::Copies(node), text);
             }
-            Beat::TooManyClaims { group } => {
-                self.alarm(format!("lease group {group} is one more than a node can hold"));
-            }
+            Beat::TooManyClaims { group } => self.on_too_many_claims(clock, group),
             Beat::Send { .. } | Beat::Gate(_) | Beat::RestartReady { .. } => {}
         }
+    }
+
+    fn on_too_many_claims(&mut self, clock: Clock, group: GroupId) {
+        self.claims.ended(group);
+        let (name, here) = (self.group_name(group), &self.config.name);
+        let text = format!(
+            "{name} cannot start on {here}: a node holds {MAX_CLAIMS} leases at most, and {here} holds as many already; \
+             put addresses that belong together into one resource or group, or keep some on other nodes"
+        );
+        let refused = ToExecutor::ClaimRefused { group, reason: text.clone() };
+        self.inbox.push_back(Internal::Executor(refused));
+        self.alarm_for_a_while(clock, Subject::Group(group), text);
     }
 
     fn on_suspect(&mut self, clock: Clock, node: NodeId, silent: Duration) {
@@ -189,8 +202,35 @@ impl Controller {
         self.event(clock, "HV1501", severity, format!("resource/{name}"), text);
     }
 
-    pub(crate) fn group_name(&self, group: haven_types::GroupId) -> String {
+    pub(crate) fn group_name(&self, group: GroupId) -> String {
         let found = self.state.grants.iter().find(|(_, grant)| grant.group == group);
         found.map_or_else(|| format!("group {group}"), |(name, _)| name.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use haven_types::NodeId;
+
+    use crate::bench::{Bench, VIP};
+
+    #[test]
+    fn an_address_for_whose_lease_a_node_has_no_room_starts_elsewhere_and_it_is_told_why() {
+        assert_eq!(haven_cib::crm::MAX_LEASES, haven_heartbeat::MAX_CLAIMS);
+        let mut bench = Bench::new("property stonith-enabled=false");
+        let full = bench.coordinator();
+        bench.full = Some(NodeId(full));
+        bench.load(full, &format!("{VIP}\nlocation here vip 100: n{full}"), false).unwrap();
+        bench.run(5_000);
+        assert!(bench.called("vip_start_0").iter().all(|node| *node != full));
+        assert_ne!(bench.owner(), full);
+        let answer = bench.answer(full, haven_api::RequestBody::Status).unwrap();
+        let haven_api::ReplyBody::Status(status) = answer else { panic!("{answer:?}") };
+        let told = &status.failed[0];
+        assert!(
+            told.reason.contains(&format!("vip cannot start on n{full}: a node holds 64")),
+            "{told:?}"
+        );
+        assert!(status.alarms.contains(&told.reason), "{:?}", status.alarms);
     }
 }

@@ -23,6 +23,22 @@ impl Controller {
         if found.peek().is_some() && leased(cib).is_subset(&leased(&self.state.cib)) {
             found.for_each(|finding| finding.severity = crm::Severity::Warning);
         }
+        self.excuse_older(judged);
+    }
+
+    /// What an older version let in is told, and refused only where it is new.
+    fn excuse_older(&self, judged: &mut [crm::Finding]) {
+        const YOUNGER: [&str; 3] = ["HV0328", "HV0329", "HV0330"];
+        let found = judged.iter_mut().filter(|finding| YOUNGER.contains(&finding.code.as_str()));
+        let mut found = found.peekable();
+        if found.peek().is_none() {
+            return;
+        }
+        let before = crm::verify(&self.state.cib, &self.facts()).into_iter();
+        let before: BTreeSet<_> = before.map(|finding| (finding.code, finding.object)).collect();
+        found
+            .filter(|finding| before.contains(&(finding.code.clone(), finding.object.clone())))
+            .for_each(|finding| finding.severity = crm::Severity::Warning);
     }
 
     /// What status says where judging the configuration in force finds that no majority survives the loss of a node:
@@ -115,6 +131,31 @@ mod tests {
             .accepted(&controller.state.cib, false, |_| {})
             .expect("what is there may stay");
         assert!(findings.iter().any(|it| it.severity == Severity::Warning && it.code == "HV0311"));
+    }
+
+    #[test]
+    fn what_an_older_version_let_in_is_told_and_refused_only_where_it_is_new() {
+        let clone = format!("{VIP}\nclone c vip meta clone-max=1");
+        let mut bench = Bench::new(&clone);
+        let at = bench.coordinator();
+        for controller in bench.nodes.values_mut() {
+            let params = ["ip", "nic"].map(|name| (name.to_owned(), crm::ParamFacts::default()));
+            let ip = crm::AgentFacts { lease: true, params: params.into(), judge: None };
+            controller.config.verification.agents.insert("ocf:haven:ip".to_owned(), ip);
+        }
+        bench.load(at, "property batch-limit=3", false).unwrap();
+        let more = clone.replace("vip", "more").replace(" c ", " d ").replace(".10", ".11");
+        let error = bench.load(at, &more, false).unwrap_err();
+        let of = |object: &str| {
+            let found = error.findings.iter().find(|it| it.object.as_deref() == Some(object));
+            found.map(|it| (it.code.clone(), it.severity))
+        };
+        assert_eq!(of("more"), Some(("HV0328".to_owned(), Severity::Error)), "{error:?}");
+        assert_eq!(of("vip"), Some(("HV0328".to_owned(), Severity::Warning)), "{error:?}");
+        let answer = bench.answer(at, RequestBody::Status).unwrap();
+        let haven_api::ReplyBody::Status(status) = answer else { panic!("{answer:?}") };
+        let unprotected = status.resources[0].children[0].unprotected.as_ref();
+        assert!(unprotected.is_some_and(|why| why.contains("clone")), "{:?}", status.resources);
     }
 
     #[test]

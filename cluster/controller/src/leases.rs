@@ -2,42 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use haven_cib::{Cib, NvSet, Primitive, Resource};
-use haven_policy::{AgentFacts, AgentId};
-
-use crate::guarded::template;
+use haven_cib::{Cib, Primitive};
+use haven_policy::{AgentFacts, Exposure, Leasing, leasing, leasings};
 
 /// The lease group of a primitive: the id of the outermost resource around it, when the primitive
 /// runs under a lease. A clone's instances are many by intent and share nothing: no lease.
 #[must_use]
 pub fn lease_group(cib: &Cib, facts: &AgentFacts, primitive: &str) -> Option<String> {
-    cib.resources.iter().find_map(|resource| match resource {
-        Resource::Primitive(p) if p.id == primitive => {
-            leased(cib, facts, p, &[]).then(|| p.id.clone())
-        }
-        Resource::Group(group) => {
-            let member = group.members.iter().find(|p| p.id == primitive)?;
-            leased(cib, facts, member, &group.meta).then(|| group.id.clone())
-        }
-        Resource::Primitive(_) | Resource::Clone(_) | Resource::Bundle(_) => None,
-    })
+    let kept = leasing(cib, facts, primitive).filter(Leasing::is_kept)?;
+    Some(kept.group.to_owned())
 }
 
 /// Every primitive that runs under a lease, with its lease group.
 #[must_use]
 pub fn leased_primitives<'a>(cib: &'a Cib, facts: &AgentFacts) -> Vec<(&'a Primitive, String)> {
-    cib.resources
-        .iter()
-        .flat_map(|resource| match resource {
-            Resource::Primitive(p) => vec![(p, p.id.as_str(), [].as_slice())],
-            Resource::Group(g) => {
-                g.members.iter().map(|p| (p, g.id.as_str(), g.meta.as_slice())).collect()
-            }
-            Resource::Clone(_) | Resource::Bundle(_) => Vec::new(),
-        })
-        .filter(|(primitive, _, outer)| leased(cib, facts, primitive, outer))
-        .map(|(primitive, group, _)| (primitive, group.to_owned()))
-        .collect()
+    let kept = leasings(cib, facts).into_iter().filter(Leasing::is_kept);
+    kept.map(|it| (it.primitive, it.group.to_owned())).collect()
 }
 
 /// Lease groups by the primitives that belong to them.
@@ -46,85 +26,24 @@ pub(crate) fn lease_groups(cib: &Cib, facts: &AgentFacts) -> BTreeMap<String, St
     leased.map(|(primitive, group)| (primitive.id.clone(), group)).collect()
 }
 
-/// Every primitive that two nodes may have because it says `lease=off`.
+/// Every primitive that two nodes may have because it says `lease=off`, but for those of which there
+/// are many instances.
 pub(crate) fn unprotected_primitives(cib: &Cib, facts: &AgentFacts) -> BTreeSet<String> {
-    let off = |primitive: &&Primitive, outer: &[NvSet]| {
-        Settings::of(cib, facts, primitive, outer).is_unprotected()
-    };
-    cib.resources
-        .iter()
-        .flat_map(|resource| match resource {
-            Resource::Primitive(p) => vec![(p, [].as_slice())],
-            Resource::Group(g) => g.members.iter().map(|p| (p, g.meta.as_slice())).collect(),
-            Resource::Clone(_) | Resource::Bundle(_) => Vec::new(),
-        })
-        .filter(|(primitive, outer)| off(primitive, outer))
-        .map(|(primitive, _)| primitive.id.clone())
-        .collect()
+    let off = |it: &Leasing<'_>| !it.many && it.exposure() == Some(Exposure::Accepted);
+    leasings(cib, facts).into_iter().filter(off).map(|it| it.primitive.id.clone()).collect()
 }
 
-/// Why two nodes may have a resource that should run under a lease: it says `lease=off`. Nothing where
-/// fencing stands in for the lease, and for resources that never had one.
+/// Every primitive that two nodes may have, though it should have one owner, and why.
+pub(crate) fn exposed_primitives(cib: &Cib, facts: &AgentFacts) -> BTreeMap<String, Exposure> {
+    let exposed = |it: Leasing<'_>| Some((it.primitive.id.clone(), it.exposure()?));
+    leasings(cib, facts).into_iter().filter_map(exposed).collect()
+}
+
+/// Whether two nodes may have a resource that should run under a lease: it says `lease=off`, or it
+/// stands in a clone. Not where fencing stands in for the lease, and for resources that never had one.
 #[must_use]
 pub fn unprotected(cib: &Cib, facts: &AgentFacts, primitive: &str) -> bool {
-    let Some((found, outer)) = placed(cib, primitive) else { return false };
-    Settings::of(cib, facts, found, outer).is_unprotected()
-}
-
-/// A primitive with the meta attributes of the group around it.
-fn placed<'a>(cib: &'a Cib, primitive: &str) -> Option<(&'a Primitive, &'a [NvSet])> {
-    cib.resources.iter().find_map(|resource| match resource {
-        Resource::Primitive(p) => (p.id == primitive).then_some((p, [].as_slice())),
-        Resource::Group(group) => {
-            let member = group.members.iter().find(|p| p.id == primitive)?;
-            Some((member, group.meta.as_slice()))
-        }
-        Resource::Clone(_) | Resource::Bundle(_) => None,
-    })
-}
-
-// spec: L8
-fn leased(cib: &Cib, facts: &AgentFacts, primitive: &Primitive, outer: &[NvSet]) -> bool {
-    let settings = Settings::of(cib, facts, primitive, outer);
-    settings.wants && !settings.off
-}
-
-/// What the configuration says of a primitive's lease.
-struct Settings<'a> {
-    /// Its agent redirects traffic, or it asks for a lease itself. `requires` cannot take it away.
-    wants: bool,
-    /// `lease=off`.
-    off: bool,
-    requires: Option<&'a str>,
-}
-
-impl<'a> Settings<'a> {
-    fn is_unprotected(&self) -> bool {
-        self.off && self.wants && !matches!(self.requires, Some("fencing" | "unfencing"))
-    }
-
-    fn of(cib: &'a Cib, facts: &AgentFacts, primitive: &'a Primitive, outer: &'a [NvSet]) -> Self {
-        let template = template(cib, primitive);
-        let inherited = template.map_or([].as_slice(), |template| template.meta.as_slice());
-        let sets = [primitive.meta.as_slice(), inherited, outer, cib.rsc_defaults.as_slice()];
-        let meta = |name| sets.into_iter().find_map(|sets| value(sets, name));
-        let agent = template.unwrap_or(primitive);
-        let declared = facts.lease.contains(&AgentId {
-            class: agent.class.clone().unwrap_or_default(),
-            provider: agent.provider.clone(),
-            kind: agent.kind.clone().unwrap_or_default(),
-        });
-        let requires = meta("requires");
-        Self {
-            wants: declared || requires.is_some_and(|it| it.eq_ignore_ascii_case("lease")),
-            off: meta("lease").is_some_and(|it| it.eq_ignore_ascii_case("off")),
-            requires,
-        }
-    }
-}
-
-fn value<'a>(sets: &'a [NvSet], name: &str) -> Option<&'a str> {
-    sets.iter().flat_map(|set| &set.pairs).find(|pair| pair.name == name)?.value.as_deref()
+    leasing(cib, facts, primitive).is_some_and(|it| it.exposure().is_some())
 }
 
 #[cfg(test)]
@@ -139,7 +58,7 @@ mod tests {
         let leased = lease_group(&cib, &facts, "vip").is_some();
         assert_eq!(leased, leased_primitives(&cib, &facts).iter().any(|(p, _)| p.id == "vip"));
         let alone = unprotected(&cib, &facts, "vip");
-        assert_eq!(alone, unprotected_primitives(&cib, &facts).contains("vip"));
+        assert_eq!(alone, exposed_primitives(&cib, &facts).contains_key("vip"));
         (leased, alone)
     }
 
@@ -168,16 +87,43 @@ mod tests {
         assert_eq!(of(&nearest), (true, false));
     }
 
+    // spec: L8
     #[test]
-    fn any_resource_may_ask_for_a_lease_and_clones_have_none() {
-        let foreign = "primitive vip ocf:heartbeat:apache";
+    fn a_lease_that_guards_nothing_is_none() {
+        let foreign = "primitive vip ocf:heartbeat:IPaddr2";
         assert_eq!(of(foreign), (false, false));
-        assert_eq!(of(&format!("{foreign} meta requires=lease")), (true, false));
+        assert_eq!(of(&format!("{foreign} meta requires=lease")), (false, false), "it is fenced");
         assert_eq!(of(&format!("{foreign} meta lease=off")), (false, false), "it had none");
         assert_eq!(of(&format!("{foreign} meta requires=lease lease=off")), (false, true));
-        assert_eq!(
-            of("primitive vip ocf:haven:ip params ip=192.0.2.1\nclone c vip"),
-            (false, false)
-        );
+    }
+
+    // spec: L8
+    #[test]
+    fn an_address_in_a_clone_or_a_bundle_has_no_lease_and_is_unprotected() {
+        let vip = "primitive vip ocf:haven:ip params ip=192.0.2.1";
+        for lines in [
+            format!("{vip}\nclone c vip meta clone-max=1"),
+            format!("{vip}\ngroup g vip\nclone c g"),
+            format!("{vip} meta requires=lease\nclone c vip"),
+            format!("bundle b podman image=x primitive vip\n{vip}"),
+        ] {
+            assert_eq!(of(&lines), (false, true), "{lines}");
+            let cib = crm::load(&Cib::default(), &lines, crm::Mode::Update).unwrap().cib;
+            let facts = AgentFacts::default();
+            assert_eq!(exposed_primitives(&cib, &facts)["vip"], Exposure::Many);
+            assert!(unprotected_primitives(&cib, &facts).is_empty(), "nobody accepted it");
+        }
+        let off = format!("{vip} meta lease=off\nclone c vip");
+        let cib = crm::load(&Cib::default(), &off, crm::Mode::Update).unwrap().cib;
+        let why = exposed_primitives(&cib, &AgentFacts::default());
+        assert_eq!(why["vip"], Exposure::Accepted);
+    }
+
+    // spec: L8
+    #[test]
+    fn a_rule_takes_no_lease_away() {
+        let vip = "primitive vip ocf:haven:ip params ip=192.0.2.1 meta rule #uname eq n1 lease=off";
+        assert_eq!(of(vip), (true, false));
+        assert_eq!(of(&format!("{vip} meta lease=off")), (false, true), "the block without a rule");
     }
 }

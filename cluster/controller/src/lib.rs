@@ -31,6 +31,7 @@
 mod address_report;
 mod admission;
 mod ahead;
+mod alarms;
 mod alerts;
 mod amend;
 #[cfg(test)]
@@ -104,6 +105,7 @@ mod regroup;
 mod regroup_tests;
 #[cfg(test)]
 mod reload_tests;
+mod remains;
 #[cfg(test)]
 mod replan_tests;
 mod replicated;
@@ -118,9 +120,12 @@ mod upheaval_tests;
 mod upon;
 mod waiting;
 
+pub use alarms::SHOWN_FOR;
 pub use alerts::Alert;
 pub use attributes::{AttributeChange, Traits};
-pub use command::{Authorship, Command, DecodeCommandError, JoinRefusal, Member, Role};
+pub use command::{
+    Authorship, Command, DecodeCommandError, JoinRefusal, Member, Role, TokenRefusal,
+};
 pub use controller::{Config, Controller};
 pub use guarded::{Guarded, NEVER_GRANTED};
 pub use history::{NodeHistory, ResourceRecords, Slot, StatusDelta};
@@ -130,5 +135,6 @@ pub use planning::Planner;
 pub use port::{AgentSaid, Clock, Hook, Input, Local, Output};
 pub use replicated::{
     Applied, Commit, Grant, MAX_COMMIT_BYTES, MAX_COMMITS, MAX_MESSAGE, MAX_TOKENS, Replicated,
+    TOKEN_LIFETIME,
 };
 pub use starting::{HandOver, StartControllerError};

@@ -226,7 +226,10 @@ impl Controller {
             PeerMessage::Forward { id, body, author } => {
                 self.on_forward(clock, from, id, &body, author);
             }
-            PeerMessage::Propose(command) => self.on_proposed(*command),
+            PeerMessage::Propose(command) => self.on_proposed(clock, from, *command),
+            PeerMessage::NotAdmitted { request, reason } => {
+                self.out.push(Output::Admitted { request, result: Err(reason) });
+            }
             PeerMessage::Quorum(history) => self.on_quorum_told(clock, from, boot, *history),
             PeerMessage::Forwarded { id, more, body } => self.on_forwarded(id, more, &body),
             PeerMessage::ChangeAttribute { id, change } => {

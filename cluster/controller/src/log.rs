@@ -5,7 +5,8 @@ use haven_consensus::{DropReason, LogEntry, Output as Log, Payload, Role};
 use haven_types::operation::Lease;
 use haven_types::{LogIndex, LogPosition, NodeId, Term};
 
-use crate::command::Command;
+use crate::alarms::Subject;
+use crate::command::{Command, TokenRefusal};
 use crate::controller::{Controller, Internal, Purpose};
 use crate::coordinate::Coordinator;
 use crate::leaving::Leaving;
@@ -68,8 +69,13 @@ impl Controller {
                 self.name_of(*candidate)
             ),
             E::ForcedCampaignRefused { why } => format!("taking over as coordinator: {why}"),
-            E::Undecodable { from } | E::Implausible { from, .. } => {
-                format!("a consensus message of {} was dropped: {event:?}", self.name_of(*from))
+            E::Undecodable { from } => format!(
+                "a message of the log from {} could not be read and was dropped; run the same version of haven on \
+                 both",
+                self.name_of(*from)
+            ),
+            E::Implausible { from, what } => {
+                format!("a message of the log from {} was dropped: {what}", self.name_of(*from))
             }
             E::ForcedVoteRefused { candidate } => format!(
                 "{} wanted to take over as coordinator, but its log is shorter than the one here",
@@ -206,7 +212,8 @@ impl Controller {
             Ok(command) => command,
             Err(error) => {
                 self.halted = true;
-                self.alarm(format!("{error}; until then this node follows without applying"));
+                let text = format!("{error}; until then this node follows without applying");
+                self.alarm(clock, Subject::Log, text);
                 return;
             }
         };
@@ -275,9 +282,7 @@ impl Controller {
             Applied::ConfirmedDead(node) => self.on_confirmed_dead(clock, *node),
             Applied::TokenMinted(answer) => self.answer_token(*answer, Ok(())),
             Applied::TokenRefused(answer) => {
-                let most = crate::replicated::MAX_TOKENS;
-                let reason = format!("{most} tokens are outstanding already; use one of them");
-                self.answer_token(*answer, Err(reason));
+                self.answer_token(*answer, Err(TokenRefusal::TooMany));
             }
             Applied::KeyAnnounced { notice, answer } => {
                 self.out.push(Output::NewKey(*notice));
@@ -314,7 +319,7 @@ impl Controller {
         }
     }
 
-    fn answer_token(&mut self, (node, request): (NodeId, u64), result: Result<(), String>) {
+    fn answer_token(&mut self, (node, request): (NodeId, u64), result: Result<(), TokenRefusal>) {
         if node == self.config.node {
             self.out.push(Output::TokenMinted { request, result });
         }
@@ -338,6 +343,7 @@ impl Controller {
                 self.falls_back();
                 self.applied = index;
                 self.halted = false;
+                self.sound(&Subject::Log);
                 self.grants_ahead = self.grants_ahead.split_off(&LogIndex(index.0 + 1));
                 let epochs: Vec<_> = self.state.grants.values().map(|g| g.lease()).collect();
                 for Lease { group, epoch } in epochs {
@@ -350,7 +356,8 @@ impl Controller {
             }
             Err(error) => {
                 self.halted = true;
-                self.alarm(format!("the coordinator's snapshot cannot be used: {error}"));
+                let text = format!("the coordinator's snapshot cannot be used: {error}");
+                self.alarm(clock, Subject::Log, text);
                 let subject = "cluster/log".to_owned();
                 self.event(clock, "HV1203", EventSeverity::Error, subject, error.to_string());
             }

@@ -75,11 +75,13 @@ fn nothing_is_applied_after_an_entry_that_cannot_be_read() {
     commit(&mut controller, 6, token(2));
     assert_eq!(controller.state.tokens.len(), 1, "entry 6 would leave a hole");
     assert_eq!(snapshot(&mut controller).0, LogIndex(4));
-    assert!(controller.alarms.iter().any(|alarm| alarm.contains("format 99")));
+    let alarms = |controller: &Controller| controller.alarms.texts(CLOCK.now);
+    assert!(alarms(&controller).iter().any(|alarm| alarm.contains("format 99")));
     // A snapshot of the coordinator fills the hole.
     let (_, bytes) = snapshot(&mut controller);
     let position = LogPosition { term: Term(2), index: LogIndex(6) };
     controller.on_consensus(CLOCK, Log::RestoreSnapshot { position, bytes });
+    assert_eq!(alarms(&controller), [""; 0], "that is over");
     commit(&mut controller, 7, token(3));
     assert_eq!(controller.state.tokens.len(), 2);
     let errors = |o: &Output| matches!(o, Output::Event(e) if e.severity == EventSeverity::Error);
@@ -181,4 +183,23 @@ fn the_epoch_of_a_truncated_grant_binds_nobody() {
     assert_eq!(told(&mut controller), Some(Epoch(3)), "applying does not forget what lies ahead");
     controller.on_consensus(CLOCK, Log::Truncated { from: LogIndex(6) });
     assert_eq!(told(&mut controller), Some(Epoch(2)));
+}
+
+#[test]
+fn a_message_of_the_log_that_is_dropped_is_told_with_its_sender_and_what_to_do() {
+    use haven_consensus::Event;
+    let mut controller = founded();
+    let (from, what) = (NodeId(1), "it names entry 9 of 7".to_owned());
+    for event in [Event::Undecodable { from }, Event::Implausible { from, what }] {
+        controller.on_consensus(CLOCK, Log::Event(event));
+    }
+    let texts = controller.out.iter().filter_map(|output| match output {
+        Output::Event(event) if event.code == "HV1204" => Some(event.text.as_str()),
+        _ => None,
+    });
+    let told = [
+        "a message of the log from n1 could not be read and was dropped; run the same version of haven on both",
+        "a message of the log from n1 was dropped: it names entry 9 of 7",
+    ];
+    assert_eq!(texts.collect::<Vec<_>>(), told);
 }

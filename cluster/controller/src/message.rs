@@ -6,7 +6,7 @@ use haven_types::{BootId, LogIndex, Term};
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::AttributeChange;
-use crate::command::{Command, Member};
+use crate::command::{Command, JoinRefusal, Member};
 use crate::history::{NodeHistory, StatusDelta};
 
 /// First byte of every message.
@@ -109,6 +109,13 @@ pub enum PeerMessage {
         boot: Option<BootId>,
         /// What, each by itself.
         orders: Vec<Order>,
+    },
+    /// A newcomer whom the receiver wanted proposed is refused: its token is no good, or others have its name or address.
+    NotAdmitted {
+        /// Which request of the receiver's.
+        request: u64,
+        /// Why.
+        reason: JoinRefusal,
     },
 }
 

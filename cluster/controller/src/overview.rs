@@ -4,20 +4,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use haven_cib::{Cib, CloneChild, Resource};
+use haven_policy::Exposure;
 use haven_types::NodeId;
 
 use crate::controller::Controller;
 use crate::failures;
 use crate::history::active;
-use crate::leases::{lease_groups, unprotected_primitives};
+use crate::leases::{exposed_primitives, lease_groups};
 
 /// What the configuration says of leases, and which node may be running what.
 #[derive(Debug)]
 pub(crate) struct Overview<'a> {
     /// Lease groups by primitive.
     pub(crate) groups: BTreeMap<String, String>,
-    /// Primitives that two nodes may have, by intent.
-    pub(crate) unprotected: BTreeSet<String>,
+    /// Primitives that two nodes may have, though they should have one owner, and why.
+    pub(crate) unprotected: BTreeMap<String, Exposure>,
     /// Primitives of which some instances are promoted.
     pub(crate) promotable: BTreeSet<&'a str>,
     /// Resources that each node may be running, leased ones only while the lease is its own.
@@ -66,7 +67,7 @@ impl Controller {
         }
         let mut all = cib.resources.iter().flat_map(Resource::primitives);
         Overview {
-            unprotected: unprotected_primitives(cib, &self.config.facts),
+            unprotected: exposed_primitives(cib, &self.config.facts),
             promotable: promotable(cib),
             fencing_device: all.any(|known| known.class.as_deref() == Some("stonith")),
             failures: counts,

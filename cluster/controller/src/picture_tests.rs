@@ -216,6 +216,13 @@ fn a_changed_parameter_restarts_the_resource() {
     assert!(scene.plan().contains("vip_stop_0@n2"), "{:?}", scene.plan());
 }
 
+#[test]
+fn an_address_that_is_configured_no_more_is_stopped_though_nothing_can_fence() {
+    let mut scene = Scene::served_by_n2();
+    scene.state.cib.resources.clear();
+    assert!(scene.plan().contains("vip_stop_0@n2"), "{:?}", scene.plan());
+}
+
 impl Scene {
     /// The configuration as before, with this meta attribute.
     fn say(&mut self, meta: &str) {
@@ -245,6 +252,40 @@ fn another_lease_setting_starts_the_resource_anew() {
     scene.say("lease=on");
     let plan = scene.plan();
     assert!(plan.contains("vip_stop_0@n2") && plan.contains("vip_start_0@n2"), "{plan:?}");
+}
+
+// spec: L8
+#[test]
+fn a_lease_that_nothing_keeps_stands_in_for_no_fencing() {
+    let foreign = LINES.replace("ocf:haven:ip", "ocf:heartbeat:IPaddr2");
+    let with = |lines: &str, meta: &str| lines.replace(" op ", &format!(" meta {meta} op "));
+    let clone = "\nclone c vip meta clone-max=1";
+    for (lines, accepted) in [
+        (format!("{LINES}{clone}"), with(LINES, "lease=off") + clone),
+        (with(LINES, "requires=lease") + clone, with(LINES, "requires=lease lease=off") + clone),
+        (with(&foreign, "requires=lease"), with(&foreign, "requires=lease lease=off")),
+    ] {
+        let mut scene = Scene::served_by_n2();
+        scene.record(2, "start", 0, 0, 0, None);
+        scene.record(2, "monitor", 10_000, 0, 0, None);
+        scene.kill(2);
+        let mut plan = |lines: &str| {
+            let nodes = scene.state.cib.nodes.clone();
+            let base = haven_cib::Cib { nodes, ..haven_cib::Cib::default() };
+            let loaded = haven_cib::crm::load(&base, lines, haven_cib::crm::Mode::Update);
+            scene.state.cib = loaded.unwrap().cib;
+            scene.plan()
+        };
+        let bare = plan(&lines);
+        let kept = ["vip_start_0@", "vip:0_start_0@", "lease_ended"];
+        let goes_on = |line: &String| kept.iter().any(|start| line.starts_with(start));
+        assert!(!bare.iter().any(goes_on), "{lines}: {bare:?}");
+        let taken = plan(&accepted);
+        assert!(
+            taken.iter().any(|line| line.starts_with("vip_start_0@n1")),
+            "{accepted}: {taken:?}"
+        );
+    }
 }
 
 // spec: L8

@@ -66,7 +66,8 @@ fn what_waits_for_the_end_of_a_lease_goes_on_once_the_node_is_dead() {
     let coordinator = bench.coordinator();
     let home = (1..=3).find(|id| *id != coordinator).unwrap();
     let lines = format!(
-        "primitive one ocf:heartbeat:Dummy meta requires=lease\nclone c one meta clone-max=1\n\
+        "primitive one ocf:heartbeat:Dummy meta requires=lease lease=off\n\
+         clone c one meta clone-max=1\n\
          location here c 100: n{home}"
     );
     bench.load(coordinator, &lines, true).unwrap();

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alerts::Alert;
 use crate::attributes::AttributeChange;
-use crate::command::{JoinRefusal, Member};
+use crate::command::{JoinRefusal, Member, TokenRefusal};
 
 /// Both clocks at the moment of an input.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,8 +121,25 @@ pub enum Local {
     },
     /// An attribute of this node has changed.
     Attribute(AttributeChange),
-    /// Something stays wrong on this node until somebody acts.
-    Alarm(String),
+    /// Something is wrong on this node, and stays so until it is [sound](Self::Sound) again.
+    Alarm {
+        /// What: a later word on it takes the place of this one.
+        about: String,
+        /// What is wrong with it, and what to do.
+        text: String,
+    },
+    /// Something was wrong on this node and is not any more: shown for [`SHOWN_FOR`](crate::SHOWN_FOR).
+    Mended {
+        /// What.
+        about: String,
+        /// What was wrong with it.
+        text: String,
+    },
+    /// Nothing is wrong with that on this node.
+    Sound {
+        /// What.
+        about: String,
+    },
 }
 
 /// What an agent's call has come to, one of several that are told at once.
@@ -206,7 +223,7 @@ pub enum Output {
         /// Which.
         request: u64,
         /// Nothing, or why not.
-        result: Result<(), String>,
+        result: Result<(), TokenRefusal>,
     },
     /// The log announces the heartbeats' next key. May be told again.
     NewKey(KeyNotice),

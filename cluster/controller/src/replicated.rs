@@ -1,6 +1,7 @@
 //! The state that the log makes: the same on every node that has applied the same entries.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use haven_base::WallTime;
 use haven_cib::Cib;
@@ -20,6 +21,8 @@ pub const MAX_COMMIT_BYTES: usize = 2 << 20;
 pub const MAX_MESSAGE: usize = 1_024;
 /// Most tokens that may be outstanding.
 pub const MAX_TOKENS: usize = 64;
+/// Longest validity of a token, from when it is made.
+pub const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// Who holds a lease group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -155,13 +158,7 @@ impl Replicated {
             Command::Grant { group, epoch, holder } => self.grant(group, epoch, holder),
             Command::AddMember { member, token, answer } => self.join(member, token, answer),
             Command::RemoveMember { node } => self.remove(node),
-            Command::MintToken { token, expires, answer } => {
-                if self.tokens.len() >= MAX_TOKENS {
-                    return Applied::TokenRefused(answer);
-                }
-                self.tokens.insert(token, expires);
-                Applied::TokenMinted(answer)
-            }
+            Command::MintToken { token, expires, answer } => self.mint(token, expires, answer),
             Command::ConfirmDead { node, boot, by } => self.confirm_dead(node, boot, by),
             Command::Reappeared { node } => {
                 self.confirmed_dead.remove(&node);
@@ -227,6 +224,27 @@ impl Replicated {
             }
         };
         Applied::Granted { group: name, grant }
+    }
+
+    /// Makes room where there is none by what is void. The log does not say what time it is: not before
+    /// [`TOKEN_LIFETIME`] ahead of the new token's end, which is exact for one of the usual validity.
+    fn mint(&mut self, token: [u8; 32], expires: WallTime, answer: (NodeId, u64)) -> Applied {
+        if self.tokens.len() >= MAX_TOKENS {
+            let lifetime = i64::try_from(TOKEN_LIFETIME.as_secs()).unwrap_or(i64::MAX);
+            let now = expires.seconds.saturating_sub(lifetime);
+            self.tokens.retain(|_, void| void.seconds > now);
+        }
+        if self.tokens.len() >= MAX_TOKENS {
+            return Applied::TokenRefused(answer);
+        }
+        self.tokens.insert(token, expires);
+        Applied::TokenMinted(answer)
+    }
+
+    /// Why this node would not be a member if it were proposed now.
+    pub(crate) fn would_refuse(&self, new: &Member, token: &[u8; 32]) -> Option<JoinRefusal> {
+        let known = self.members.values().any(|known| known.key == new.key);
+        if known { None } else { self.refusal(new, token) }
     }
 
     fn join(&mut self, mut member: Member, token: [u8; 32], answer: (NodeId, u64)) -> Applied {

@@ -14,7 +14,7 @@ use haven_types::{BootId, Epoch, GroupId, NodeId};
 use crate::command::{Authorship, Command, JoinRefusal, Member, Role};
 use crate::failures;
 use crate::history::{Merged, NodeHistory, Slot, StatusDelta};
-use crate::replicated::{Applied, MAX_TOKENS, Replicated};
+use crate::replicated::{Applied, MAX_TOKENS, Replicated, TOKEN_LIFETIME};
 
 fn member(id: u16) -> Member {
     Member {
@@ -155,6 +155,23 @@ fn tokens_are_bounded() {
     }
     assert_eq!(mint(&mut state, 255), Applied::TokenRefused(ANSWER));
     assert_eq!(state.tokens.len(), MAX_TOKENS);
+}
+
+#[test]
+fn tokens_that_are_void_make_room_for_new_ones() {
+    let mut state = founded();
+    for byte in 0..MAX_TOKENS {
+        mint(&mut state, u8::try_from(byte).unwrap());
+    }
+    let day = i64::try_from(TOKEN_LIFETIME.as_secs()).unwrap();
+    let mut mint_until = |seconds| {
+        let expires = WallTime::from_seconds(seconds);
+        state.apply(Command::MintToken { token: [255; 32], expires, answer: ANSWER })
+    };
+    // The others are void from 2,000 on.
+    assert_eq!(mint_until(1_999 + day), Applied::TokenRefused(ANSWER), "made a second before");
+    assert_eq!(mint_until(2_000 + day), Applied::TokenMinted(ANSWER));
+    assert_eq!(state.tokens.len(), 1);
 }
 
 #[test]

@@ -4,8 +4,9 @@ use haven_api::{
     Active, FailedAction, Gate, LeaseState, NodeState, NodeStatus, PendingAction, QuorumStatus,
     ResourceKind, ResourceStatus, Role, Status, Verdict, Vote,
 };
-use haven_base::Instant;
+use haven_base::{Instant, WallTime};
 use haven_cib::{CloneChild, NvSet, Primitive, Resource};
+use haven_policy::Exposure;
 use haven_types::NodeId;
 use haven_types::operation::OperationRecord;
 
@@ -49,7 +50,7 @@ impl Controller {
             intents: self.intents(clock.wall),
             failed: self.failed_actions(clock),
             pending: self.pending_actions(clock.now),
-            alarms: self.alarms.iter().cloned().collect(),
+            alarms: self.alarms.texts(clock.now),
         };
         status.alarms.extend(self.removal_alarm());
         status.alarms.extend(self.vote_alarms());
@@ -116,8 +117,8 @@ impl Controller {
             .map(|(name, left)| {
                 let left = left.iter().copied().collect::<Vec<_>>().join(", ");
                 format!(
-                    "{name} is unclean: {left} may still run there, and nothing can fence it; once you have \
-                     made sure that it is off: haven node confirm-dead {name}"
+                    "{name} is unclean: {left} may still run there, and haven cannot drive fencing devices yet; once \
+                     you have made sure that it is off: haven node confirm-dead {name} --reason TEXT"
                 )
             })
             .collect()
@@ -262,7 +263,7 @@ impl Controller {
             target,
             managed: managed(&p.meta),
             lease: self.lease_of(overview.groups.get(&p.id), |id| overview.runs(id, &p.id)),
-            unprotected: overview.unprotected.contains(&p.id).then(two_owners),
+            unprotected: overview.unprotected.get(&p.id).copied().map(two_owners),
             active,
             fail_count: overview.failures.get(&p.id).copied().unwrap_or(0),
             trouble,
@@ -324,10 +325,10 @@ impl Controller {
     /// Whether nothing but fencing devices is missing: none is configured, and they are asked for.
     fn awaits_fencing(&self, p: &Primitive, overview: &Overview<'_>) -> bool {
         let (device, leased) = (overview.fencing_device, overview.groups.contains_key(&p.id));
-        let without = value(&p.meta, "requires").is_some_and(|word| {
-            matches!(word.to_ascii_lowercase().as_str(), "nothing" | "quorum" | "lease")
-        });
-        self.fences() && !device && !without && !leased
+        let accepted = overview.unprotected.get(&p.id) == Some(&Exposure::Accepted);
+        let without = value(&p.meta, "requires")
+            .is_some_and(|word| matches!(word.to_ascii_lowercase().as_str(), "nothing" | "quorum"));
+        self.fences() && !device && !without && !leased && !accepted
     }
 
     fn fences(&self) -> bool {
@@ -404,9 +405,10 @@ impl Controller {
     }
 }
 
+/// Milliseconds; 0 where the clock of the record's node is ahead.
 fn ago(clock: Clock, record: &OperationRecord) -> u64 {
-    let seconds = clock.wall.seconds - record.last_change.seconds;
-    u64::try_from(seconds).unwrap_or(0) * 1000
+    let nanos = |at: WallTime| i128::from(at.seconds) * 1_000_000_000 + i128::from(at.nanos);
+    u64::try_from((nanos(clock.wall) - nanos(record.last_change)) / 1_000_000).unwrap_or(0)
 }
 
 fn agent_name(p: &Primitive) -> String {
@@ -430,8 +432,16 @@ pub(crate) fn target(meta: &[NvSet]) -> Role {
     }
 }
 
-fn two_owners() -> String {
-    "lease=off: in a partition this resource may be active on both sides".to_owned()
+fn two_owners(why: Exposure) -> String {
+    match why {
+        Exposure::Accepted => {
+            "lease=off: in a partition this resource may be active on both sides".to_owned()
+        }
+        Exposure::Many => {
+            "in a clone or bundle there is neither lease nor gate: take the resource out of it"
+                .to_owned()
+        }
+    }
 }
 
 fn managed(meta: &[NvSet]) -> bool {

@@ -9,6 +9,7 @@ use haven_heartbeat::View;
 use haven_types::operation::Lease;
 use haven_types::{LogPosition, Term};
 
+use crate::alarms::Alarms;
 use crate::attributes::Dampener;
 use crate::claims::Claims;
 use crate::command::Member;
@@ -94,7 +95,7 @@ impl Controller {
             own_leave: None,
             foreign: BTreeMap::new(),
             next_forward: 1,
-            alarms: BTreeSet::new(),
+            alarms: Alarms::default(),
             events: 0,
             alerted: 0,
             inbox: VecDeque::new(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use haven_api::RequestBody;
 use haven_consensus::{DropReason, Input as ToLog, Output as Log, Recovered};
 use haven_heartbeat::{Input as ToBeat, Output as Beat};
+use haven_transition::Input as ToEngine;
 use haven_types::operation::{Lease, OcfCode, Outcome};
 use haven_types::{BootId, NodeId};
 
@@ -234,8 +235,42 @@ fn a_refused_order_is_planned_anew() {
     bench.step(at, Input::Peer { from: NodeId(to), boot: BootId(1), bytes });
     bench.run(2_000);
     assert_eq!(bench.owner(), to, "the second order was not refused");
-    let told = bench.events.iter().any(|(id, code, _)| *id == at && code == "HV1604");
-    assert!(told, "{:?}", bench.events);
+    let told = bench.events.iter().find(|(id, code, _)| *id == at && code == "HV1604");
+    let text = told.map(|(.., text)| text.as_str());
+    let named = format!("n{to} refused start of vip: 16 orders waiting already");
+    assert_eq!(text, Some(named.as_str()), "{:?}", bench.events);
+}
+
+#[test]
+fn what_is_planned_on_a_node_that_is_no_member_is_told_and_not_waited_for() {
+    let mut bench = Bench::new(VIP);
+    let clock = bench.clock();
+    let to = idle(&bench);
+    let at = bench.coordinator();
+    bench.ask(at, moved(to));
+    let mut action = None;
+    while action.is_none() {
+        bench.run(1);
+        let flights = coordinator(&mut bench).coordinator.as_ref().unwrap().engine.flights();
+        action = flights.iter().find_map(|(id, flight)| {
+            (flight.action.operation == "start").then(|| (*id, flight.action.clone()))
+        });
+    }
+    let (flight, mut action) = action.unwrap();
+    action.node.as_mut().unwrap().uname = "n9".to_owned();
+    let controller = coordinator(&mut bench);
+    controller.perform(clock, flight, &action);
+    let text = controller.out.iter().find_map(|output| match output {
+        Output::Event(event) if event.code == "HV1603" => Some(event.text.clone()),
+        _ => None,
+    });
+    let told = "vip start on n9 was never ordered: n9 is no member, so nobody can carry it out";
+    assert_eq!(text.as_deref(), Some(told));
+    let ends = |input: &Internal| {
+        let ended = ToEngine::Finished { flight, ok: false };
+        matches!(input, Internal::Engine(input) if *input == ended)
+    };
+    assert!(controller.inbox.iter().any(ends), "{:?}", controller.inbox);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //!  agents of others:  wait for a turn while as many calls as the processors can do are younger than
 //!                     a quarter of a second
 //!  stop with lease:   Release ─▶ LeaseReleased (gate closed, kernel acknowledged) ─▶ RunAgent(stop)
+//!  no room for one:   Claim ─▶ ClaimRefused ─▶ record (a failure)
 //! ```
 //!
 //! What it never does: run two operations of one resource at once; start a leased resource before the
@@ -17,6 +18,8 @@
 mod agent;
 mod machine;
 mod port;
+#[cfg(test)]
+mod release_tests;
 mod resource;
 mod run_times;
 #[cfg(test)]

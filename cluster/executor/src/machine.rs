@@ -135,6 +135,9 @@ impl Executor {
                 self.on_lost(clock, lease, superseded, &mut out);
             }
             Input::LeaseReleased(group) => self.on_released(clock, group, &mut out),
+            Input::ClaimRefused { group, reason } => {
+                self.on_claim_refused(clock, group, &reason, &mut out);
+            }
             Input::Pace(limit) => self.pace = limit,
             Input::Tick => self.on_tick(clock, &mut out),
         }
@@ -437,7 +440,8 @@ impl Executor {
         // A probe is ordered without a lease; whether one is held is part of what it finds.
         let runs_under = self.resources.get(&job.operation.resource).and_then(|r| r.lease);
         let held = |lease: &Lease| {
-            self.leases.get(&lease.group).is_some_and(|h| h.held && h.epoch == lease.epoch)
+            let known = self.leases.get(&lease.group);
+            known.is_some_and(|h| (h.held || h.is_released()) && h.epoch == lease.epoch)
         };
         let lease = job.lease.or_else(|| runs_under.filter(held));
         let (outcome, began) = match ended {

@@ -45,6 +45,13 @@ pub enum Input {
     },
     /// The gate is closed, acknowledged by the kernel, and the release has been sent.
     LeaseReleased(GroupId),
+    /// Nobody is asked for a lease of this group: the node has no room for one more.
+    ClaimRefused {
+        /// What the claim was for.
+        group: GroupId,
+        /// What to tell the coordinator.
+        reason: String,
+    },
     /// So many calls of agents outside of the daemon may keep its host's processors busy at once; 0
     /// is no limit.
     Pace(usize),

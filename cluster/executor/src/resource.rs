@@ -107,6 +107,13 @@ pub(crate) struct HeldLease {
     pub(crate) users: BTreeSet<String>,
 }
 
+impl HeldLease {
+    /// Whether its last user has left it, so that its gate is closed or about to be.
+    pub(crate) fn is_released(&self) -> bool {
+        self.users.is_empty()
+    }
+}
+
 /// Moves recurring operations that are due on by whole intervals.
 pub(crate) fn postpone_recurring(resource: &mut Resource, now: Instant) {
     for recurring in resource.recurring.values_mut() {

@@ -10,15 +10,12 @@ use haven_types::{LinkId, NodeId, Seq};
 use crate::machine::{Heartbeat, MAX_UNHEARD, cut};
 use crate::{Answer, Beat, Message, Output, Role, Unheard};
 
-/// How many releases one beat carries; the others follow with the next.
-const MAX_RELEASES: usize = 16;
-
 impl Heartbeat {
     /// Sends a beat to every peer, on every link or on one in turn, and votes on it here.
     pub(crate) fn beat(&mut self, now: Instant, out: &mut Vec<Output>) {
         let duration = self.asked_duration();
-        let (seq, claims, mut releases) = self.holder.beat(now, duration);
-        cut(&mut releases, MAX_RELEASES);
+        let (seq, claims, releases) = self.holder.beat(now, duration);
+        self.beat_now |= self.holder.has_more_to_tell();
         let beat = Beat {
             seq,
             duration_micros: u32::try_from(duration.as_micros()).unwrap_or(u32::MAX),

@@ -114,6 +114,41 @@ fn a_deferred_answer_names_what_the_log_held_when_it_was_promised() {
     assert_eq!(echoes.echoes.iter().map(|echo| echo.seq).collect::<Vec<_>>(), [Seq(1)]);
 }
 
+/// A node that goes to standby may give up more leases than one beat tells of.
+// spec: L2
+#[test]
+fn every_release_is_told_at_once_whether_or_not_all_voters_answer() {
+    for answering in [&[2, 3][..], &[2]] {
+        let mut machine = quiet();
+        let mut out = Vec::new();
+        for group in (1..=20).map(GroupId) {
+            machine.step(at(2), Input::Claim { group, epoch: Epoch(1) });
+            out.extend(machine.step(at(2), Input::Release { group }));
+        }
+        let closed = |said: &Output| match *said {
+            Output::Gate(GateOrder::Close { group, ticket }) => {
+                Some(Input::GateClosed { group, ticket })
+            }
+            _ => None,
+        };
+        let closed: Vec<Input> = out.iter().filter_map(closed).collect();
+        assert_eq!(closed.len(), 20);
+        let acknowledged = closed.into_iter().map(|input| (at(3), input));
+        let ticks = (0..5).map(|n| (at(4) + Duration::from_micros(n * 500), Input::Tick));
+        let mut told = BTreeSet::new();
+        for (now, input) in acknowledged.chain(ticks) {
+            for (_, _, beat) in beats(&machine.step(now, input)) {
+                told.extend(beat.releases.iter().map(|release| release.group.0));
+                for voter in answering {
+                    let answer = Answer { boot: BootId(7), seq: beat.seq, ..Answer::default() };
+                    machine.step(now, received(*voter, 4, 0, Message::Answer(answer)));
+                }
+            }
+        }
+        assert_eq!(told, (1..=20).collect::<BTreeSet<_>>(), "with answers of {answering:?}");
+    }
+}
+
 // spec: L1
 #[test]
 fn a_beat_that_asks_for_nothing_is_answered_by_the_next_beat() {

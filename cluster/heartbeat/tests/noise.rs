@@ -154,7 +154,7 @@ fn a_real_death_in_noise_is_resolved_within_800_ms() {
         assert!(world.violations.is_empty());
     }
     println!("worst {worst} ms");
-    assert!(worst <= 1_000, "{worst}");
+    assert!(worst <= 800, "{worst}");
 }
 
 #[test]

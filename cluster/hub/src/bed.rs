@@ -117,7 +117,12 @@ impl Bed {
 
     /// A cluster of one node that leads it and runs [`VIP`].
     pub(crate) fn running() -> Self {
-        let mut bed = Self::new(&[1], VIP);
+        Self::running_what(VIP)
+    }
+
+    /// A cluster of one node that leads it and runs the one resource that these lines configure.
+    pub(crate) fn running_what(lines: &str) -> Self {
+        let mut bed = Self::new(&[1], lines);
         for effect in std::mem::take(&mut bed.seen) {
             if let Some(answer) = bed.answer(effect) {
                 bed.hub.step(bed.clock(), answer);

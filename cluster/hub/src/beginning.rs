@@ -78,12 +78,26 @@ impl Beginning {
 }
 
 /// What is for the heartbeat machine, and everything else.
-#[allow(clippy::wildcard_enum_match_arm, reason = "the rest waits until there is a main thread")]
 fn first_outputs(controller: &mut Controller, clock: Clock) -> (Vec<ToBeat>, Vec<Output>) {
+    apart(controller.step(clock, Input::Tick))
+}
+
+/// The members are those of the last list from the beginning on: the earlier ones, as the log was read up to there, lack
+/// members with whom beats are exchanged already.
+#[allow(clippy::wildcard_enum_match_arm, reason = "the rest waits until there is a main thread")]
+fn apart(said: Vec<Output>) -> (Vec<ToBeat>, Vec<Output>) {
     let (mut told, mut rest) = (Vec::new(), Vec::new());
-    for output in controller.step(clock, Input::Tick) {
+    let mut listed = None;
+    for output in said {
         match output {
             Output::Heartbeat(input) => told.push(*input),
+            Output::Members(members) => match listed {
+                Some(at) => rest[at] = Output::Members(members),
+                None => {
+                    listed = Some(rest.len());
+                    rest.push(Output::Members(members));
+                }
+            },
             other => rest.push(other),
         }
     }
@@ -107,7 +121,7 @@ mod tests {
     use haven_types::Epoch;
 
     use super::*;
-    use crate::bed::{Bed, VIP, controller};
+    use crate::bed::{Bed, VIP, controller, members};
 
     const GROUPS: [GroupId; 2] = [GroupId(1), GroupId(2)];
 
@@ -159,6 +173,19 @@ mod tests {
         assert!(heartbeat.members.contains_key(&NodeId(2)), "{:?}", heartbeat.members);
         assert_eq!(begun.others.into_keys().collect::<Vec<_>>(), [NodeId(2)]);
         assert!(!begun.rest.iter().any(|output| matches!(output, Output::Heartbeat(_))));
+    }
+
+    #[test]
+    fn members_that_the_log_names_after_its_snapshot_are_not_dropped_for_a_moment() {
+        let said = vec![
+            Output::Members(members(&[1, 2])),
+            Output::KeyOutdated,
+            Output::Members(members(&[1, 2, 3])),
+            Output::Removed,
+        ];
+        let expected =
+            vec![Output::Members(members(&[1, 2, 3])), Output::KeyOutdated, Output::Removed];
+        assert_eq!(apart(said), (Vec::new(), expected));
     }
 
     #[test]

@@ -2,15 +2,17 @@
 //! becomes the next one.
 //!
 //! ```text
-//!            Terminate                        nothing runs here, or LEAVE_PATIENCE
+//!            Terminate            nothing runs here, or nothing moves for LEAVE_PATIENCE
 //!  Serving ─────────────▶ Leaving ──────────────────────────────────────────────▶ Ended(Stopped)
 //!    │  ▲  RESTART_PATIENCE ▲ └─ Terminate again ────────────────────────────────▶
 //!    ▼  │        Terminate  │
 //!  Restarting ──────────────┘
 //!       └─ RestartReady and no operation under way ──────────────────────────────▶ Ended(Replaced)
 //! ```
-//! Removed from the cluster, or without a heartbeat thread, a life is stopped in any phase.
+//! Removed from the cluster, or without a heartbeat thread, a life is stopped in any phase. Whoever is stopped while
+//! something still runs there says so.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use haven_api::{ApiError, Code, EventSeverity, ReplyBody};
@@ -21,10 +23,17 @@ use haven_heartbeat::Input as ToBeat;
 use crate::hub::{Core, Hub};
 use crate::port::{Effect, End};
 
-/// How long a process that was told to end waits for its resources to move away.
+/// How long a process that was told to end waits for its resources to move away where nobody moves them. An operation
+/// under way here has a timeout of its own, and is waited for as long as that is.
 pub const LEAVE_PATIENCE: Duration = Duration::from_secs(20);
+/// How long it waits at most for a stop that is planned and has not begun, as what stands upon it is stopped elsewhere
+/// first (`shutdown-escalation` of the field, 20 min).
+pub const LEAVE_LIMIT: Duration = Duration::from_secs(20 * 60);
 /// How long a planned restart may wait for its long leases.
 pub const RESTART_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Resources named in one line at most.
+const NAMED: usize = 10;
 
 /// How far the end of a life has got.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,7 +42,9 @@ pub enum Phase {
     Serving,
     /// It waits for its resources to move away.
     Leaving {
-        /// At most until then.
+        /// Since then.
+        since: Instant,
+        /// Then it is looked whether anything still moves.
         until: Instant,
     },
     /// It waits for long leases to be replaced under.
@@ -50,7 +61,7 @@ pub enum Phase {
 impl Phase {
     pub(crate) const fn until(self) -> Option<Instant> {
         match self {
-            Self::Leaving { until } | Self::Restarting { until, .. } => Some(until),
+            Self::Leaving { until, .. } | Self::Restarting { until, .. } => Some(until),
             Self::Serving | Self::Ended(_) => None,
         }
     }
@@ -68,7 +79,7 @@ impl<C: Core> Hub<C> {
         match self.phase {
             Phase::Serving | Phase::Ended(_) => {}
             // Asked twice: do not wait any longer.
-            Phase::Leaving { .. } => return self.end(End::Stopped),
+            Phase::Leaving { since, .. } => return self.give_up(clock, since),
             Phase::Restarting { request, .. } => {
                 let error = ApiError::new(Code::Unavailable, "the daemon was told to end");
                 self.call_off_restart(request, error);
@@ -76,12 +87,36 @@ impl<C: Core> Hub<C> {
         }
         let text = "ending: what runs here moves away first".to_owned();
         self.line(EventSeverity::Info, text);
-        self.phase = Phase::Leaving { until: clock.now + LEAVE_PATIENCE };
+        self.phase = Phase::Leaving { since: clock.now, until: clock.now + LEAVE_PATIENCE };
         self.decide(clock, Input::Shutdown);
     }
 
     pub(crate) fn on_removed(&mut self) {
         self.effect(Effect::Removed);
+        self.leave_behind("stop them by hand");
+    }
+
+    pub(crate) fn on_heartbeat_ended(&mut self) {
+        self.leave_behind("stop them by hand, or start the daemon again");
+    }
+
+    fn give_up(&mut self, clock: Clock, since: Instant) {
+        let waited = clock.now.since(since).as_secs();
+        self.leave_behind(&format!(
+            "stop them by hand, or start the daemon again (they did not move within {waited} s)"
+        ));
+    }
+
+    /// Ends for good, whatever runs here, and says what that is.
+    fn leave_behind(&mut self, remedy: &str) {
+        let left = self.controller().remains();
+        if self.ended().is_none() && !left.is_empty() {
+            let names = named(&left);
+            let text = format!(
+                "the daemon ends while these still run here, or may: {names}; nobody watches them: {remedy}"
+            );
+            self.line(EventSeverity::Error, text);
+        }
         self.end(End::Stopped);
     }
 
@@ -125,10 +160,9 @@ impl<C: Core> Hub<C> {
             self.on_restart_ready(clock, until);
         }
         match self.phase {
-            Phase::Leaving { until }
-                if until <= clock.now || self.controller().started_count() == 0 =>
-            {
-                self.end(End::Stopped);
+            Phase::Leaving { .. } if self.controller().nothing_remains() => self.end(End::Stopped),
+            Phase::Leaving { since, until } if until <= clock.now => {
+                self.look_whether_it_moves(clock, since);
             }
             Phase::Restarting { until, request } if until <= clock.now => {
                 self.call_off_restart(request, not_prepared());
@@ -136,6 +170,30 @@ impl<C: Core> Hub<C> {
             Phase::Leaving { .. } | Phase::Restarting { .. } | Phase::Serving | Phase::Ended(_) => {
             }
         }
+    }
+
+    /// Goes on waiting while what runs here is being moved away, or is about to be.
+    fn look_whether_it_moves(&mut self, clock: Clock, since: Instant) {
+        let waited = clock.now.since(since);
+        let about_to = || waited < LEAVE_LIMIT && self.controller().stops_are_planned_here(clock);
+        if !self.controller().busy() && !about_to() {
+            return self.give_up(clock, since);
+        }
+        let (names, waited) = (named(&self.controller().remains()), waited.as_secs());
+        let text = format!(
+            "still ending after {waited} s: {names} are waited for; told to end once more, the daemon ends at once"
+        );
+        self.line(EventSeverity::Info, text);
+        self.phase = Phase::Leaving { since, until: clock.now + LEAVE_PATIENCE };
+    }
+}
+
+/// The first of these, and how many more there are.
+fn named(resources: &BTreeSet<String>) -> String {
+    let first: Vec<&str> = resources.iter().take(NAMED).map(String::as_str).collect();
+    match resources.len().saturating_sub(NAMED) {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
     }
 }
 

@@ -314,6 +314,31 @@ mod tests {
         assert_eq!(heart.next_input(), Some(Input::GateClosed { group, ticket }));
     }
 
+    // spec: L3 "abandons every gate write begun before it"
+    #[test]
+    fn an_opening_that_the_kernel_acknowledges_after_the_release_gives_no_lease() {
+        let mut heart = heart();
+        let (opening, _) = opening(&mut heart);
+        heart.step(now(), Input::Release { group: GROUP });
+        let closing = errands(&mut heart).into_iter().find_map(|errand| match errand {
+            Errand::Gate(turn) => Some(turn),
+            _ => None,
+        });
+        let mut told = |turn| {
+            heart.acknowledge(turn, true);
+            let answer = heart.next_input().unwrap();
+            heart.step(now(), answer);
+            let told = errands(&mut heart).into_iter().filter_map(|errand| match errand {
+                Errand::Tell(Happening::Heartbeat(output)) => Some(output),
+                _ => None,
+            });
+            told.collect::<Vec<_>>()
+        };
+        assert_eq!(told(opening), []);
+        let released = Output::Released { group: GROUP, epoch: Epoch(1) };
+        assert_eq!(told(closing.unwrap()), [released]);
+    }
+
     #[test]
     fn a_life_is_told_of_once_and_before_what_it_said() {
         let mut heart = heart();

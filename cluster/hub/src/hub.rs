@@ -129,7 +129,7 @@ impl<C: Core> Hub<C> {
         }
         match happening {
             Happening::Heartbeat(output) => self.on_heartbeat(clock, output),
-            Happening::HeartbeatEnded => self.end(End::Stopped),
+            Happening::HeartbeatEnded => self.on_heartbeat_ended(),
             Happening::Packet { from, boot, link, bytes } => {
                 self.hear(clock, from, express::Input::Received { from, boot, link, bytes });
             }

@@ -49,7 +49,7 @@ mod requests;
 mod tests;
 
 pub use beginning::{Beginning, Origin};
-pub use ending::{LEAVE_PATIENCE, Phase, RESTART_PATIENCE};
+pub use ending::{LEAVE_LIMIT, LEAVE_PATIENCE, Phase, RESTART_PATIENCE};
 pub use frame::Frame;
 pub use heart::{Errand, Heart, Turn};
 pub use hub::{Addresses, Config, Core, Hub};

@@ -55,7 +55,8 @@ impl<C: Core> Hub<C> {
                 }
                 express::Output::Overflow { to, length, cause, .. } => {
                     let why = cause.describe();
-                    let text = format!("{length} bytes to node {to} were not sent: {why}");
+                    let name = self.members.get(&to).map_or("a stranger", |it| it.name.as_str());
+                    let text = format!("{length} bytes to {name} (node {to}) were not sent: {why}");
                     self.line(EventSeverity::Warning, text);
                 }
                 express::Output::Expired { .. } => {}

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use haven_api::{ApiError, Event, EventSeverity, ReplyBody, RequestBody};
 use haven_consensus::{Batch, PersistToken};
-use haven_controller::{AgentSaid, Alert, Hook, JoinRefusal, Local, Member};
+use haven_controller::{AgentSaid, Alert, Hook, JoinRefusal, Local, Member, TokenRefusal};
 use haven_executor::{HeldLease, RunId};
 use haven_messaging::KeyNotice;
 use haven_types::operation::{Lease, Operation};
@@ -170,7 +170,7 @@ pub enum Effect {
         /// Which.
         request: u64,
         /// Nothing, or why not.
-        result: Result<(), String>,
+        result: Result<(), TokenRefusal>,
     },
     /// The log announces the heartbeats' next key. May be told again.
     NewKey(KeyNotice),

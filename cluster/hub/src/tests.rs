@@ -195,7 +195,7 @@ fn nothing_follows_after_the_end() {
         for happening in [
             Happening::Tick,
             Happening::Local(Local::Persisted(PersistToken(99))),
-            Happening::Local(Local::Alarm("late".to_owned())),
+            Happening::Local(Local::Sound { about: "late".to_owned() }),
             Happening::Heartbeat(Beat::Link { peer: NodeId(2), link: LinkId(0), up: true }),
             asked(5, cleanup()),
         ] {
@@ -216,12 +216,70 @@ fn who_leaves_waits_for_what_runs_here_and_for_nothing_else() {
     let mut bed = Bed::running();
     bed.tell(Happening::Terminate);
     assert_eq!(bed.told(), [Input::Shutdown]);
-    let until = bed.clock().now + LEAVE_PATIENCE;
-    assert_eq!(bed.hub.phase(), Phase::Leaving { until });
+    let since = bed.clock().now;
+    let until = since + LEAVE_PATIENCE;
+    assert_eq!(bed.hub.phase(), Phase::Leaving { since, until });
     assert!(bed.hub.deadline().is_some_and(|at| at <= until));
     bed.now += LEAVE_PATIENCE.saturating_sub(Duration::from_millis(1));
     assert_eq!(words(&bed.tell(Happening::Tick)), "");
     assert_eq!(words(&bed.wait(Duration::from_millis(1))), "Stopped");
+}
+
+/// Runs what may take a minute to stop, and was told to end; its agent does not answer.
+fn slow_to_end() -> (Bed, RunId) {
+    let db = "primitive db ocf:heartbeat:Dummy op stop timeout=60s";
+    let mut bed = Bed::running_what(&format!("property stonith-enabled=false\n{db}"));
+    bed.hangs = true;
+    bed.hub.step(bed.clock(), Happening::Terminate);
+    bed.live(100);
+    assert!(bed.hub.controller().busy(), "{:?}", bed.seen);
+    let run = bed.hung[0];
+    (bed, run)
+}
+
+/// What was said to be wrong.
+fn errors(effects: &[Effect]) -> Vec<&str> {
+    let all = effects.iter().filter_map(|effect| match effect {
+        Effect::Line { severity: EventSeverity::Error, text } => Some(text.as_str()),
+        _ => None,
+    });
+    all.collect()
+}
+
+#[test]
+fn who_leaves_waits_for_a_stop_as_long_as_that_may_take() {
+    let (mut bed, run) = slow_to_end();
+    bed.live(55_000);
+    assert_eq!((phase(&bed), &*words(&bed.seen)), ("leaving", ""));
+    bed.hub.step(bed.clock(), finished(run, 0));
+    bed.live(100);
+    assert_eq!((&*words(&bed.seen), errors(&bed.seen).len()), ("Stopped", 0));
+}
+
+#[test]
+fn who_ends_with_something_still_running_says_what_and_how_to_go_on() {
+    let failed = {
+        let (mut bed, _) = slow_to_end();
+        bed.live(59_000);
+        assert_eq!(phase(&bed), "leaving");
+        // The stop's time is over, and nobody tries again.
+        bed.live(22_000);
+        bed.seen
+    };
+    let told_twice = slow_to_end().0.tell(Happening::Terminate);
+    let no_heartbeat = slow_to_end().0.tell(Happening::HeartbeatEnded);
+    let removed = slow_to_end().0.say(vec![Output::Removed]);
+    for (effects, remedy) in [
+        (failed, "start the daemon again (they did not move within"),
+        (told_twice, "start the daemon again (they did not move within 0 s)"),
+        (no_heartbeat, "start the daemon again"),
+        (removed, "stop them by hand"),
+    ] {
+        let [text] = errors(&effects)[..] else { panic!("{effects:?}") };
+        let named = "the daemon ends while these still run here, or may: db; nobody watches them: ";
+        assert!(text.starts_with(named) && text.contains(remedy), "{text}");
+        assert_eq!(effects.last(), Some(&Effect::End(End::Stopped)), "said before the end");
+    }
 }
 
 /// A stop of the resource that a running node runs, as an operator's wish; agents do not answer.

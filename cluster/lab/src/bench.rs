@@ -25,6 +25,10 @@ use crate::topology::{Family, Topology};
 /// What `haven lab bench` runs.
 #[derive(Args, Debug)]
 pub struct BenchArgs {
+    /// All the rows of docs/benchmarks.md, in some hours: of haven also one run of ten minutes of noise, four partitions
+    /// and four cuts watched for a minute after healing, and restarts with 100 MiB in each store.
+    #[arg(long, conflicts_with_all = ["after_heal", "noise", "store_mib"])]
+    full: bool,
     /// Runs of each row.
     #[arg(long, default_value_t = 20)]
     runs: u32,
@@ -38,14 +42,14 @@ pub struct BenchArgs {
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["4", "6"])]
     families: Vec<Family>,
     /// How long each run is watched after its fault was healed, in seconds.
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, default_value_t = USUAL_AFTER_HEAL)]
     after_heal: f64,
     /// How long a row is watched after its last run, in seconds: what the nodes say for the address is
     /// captured without a break from the first run's begin, so that each heal is watched that long.
     #[arg(long, default_value_t = 60.0)]
     after_row: f64,
     /// How long noise or load lasts, in seconds.
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = USUAL_NOISE)]
     noise: f64,
     /// Fill the store of every haven node to so many MiB first: what a restart has to read again.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=512))]
@@ -57,6 +61,16 @@ pub struct BenchArgs {
     #[arg(long)]
     record: Option<PathBuf>,
 }
+
+/// How long heals are watched, and noise lasts, where nothing else is asked for; in seconds.
+const USUAL_AFTER_HEAL: f64 = 3.0;
+const USUAL_NOISE: f64 = 10.0;
+/// What `--full` sets: the store of a node that is restarted, how long noise lasts once, how many heals are watched, and
+/// how long, in seconds.
+const FULL_STORE_MIB: u64 = 100;
+const FULL_NOISE: f64 = 600.0;
+const FULL_HEALS: u32 = 4;
+const FULL_AFTER_HEAL: f64 = 60.0;
 
 const ALL_ROWS: [Scenario; 13] = [
     Scenario::Quiet,
@@ -73,6 +87,62 @@ const ALL_ROWS: [Scenario; 13] = [
     Scenario::Busy,
     Scenario::Restart,
 ];
+
+/// What is run for one line of the table.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    scenario: Scenario,
+    runs: u32,
+    after_heal: f64,
+    noise: f64,
+    store_mib: u64,
+}
+
+/// What one software is put through; the rows that need a big store come last, since it never shrinks.
+fn plans(args: &BenchArgs, system: SystemKind) -> Vec<Plan> {
+    let asked = if args.rows.is_empty() { &ALL_ROWS[..] } else { &args.rows };
+    let haven = system == SystemKind::Haven;
+    let mut plans = Vec::new();
+    for &scenario in asked {
+        let usual = Plan {
+            scenario,
+            runs: args.runs,
+            after_heal: args.after_heal,
+            noise: args.noise,
+            store_mib: if haven { args.store_mib } else { 0 },
+        };
+        let full = (args.full && haven).then_some(scenario);
+        let longer = match full {
+            Some(Scenario::Noise) => Some(Plan { runs: 1, noise: FULL_NOISE, ..usual }),
+            Some(Scenario::Cut | Scenario::Partition) => {
+                Some(Plan { runs: FULL_HEALS, after_heal: FULL_AFTER_HEAL, ..usual })
+            }
+            _ => None,
+        };
+        let stored = full == Some(Scenario::Restart);
+        let usual = if stored { Plan { store_mib: FULL_STORE_MIB, ..usual } } else { usual };
+        plans.extend([usual].into_iter().chain(longer));
+    }
+    plans.sort_by_key(|plan| plan.store_mib);
+    plans
+}
+
+impl Plan {
+    /// Words for the fault, and for what is longer or bigger than usual.
+    fn fault(&self) -> String {
+        let mut words = self.scenario.to_string();
+        if self.noise > USUAL_NOISE && self.scenario.lasts() {
+            let _ = write!(words, ", {} s of it", self.noise);
+        }
+        if self.after_heal > USUAL_AFTER_HEAL && self.scenario.is_healed() {
+            let _ = write!(words, ", watched for {} s after healing", self.after_heal);
+        }
+        if self.store_mib > 0 && self.scenario == Scenario::Restart {
+            let _ = write!(words, ", {} MiB in each store", self.store_mib);
+        }
+        words
+    }
+}
 
 /// One line of the table: the outcomes of one fault, condensed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +183,7 @@ impl Row {
     pub fn of(
         system: SystemKind,
         vip: IpAddr,
+        fault: String,
         outcomes: &[Outcome],
         two_owners_whole: Duration,
     ) -> Option<Self> {
@@ -120,7 +191,7 @@ impl Row {
         let known: Vec<_> = outcomes.iter().filter_map(|o| o.owner_coordinates).collect();
         let connects = || outcomes.iter().map(|o| o.report.connects);
         Some(Self {
-            fault: outcomes.first()?.scenario.to_string(),
+            fault,
             system: system.to_string(),
             family: if vip.is_ipv6() { "IPv6" } else { "IPv4" }.to_owned(),
             runs: outcomes.len(),
@@ -155,6 +226,8 @@ pub fn table(rows: &[Row]) -> String {
          |---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
             .to_owned();
     let figure = |d: Duration| format!("{:.1} ms", d.as_secs_f64() * 1000.0);
+    // Where a fault is taken back before, no gap begins so late.
+    let later = |d: Duration| if d.is_zero() { "–".to_owned() } else { figure(d) };
     for row in rows {
         let coordinator = row.coordinator_runs.map_or_else(|| "–".to_owned(), |n| n.to_string());
         let (two, runs_with_two) = row.two_owners;
@@ -169,7 +242,7 @@ pub fn table(rows: &[Row]) -> String {
             row.runs,
             figure(row.outage.0),
             figure(row.outage.1),
-            figure(row.later),
+            later(row.later),
             figure(row.after_heal),
             row.moves,
             row.probes_lost,
@@ -219,7 +292,6 @@ pub fn run(name: &str, dir: Option<PathBuf>, args: &BenchArgs) -> Result<u8> {
         [] => &[SystemKind::Haven, SystemKind::KeepalivedFast, SystemKind::Keepalived],
         some => some,
     };
-    let rows = if args.rows.is_empty() { &ALL_ROWS[..] } else { &args.rows };
     let mut table_rows = Vec::new();
     let mut idles = Vec::new();
     let mut whole = true;
@@ -235,18 +307,21 @@ pub fn run(name: &str, dir: Option<PathBuf>, args: &BenchArgs) -> Result<u8> {
                 quiet.cpu_percent, quiet.rss_mib
             ));
             idles.push((system, quiet));
-            if args.store_mib > 0 && system == SystemKind::Haven {
-                let held = crate::store::fill(&mut cluster, args.store_mib)?;
-                say(&format!("{system}: each store holds {held} MiB at least"));
-            }
-            for &scenario in rows {
-                let watched = watched_row(&mut cluster, system, scenario, args)?;
-                whole &= watched.runs == usize::try_from(args.runs).unwrap_or(usize::MAX);
+            let mut stored = 0;
+            for plan in plans(args, system) {
+                if !is_filled(&mut cluster, &plan, &mut stored) {
+                    // Those that follow need as big a store; what was measured so far is worth its table.
+                    whole = false;
+                    break;
+                }
+                let watched = watched_row(&mut cluster, system, &plan, args)?;
+                whole &= watched.runs == usize::try_from(plan.runs).unwrap_or(usize::MAX);
                 if watched.lost > 0 {
                     whole = false;
                     say(&format!(
-                        "BAD: {system}, {scenario}: the capture lost {} frames, so the row proves nothing and is not \
+                        "BAD: {system}, {}: the capture lost {} frames, so the row proves nothing and is not \
                          in the table",
+                        plan.fault(),
                         watched.lost
                     ));
                 }
@@ -281,6 +356,25 @@ fn fresh(name: &str, dir: Option<PathBuf>, system: SystemKind, family: Family) -
     Ok(Cluster::start(bed, &mut |step| say(step))?)
 }
 
+/// Whether each store is as big as `plan` wants; it is made so where `held`, in MiB, is less.
+fn is_filled(cluster: &mut Cluster, plan: &Plan, held: &mut u64) -> bool {
+    if plan.store_mib <= *held {
+        return true;
+    }
+    let system = cluster.bed.system();
+    match crate::store::fill(cluster, plan.store_mib) {
+        Ok(mib) => {
+            *held = mib;
+            say(&format!("{system}: each store holds {mib} MiB at least"));
+            true
+        }
+        Err(error) => {
+            say(&format!("BAD: {system}, {}: the stores cannot be filled: {error}", plan.fault()));
+            false
+        }
+    }
+}
+
 /// A row that was captured from its first run's begin to some time after its last.
 struct Watched {
     /// Runs that gave figures.
@@ -296,32 +390,30 @@ struct Watched {
 fn watched_row(
     cluster: &mut Cluster,
     system: SystemKind,
-    scenario: Scenario,
+    plan: &Plan,
     args: &BenchArgs,
 ) -> Result<Watched> {
     let vip = cluster.bed.topology().vips()[0];
     let capturing = Capturing::start(&cluster.bed, vip)?;
-    let outcomes = row(cluster, scenario, args);
+    let outcomes = row(cluster, plan, args);
     std::thread::sleep(seconds(args.after_row));
     let (sightings, lost) = capturing.finish()?;
-    let mut findings = bad_runs(&outcomes);
+    let fault = plan.fault();
+    let mut findings = bad_runs(&fault, &outcomes);
     let ownership = judge(&sightings);
     if !ownership.overlaps.is_empty() {
         let time = ms(ownership.two_owners);
-        findings.push(format!("{scenario}, the whole row: {vip} had two owners for {time}"));
+        findings.push(format!("{fault}, the whole row: {vip} had two owners for {time}"));
     }
-    let row = Row::of(system, vip, &outcomes, ownership.two_owners).filter(|_| lost == 0);
+    let row = Row::of(system, vip, fault, &outcomes, ownership.two_owners).filter(|_| lost == 0);
     Ok(Watched { runs: outcomes.len(), row, findings, lost })
 }
 
 /// What single runs do not show, each with its number among those that gave figures.
-fn bad_runs(outcomes: &[Outcome]) -> Vec<String> {
+fn bad_runs(fault: &str, outcomes: &[Outcome]) -> Vec<String> {
     let of = |(number, outcome): (usize, &Outcome)| {
-        let scenario = outcome.scenario;
-        let findings = outcome.findings().into_iter();
-        findings
-            .map(move |finding| format!("{scenario}, run {number}: {finding}"))
-            .collect::<Vec<_>>()
+        let findings = outcome.findings().into_iter().chain(outcome.unexplained_moves());
+        findings.map(move |finding| format!("{fault}, run {number}: {finding}")).collect::<Vec<_>>()
     };
     (1..).zip(outcomes).flat_map(of).collect()
 }
@@ -331,15 +423,16 @@ fn seconds(s: f64) -> Duration {
 }
 
 /// The outcomes of one row. A run that fails is reported and heals the cluster for the next.
-fn row(cluster: &mut Cluster, scenario: Scenario, args: &BenchArgs) -> Vec<Outcome> {
+fn row(cluster: &mut Cluster, plan: &Plan, args: &BenchArgs) -> Vec<Outcome> {
+    let scenario = plan.scenario;
     let times = Times {
-        after_heal: seconds(args.after_heal),
-        noise: seconds(args.noise),
+        after_heal: seconds(plan.after_heal),
+        noise: seconds(plan.noise),
         ..Times::default()
     };
     let mut rng = Rng::new(args.seed);
     let mut outcomes = Vec::new();
-    for number in 0..args.runs {
+    for number in 0..plan.runs {
         match one(cluster, scenario, times, &mut rng, number % 2 == 0) {
             Ok(outcome) => {
                 say(&progress(number, &outcome));
@@ -404,5 +497,64 @@ fn record(args: &BenchArgs, outcome: &Outcome) {
         });
     if let Err(error) = written {
         say(&format!("cannot write {}: {error}", path.display()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        bench: BenchArgs,
+    }
+
+    fn planned(words: &str, system: SystemKind) -> Vec<(String, u32)> {
+        let program =
+            Program::try_parse_from(["bench"].into_iter().chain(words.split_whitespace()));
+        let plans = plans(&program.unwrap().bench, system);
+        plans.iter().map(|plan| (plan.fault(), plan.runs)).collect()
+    }
+
+    #[test]
+    fn a_full_bench_is_the_usual_one_and_what_takes_longer_of_haven() {
+        let usual = planned("", SystemKind::Haven);
+        assert_eq!(usual.len(), ALL_ROWS.len());
+        assert_eq!(planned("--full", SystemKind::Keepalived), usual);
+        let full = planned("--full", SystemKind::Haven);
+        let more: Vec<_> = full.iter().filter(|row| !usual.contains(row)).collect();
+        let more: Vec<_> = more.iter().map(|(fault, runs)| (fault.as_str(), *runs)).collect();
+        let expected = [
+            ("cut off, carrier stays, watched for 60 s after healing", 4),
+            ("partition and heal, watched for 60 s after healing", 4),
+            ("noise on every link, 600 s of it", 1),
+            ("planned daemon restart, 100 MiB in each store", 20),
+        ];
+        assert_eq!(more, expected);
+        assert_eq!(full.len(), usual.len() + 3, "the restart is the usual one, with more to read");
+    }
+
+    #[test]
+    fn rows_are_chosen_and_those_with_big_stores_come_last() {
+        let rows = planned("--full --runs 2 --rows restart,noise", SystemKind::Haven);
+        let faults: Vec<_> = rows.iter().map(|(fault, runs)| (fault.as_str(), *runs)).collect();
+        let expected = [
+            ("noise on every link", 2),
+            ("noise on every link, 600 s of it", 1),
+            ("planned daemon restart, 100 MiB in each store", 2),
+        ];
+        assert_eq!(faults, expected);
+        let own = planned("--rows busy,kill,restart --noise 30 --store-mib 7", SystemKind::Haven);
+        let faults: Vec<_> = own.iter().map(|(fault, _)| fault.as_str()).collect();
+        let expected = [
+            "all processors busy, 30 s of it",
+            "kill -9 of everything",
+            "planned daemon restart, 7 MiB in each store",
+        ];
+        assert_eq!(faults, expected);
+        assert!(Program::try_parse_from(["bench", "--full", "--noise", "30"]).is_err());
     }
 }

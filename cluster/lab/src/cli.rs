@@ -492,6 +492,22 @@ mod tests {
     }
 
     #[test]
+    fn every_option_is_in_the_guide() {
+        let guide = include_str!("../../../docs/operating/lab.md");
+        let words: BTreeSet<_> = guide.split(|c: char| !c.is_alphanumeric() && c != '-').collect();
+        let mut commands = vec![command()];
+        let mut missing = Vec::new();
+        while let Some(command) = commands.pop() {
+            let options = command.get_arguments().filter_map(clap::Arg::get_long);
+            let unknown =
+                options.map(|it| format!("--{it}")).filter(|it| !words.contains(it.as_str()));
+            missing.extend(unknown.map(|option| format!("{} {option}", command.get_name())));
+            commands.extend(command.get_subcommands().filter(|it| !it.is_hide_set()).cloned());
+        }
+        assert_eq!(missing, Vec::<String>::new());
+    }
+
+    #[test]
     fn the_lab_s_own_program_is_found_before_any_other() {
         let path = |else_in: Option<&str>| path_of(Path::new("/a/haven"), else_in.map(Into::into));
         assert_eq!(path(Some("/usr/sbin:/bin")), "/a:/usr/sbin:/bin");

@@ -3,8 +3,10 @@
 //!
 //! Rule: a frame that claims or uses the VIP, sent after the first such frame of a later owner, is
 //! a frame of a second owner. The address may come back to a node it once left; such a return is
-//! a new ownership only if it begins with a claim, as a takeover does, and not at once. Whatever
-//! else an earlier owner sends is counted against it.
+//! a new ownership only if it begins with a claim, as a takeover does, and not at once. One that is
+//! too quick for two failures in a row is a planned move there and back, unless others are near: two
+//! nodes that contend by claims come back again and again. Whatever else an earlier owner sends is
+//! counted against it.
 //!
 //! The judge never sees what the nodes believe; only what they sent.
 
@@ -21,6 +23,13 @@ const CLAIM_WITHIN: u64 = 20_000_000;
 /// A node that sends again sooner than this after its own last frame never gave the address up: two
 /// planned moves in a row, there and back, take longer.
 const LEAST_ABSENCE: u64 = 10_000_000;
+
+/// A node that is back sooner than this after its own last frame, by a claim, was moved there and back by a plan,
+/// or contends for the address: two failures in a row, with a takeover each, take longer.
+const SWIFT: u64 = 250_000_000;
+
+/// A swift return is no plan where any other return follows it sooner than this, or a swift one went before.
+const APART: u64 = 10_000_000_000;
 
 /// An uninterrupted row of frames from one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,18 +70,31 @@ pub struct Ownership {
     pub two_owners: Duration,
 }
 
+impl Ownership {
+    /// How often the node that sent changed.
+    #[must_use]
+    pub fn moves(&self) -> u64 {
+        self.tenures.len().saturating_sub(1) as u64
+    }
+}
+
 /// Judges frames; they need not be sorted.
 #[must_use]
 pub fn judge(sightings: &[Sighting]) -> Ownership {
     let mut sorted = sightings.to_vec();
     sorted.sort_by_key(|s| s.at_nanos);
     let tenures = tenures(&sorted);
+    let returns = returns(&tenures);
     let mut overlaps = Vec::new();
-    let mut contested = false;
-    for now in (0..tenures.len()).rev() {
-        let overlap = return_without_right(&tenures, now, contested);
-        contested = overlap.is_some();
-        overlaps.extend(overlap);
+    let mut contested_by = None;
+    for (at, back) in returns.iter().enumerate().rev() {
+        // What the next row contests by a return without right was no ownership either.
+        let contested = contested_by == Some(back.row + 1);
+        let without_right = !back.claimed || back.absence < LEAST_ABSENCE || contested;
+        contested_by = without_right.then_some(back.row);
+        if without_right || contends(&returns, at) {
+            overlaps.push(back.overlap);
+        }
     }
     overlaps.reverse();
     let two_owners = Duration::from_nanos(covered(&overlaps));
@@ -102,22 +124,45 @@ fn tenures(sorted: &[Sighting]) -> Vec<Tenure> {
     rows
 }
 
-/// The overlap that the row at `now` proves, if its node had left the address and has no right to
-/// be back. What the next row contests by a return without right was no ownership either.
-fn return_without_right(tenures: &[Tenure], now: usize, contested: bool) -> Option<Overlap> {
-    let row = tenures[now];
-    let left = tenures[..now].iter().rposition(|earlier| earlier.node == row.node)?;
-    let absence = row.first_nanos - tenures[left].last_nanos;
-    if row.claimed && absence >= LEAST_ABSENCE && !contested {
-        return None;
+/// A row of frames of a node that had left the address.
+struct Return {
+    /// Which row.
+    row: usize,
+    /// Nanoseconds since the last frame of the node's row before.
+    absence: u64,
+    /// Whether it began with a claim.
+    claimed: bool,
+    /// What it proves if the node has no right to be back.
+    overlap: Overlap,
+}
+
+fn returns(tenures: &[Tenure]) -> Vec<Return> {
+    let back = |(row, now): (usize, &Tenure)| {
+        let left = tenures[..row].iter().rposition(|earlier| earlier.node == now.node)?;
+        let later = tenures[left + 1];
+        let overlap = Overlap {
+            stale: now.node,
+            owner: later.node,
+            from_nanos: later.first_nanos,
+            until_nanos: now.first_nanos,
+        };
+        let absence = now.first_nanos - tenures[left].last_nanos;
+        Some(Return { row, absence, claimed: now.claimed, overlap })
+    };
+    tenures.iter().enumerate().filter_map(back).collect()
+}
+
+/// Whether the return at `at` is one of several by which nodes contend for the address. Only its own time counts
+/// then: whether who came between had let the address go, frames do not show.
+fn contends(returns: &[Return], at: usize) -> bool {
+    let back = &returns[at];
+    if back.absence >= SWIFT {
+        return false;
     }
-    let later = tenures[left + 1];
-    Some(Overlap {
-        stale: row.node,
-        owner: later.node,
-        from_nanos: later.first_nanos,
-        until_nanos: row.first_nanos,
-    })
+    let near =
+        |other: &Return| other.overlap.until_nanos.abs_diff(back.overlap.until_nanos) < APART;
+    let mut before = returns[..at].iter().rev().take_while(|other| near(other));
+    returns.get(at + 1).is_some_and(near) || before.any(|other| other.absence < SWIFT)
 }
 
 /// Nanoseconds covered by the union of the overlaps; a proof within one clock tick counts as one
@@ -211,6 +256,46 @@ mod tests {
         let (a, b) = (answers(1, 0, 100), [(133, 2, Use::Claim), (134, 2, Use::Source)]);
         let back = answers(1, 137, 200);
         assert_eq!(two_owners_ms(&[&a, &b, &[(137, 1, Use::Claim)], &back]), 0);
+    }
+
+    /// A claim, and answers to what clients send from then on, for so many milliseconds.
+    fn reign(node: u8, from: u64, ms: u64) -> Vec<(u64, u8, Use)> {
+        [vec![(from, node, Use::Claim)], answers(node, from + 1, from + ms)].concat()
+    }
+
+    #[test]
+    fn two_nodes_that_duel_by_claims_are_two_owners_all_the_while() {
+        // Clients turn to whoever claimed last, so that the other is silent until it claims again.
+        for nodes in [&[1, 2][..], &[1, 2, 3]] {
+            let reigns = (0..50).zip(nodes.iter().cycle());
+            let duel: Vec<_> = reigns.map(|(k, node)| reign(*node, k * 10, 8)).collect();
+            let rows: Vec<_> = duel.iter().map(Vec::as_slice).collect();
+            assert_eq!(two_owners_ms(&rows), 480, "{nodes:?}");
+        }
+    }
+
+    #[test]
+    fn an_owner_that_claims_the_address_back_at_each_attack_is_a_second_owner() {
+        let round = |k: u64| [reign(1, k * 420, 380), reign(2, k * 420 + 385, 10)].concat();
+        assert_eq!(two_owners_ms(&[&round(0), &round(1), &round(2)]), 2 * 35);
+        // Once, and the attacker claims again later: no planned move there and back ends like this.
+        let once = [reign(1, 0, 380), reign(2, 385, 10), reign(1, 420, 580), reign(2, 1_000, 500)];
+        assert_eq!(two_owners_ms(&once.each_ref().map(Vec::as_slice)), 35);
+    }
+
+    #[test]
+    fn failures_in_a_row_and_planned_moves_now_and_then_are_no_duel() {
+        let failing: Vec<_> = (0..8).map(|k| reign(1 + (k % 2) as u8, k * 600, 520)).collect();
+        assert_eq!(two_owners_ms(&failing.iter().map(Vec::as_slice).collect::<Vec<_>>()), 0);
+        let planned = |s: u64| [reign(2, s * 1_000, 4), reign(1, s * 1_000 + 37, 11_900)].concat();
+        assert_eq!(two_owners_ms(&[&reign(1, 0, 1_950), &planned(2), &planned(14)]), 0);
+    }
+
+    #[test]
+    fn each_change_of_the_sender_is_a_move() {
+        let moves = |rows: &[&[(u64, u8, Use)]]| judge(&seen(&rows.concat())).moves();
+        assert_eq!(moves(&[]), 0);
+        assert_eq!(moves(&[&reign(1, 0, 50), &reign(2, 120, 50), &reign(1, 900, 50)]), 2);
     }
 
     #[test]

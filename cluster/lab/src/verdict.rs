@@ -38,9 +38,27 @@ impl Outcome {
         }
         found
     }
+
+    /// That the address moved more often than its fault explains, by those who answered or by those who sent.
+    #[must_use]
+    pub fn unexplained_moves(&self) -> Option<String> {
+        let moved = self.moves.max(self.report.ownership.moves());
+        let explained = self.scenario.moves()?;
+        (moved > explained).then(|| {
+            format!(
+                "moves of {}: {moved} seen, {explained} explained by the fault",
+                self.report.vip
+            )
+        })
+    }
 }
 
 impl Scenario {
+    /// How often the address moves at most; `None` where it depends on which of many pauses look like a death.
+    fn moves(self) -> Option<u64> {
+        (self != Self::ShortPauses).then(|| u64::from(self.ends_the_owner()))
+    }
+
     /// Whether another node must serve before the fault is taken back.
     fn ends_the_owner(self) -> bool {
         match self {
@@ -90,7 +108,7 @@ mod tests {
             outage_later: Duration::ZERO,
             outage_after_heal: Duration::ZERO,
             two_owners: report.ownership.two_owners,
-            moves: 0,
+            moves: report.ownership.moves(),
             owner_before,
             owner_after,
             owner_coordinates: None,
@@ -123,5 +141,22 @@ mod tests {
         }
         assert_eq!(of(Scenario::Kill, [Some("n1"), Some("n2")]), Vec::<String>::new());
         assert_eq!(of(Scenario::Noise, [Some("n1"), Some("n1")]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_address_that_moves_more_often_than_its_fault_explains_is_told() {
+        let of = |scenario, nodes| {
+            outcome(scenario, [Some("n1"), Some("n2")], report(nodes, 0)).unexplained_moves()
+        };
+        assert_eq!(of(Scenario::Kill, &[1, 2, 2]), None);
+        let said = "moves of 10.77.1.100: 2 seen, 1 explained by the fault";
+        assert_eq!(of(Scenario::Kill, &[1, 2, 3]).as_deref(), Some(said));
+        assert_eq!(of(Scenario::Noise, &[1, 1]), None);
+        let said = "moves of 10.77.1.100: 1 seen, 0 explained by the fault";
+        assert_eq!(of(Scenario::Noise, &[1, 2]).as_deref(), Some(said));
+        assert_eq!(of(Scenario::ShortPauses, &[1, 2, 1, 2]), None);
+        let answered =
+            Outcome { moves: 3, ..outcome(Scenario::Cut, [None, None], report(&[1, 2], 0)) };
+        assert!(answered.unexplained_moves().is_some(), "by those who answered");
     }
 }

@@ -14,6 +14,8 @@ use crate::{
 
 /// How many groups one node claims at a time: so many fit a beat.
 pub const MAX_CLAIMS: usize = 64;
+/// How many releases one beat carries; the others follow with the next.
+const MAX_RELEASES: usize = 16;
 /// What the holder wants done or known, in order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HolderOutput {
@@ -53,6 +55,8 @@ pub enum HolderOutput {
 struct Telling {
     before: Seq,
     until: Instant,
+    /// The newest beat that carried it, if any did.
+    carried: Option<Seq>,
     told: BTreeSet<NodeId>,
 }
 
@@ -205,8 +209,10 @@ impl Holder {
         if matches!(holding.phase, Phase::Closing { .. }) {
             return;
         }
-        // Every acknowledgement of an order given before this one is ignored from here on.
-        holding.orders.clear();
+        // spec: L3 "abandons every gate write begun before it": acknowledgements of orders given before are ignored.
+        if self.terms.rules.has(Rule::AbandonGateWrites) {
+            holding.orders.clear();
+        }
         holding.retry.clear();
         holding.lease = None;
         holding.open_until = None;
@@ -233,7 +239,10 @@ impl Holder {
     pub fn beat(&mut self, now: Instant, duration: Duration) -> (Seq, Vec<Claim>, Vec<Release>) {
         let seq = self.next_seq;
         self.next_seq = Seq(seq.0 + 1);
-        self.rounds.begin(now, seq, duration, &self.terms);
+        self.telling.retain(|_, telling| telling.until > now);
+        let releases = self.carry(seq);
+        let carried = releases.iter().map(|release| release.group).collect();
+        self.rounds.begin(now, seq, duration, carried, &self.terms);
         let shrink = self.terms.rules.has(Rule::ShrinkAfterGate);
         let claims = self.groups.iter().filter(|(_, h)| h.phase == Phase::Claiming).map(
             // spec: L2 "only when a beat says that the kernel has acknowledged a gate".
@@ -242,14 +251,27 @@ impl Holder {
                 Claim { group, epoch: h.epoch, gated }
             },
         );
-        let claims = claims.collect();
-        self.telling.retain(|_, telling| telling.until > now);
-        let releases = self
-            .telling
-            .iter()
-            .map(|(&group, telling)| Release { group, before: telling.before })
-            .collect();
-        (seq, claims, releases)
+        (seq, claims.collect(), releases)
+    }
+
+    /// What beat `seq` tells of releases: of more than it has room for, those that were told the longest time ago.
+    fn carry(&mut self, seq: Seq) -> Vec<Release> {
+        let mut telling: Vec<_> = self.telling.iter_mut().collect();
+        if telling.len() > MAX_RELEASES {
+            telling.sort_by_key(|(_, telling)| telling.carried);
+            telling.truncate(MAX_RELEASES);
+        }
+        let release = |(&group, telling): (&GroupId, &mut Telling)| {
+            telling.carried = Some(seq);
+            Release { group, before: telling.before }
+        };
+        telling.into_iter().map(release).collect()
+    }
+
+    /// True while a release waits for its first beat, as the last one had no room for it.
+    #[must_use]
+    pub fn has_more_to_tell(&self) -> bool {
+        self.telling.values().any(|telling| telling.carried.is_none())
     }
 
     /// An answer of `voter` (which may be this node itself) to beat `seq` of boot `boot`.
@@ -284,12 +306,14 @@ impl Holder {
         }
     }
 
-    /// A voter answered a beat that carried releases: it need not be told again.
+    /// A voter answered a beat: of the releases that this one carried it need not be told again.
     fn note_told(&mut self, voter: NodeId, seq: Seq) {
         let Some(newest) = self.log.last() else { return };
+        let Some(round) = self.rounds.get(seq) else { return };
         let me = self.node;
-        self.telling.retain(|_, telling| {
-            if seq >= telling.before {
+        self.telling.retain(|group, telling| {
+            // An earlier release of the group is another one.
+            if seq >= telling.before && round.releases.contains(group) {
                 telling.told.insert(voter);
             }
             let told = &telling.told;
@@ -402,8 +426,8 @@ impl Holder {
     fn tell(&mut self, now: Instant, group: GroupId) {
         // No promise outlives this, so after it there is nothing left to cancel.
         let until = now + self.terms.forgotten();
-        let telling = Telling { before: self.next_seq, until, told: BTreeSet::new() };
-        self.telling.insert(group, telling);
+        let (before, told) = (self.next_seq, BTreeSet::new());
+        self.telling.insert(group, Telling { before, until, carried: None, told });
     }
 
     /// The order with `ticket` was not carried out.

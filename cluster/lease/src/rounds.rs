@@ -33,6 +33,8 @@ pub struct Round {
     pub duration: Duration,
     /// True once a majority has answered, whatever it said about claims.
     pub answered: bool,
+    /// The groups whose release it told.
+    pub(crate) releases: Vec<GroupId>,
     pub(crate) votes: Vec<Vote>,
 }
 
@@ -43,8 +45,15 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// Remembers a beat sent at `sent`, and forgets those of no more use.
-    pub fn begin(&mut self, sent: Instant, seq: Seq, duration: Duration, terms: &Terms) {
+    /// Remembers a beat sent at `sent` that tells of these groups' releases, and forgets those of no more use.
+    pub fn begin(
+        &mut self,
+        sent: Instant,
+        seq: Seq,
+        duration: Duration,
+        releases: Vec<GroupId>,
+        terms: &Terms,
+    ) {
         while let Some(first) = self.rounds.front() {
             let useful = first.sent + terms.lease(first.duration).max(REMEMBER) > sent;
             if useful && self.rounds.len() < MAX_ROUNDS {
@@ -52,7 +61,8 @@ impl Rounds {
             }
             self.rounds.pop_front();
         }
-        self.rounds.push_back(Round { seq, sent, duration, answered: false, votes: Vec::new() });
+        let (answered, votes) = (false, Vec::new());
+        self.rounds.push_back(Round { seq, sent, duration, answered, releases, votes });
     }
 
     /// The round of beat `seq`, while it is remembered.

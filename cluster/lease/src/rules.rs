@@ -39,7 +39,7 @@ pub enum Rule {
     NeedMajority,
     /// L3: after a release, answers to beats sent before it are ignored.
     ForgetBeforeRelease,
-    /// L3: after a release, gate writes begun before it are abandoned.
+    /// L3: after a release, gate writes begun before it are abandoned: the kernel's answers to them count for nothing.
     AbandonGateWrites,
     /// L4: a voter that starts promises nothing for `D_max`·(1+ρ) + 2 ticks.
     WaitAfterStart,

@@ -84,6 +84,10 @@ pub struct Frames {
     seal: Seal,
     key_id: KeyId,
     peers: BTreeMap<NodeId, Peer>,
+    /// What is known of those that were members before, in this life of ours: one that is a member again, of the same
+    /// number, goes on where it was. So no counter is used twice under one key, and no frame is accepted twice. At most
+    /// one of each number, and the cluster gives none twice.
+    former: BTreeMap<NodeId, Peer>,
     own_name: Allowance,
 }
 
@@ -130,7 +134,8 @@ impl Frames {
         let keys = Keys::new(ring);
         let (seal, key_id) = (keys.seal(local), keys.ring.sealing().id());
         let own_name = Allowance::full(Instant::ZERO);
-        Self { local, keys, seal, key_id, peers: BTreeMap::new(), own_name }
+        let (peers, former) = (BTreeMap::new(), BTreeMap::new());
+        Self { local, keys, seal, key_id, peers, former, own_name }
     }
 
     /// The process that seals.
@@ -140,11 +145,12 @@ impl Frames {
     }
 
     /// From now on frames come from and go to these nodes only; our own id among them is ignored. What
-    /// is known of those that stay is kept.
+    /// is known of those that stay is kept, and of those that are members again: counters and windows go on.
     pub fn set_members(&mut self, now: Instant, members: &BTreeSet<NodeId>) {
-        self.peers.retain(|node, _| members.contains(node));
+        self.former.extend(self.peers.extract_if(.., |node, _| !members.contains(node)));
         for node in members.iter().filter(|node| **node != self.local.node) {
-            self.peers.entry(*node).or_insert_with(|| Peer::new(now));
+            let known = || self.former.remove(node).unwrap_or_else(|| Peer::new(now));
+            self.peers.entry(*node).or_insert_with(known);
         }
     }
 

@@ -195,21 +195,26 @@ struct Running {
     retire_at: Instant,
 }
 
-impl KeyChange {
-    /// Default time from acceptance to sealing with the new key.
-    pub const SWITCH_AFTER: Duration = Duration::from_secs(10);
-    /// Default time from acceptance to the refusal of the old key.
-    pub const RETIRE_AFTER: Duration = Duration::from_secs(60);
+impl Running {
+    fn since(now: Instant, switch_after: Duration, retire_after: Duration) -> Self {
+        let retire_after = retire_after.max(switch_after);
+        Self { switch_at: now + switch_after, retire_at: now + retire_after }
+    }
+}
 
+impl KeyChange {
     /// No change under way. A ring of two keys (the process ended during a change, or the ring was
-    /// fetched from a member in the midst of one) goes on with the change: it seals as it says until
-    /// [`SWITCH_AFTER`](Self::SWITCH_AFTER), because others may not hold the new key yet.
+    /// fetched from a member in the midst of one) goes on with the change, as if both had been accepted
+    /// now: it seals as it says for `switch_after`, because others may not hold the new key yet.
     #[must_use]
-    pub fn new(now: Instant, ring: Keyring) -> Self {
-        let running = (ring.keys.len() > 1).then(|| Running {
-            switch_at: now + Self::SWITCH_AFTER,
-            retire_at: now + Self::RETIRE_AFTER,
-        });
+    pub fn new(
+        now: Instant,
+        ring: Keyring,
+        switch_after: Duration,
+        retire_after: Duration,
+    ) -> Self {
+        let changes = ring.keys.len() > 1;
+        let running = changes.then(|| Running::since(now, switch_after, retire_after));
         Self { ring, running }
     }
 
@@ -246,10 +251,7 @@ impl KeyChange {
             return Err(KeyChangeError::NotNewer { offered: key.epoch, newest });
         }
         self.ring.keys.push(key);
-        self.running = Some(Running {
-            switch_at: now + switch_after,
-            retire_at: now + retire_after.max(switch_after),
-        });
+        self.running = Some(Running::since(now, switch_after, retire_after));
         Ok(())
     }
 
@@ -305,9 +307,13 @@ mod tests {
     const SWITCH: Duration = Duration::from_secs(10);
     const RETIRE: Duration = Duration::from_secs(60);
 
+    fn fresh(key: ClusterKey) -> KeyChange {
+        KeyChange::new(at(0), Keyring::new(key), SWITCH, RETIRE)
+    }
+
     #[test]
     fn a_change_accepts_both_then_seals_new_then_refuses_old() {
-        let mut change = KeyChange::new(at(0), Keyring::new(key(1)));
+        let mut change = fresh(key(1));
         change.install(at(100), key(2), SWITCH, RETIRE).unwrap();
         assert_eq!(change.ring().sealing().epoch, 1);
         assert_eq!(change.ring().accepted().len(), 2);
@@ -324,7 +330,7 @@ mod tests {
 
     #[test]
     fn only_newer_keys_are_taken_and_one_change_at_a_time() {
-        let mut change = KeyChange::new(at(0), Keyring::new(key(1)));
+        let mut change = fresh(key(1));
         let other = ClusterKey { epoch: 1, secret: [8; 32] };
         let refused = change.install(at(0), other, SWITCH, RETIRE).unwrap_err();
         assert_eq!(refused, KeyChangeError::NotNewer { offered: 1, newest: 1 });
@@ -337,13 +343,13 @@ mod tests {
 
     #[test]
     fn a_restart_during_a_change_ends_it() {
-        let mut before = KeyChange::new(at(0), Keyring::new(key(1)));
+        let mut before = fresh(key(1));
         before.install(at(0), key(2), SWITCH, RETIRE).unwrap();
-        let mut after = KeyChange::new(at(5), before.ring().clone());
+        let mut after = KeyChange::new(at(5), before.ring().clone(), SWITCH, RETIRE);
         assert_eq!(after.ring().sealing().epoch, 1, "others may not hold the new one yet");
         assert!(after.tick(at(15)));
         assert_eq!(after.ring().sealing().epoch, 2);
-        let mut later = KeyChange::new(at(20), after.ring().clone());
+        let mut later = KeyChange::new(at(20), after.ring().clone(), SWITCH, RETIRE);
         assert_eq!(later.ring().sealing().epoch, 2, "what has begun is not taken back");
         assert!(later.tick(at(80)));
         assert_eq!(later.ring(), &Keyring::new(key(2)));
@@ -351,7 +357,7 @@ mod tests {
 
     #[test]
     fn a_change_can_be_led_by_what_others_are_known_to_hold() {
-        let mut change = KeyChange::new(at(0), Keyring::new(key(1)));
+        let mut change = fresh(key(1));
         assert!(!change.switch() && !change.retire(), "nothing to change");
         change.install(at(0), key(2), SWITCH, RETIRE).unwrap();
         assert_eq!(change.ring().up_to(1), Some(Keyring::new(key(1))));

@@ -38,5 +38,5 @@ pub use express::{Class, Express};
 pub use frame::Kind;
 pub use frames::{Frames, Local, Opened, SealError};
 pub use keyring::{ClusterKey, KeyChange, KeyChangeError, KeyNotice, Keyring};
-pub use reject::{Rejected, RejectionLine, Rejections};
+pub use reject::{Names, Naming, Rejected, RejectionLine, Rejections};
 pub use replay::{ReplayWindow, Verdict};

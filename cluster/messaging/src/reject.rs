@@ -89,6 +89,28 @@ impl Rejected {
 
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.say(&Names::new(), f)
+    }
+}
+
+/// Names of nodes, for people.
+pub type Names = BTreeMap<NodeId, String>;
+
+/// A node as people know it where its name is known, with the number that frames have for it.
+struct Named<'a>(NodeId, &'a Names);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1.get(&self.0) {
+            Some(name) => write!(f, "{name} (node {})", self.0),
+            None => write!(f, "node {}", self.0),
+        }
+    }
+}
+
+impl Rejected {
+    fn say(&self, names: &Names, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = |node: &NodeId| Named(*node, names);
         match self {
             Self::Malformed(Malformed::Version(version)) => write!(
                 f,
@@ -104,50 +126,58 @@ impl fmt::Display for Rejected {
             Self::NotForUs(to) => {
                 write!(
                     f,
-                    "addressed to node {to}: that node and this one may have one address; compare \
-                     [[link]] local of both"
+                    "addressed to {}: that node and this one may have one address; compare \
+                     [[link]] local of both",
+                    named(to)
                 )
             }
             Self::NotMember(from) => write!(
                 f,
-                "node {from} is not a member: if it was removed, stop haven there or join it anew; if it \
-                 is of another cluster, give that one another [[link]] port"
+                "{} is not a member: if it was removed, stop haven there or join it anew; if it \
+                 is of another cluster, give that one another [[link]] port",
+                named(from)
             ),
             Self::WrongKey { from, epoch } => write!(
                 f,
-                "node {from} uses key {epoch}, which this node does not hold: another cluster on \
+                "{} uses key {epoch}, which this node does not hold: another cluster on \
                  this network and port, which needs another [[link]] port, or a key change one of the \
-                 two missed, which ends by itself once they reach each other's [channel] address"
+                 two missed, which ends by itself once they reach each other's [channel] address",
+                named(from)
             ),
             Self::RetiredKey { from, epoch } => write!(
                 f,
-                "node {from} still uses key {epoch}, which was replaced: it learns the new one once it \
-                 reaches a member's [channel] address"
+                "{} still uses key {epoch}, which was replaced: it learns the new one once it \
+                 reaches a member's [channel] address",
+                named(from)
             ),
             Self::Forged(from) => write!(
                 f,
-                "damaged or forged under the name of node {from}: check cables and ports on the way \
-                 from there, and who else can send on this network"
+                "damaged or forged under the name of {}: check cables and ports on the way \
+                 from there, and who else can send on this network",
+                named(from)
             ),
             Self::Replayed(from) => write!(
                 f,
-                "a repeated frame of node {from}: look for a loop or a second path in the network, or \
-                 for somebody who replays recordings; nothing comes of it here"
+                "a repeated frame of {}: look for a loop or a second path in the network, or \
+                 for somebody who replays recordings; nothing comes of it here",
+                named(from)
             ),
-            Self::NotFresh(from) => write!(f, "node {from} does not know of our restart yet"),
-            Self::StaleBoot(from) => write!(f, "from an earlier life of node {from}"),
+            Self::NotFresh(from) => write!(f, "{} does not know of our restart yet", named(from)),
+            Self::StaleBoot(from) => write!(f, "from an earlier life of {}", named(from)),
             Self::Reflected => f.write_str(
                 "our own frame came back: look for a loop in the network, or a port that mirrors",
             ),
             Self::Hurried(from) => write!(
                 f,
-                "too many new boot ids named for node {from}: see whether its daemon restarts again \
-                 and again, or who else can send on this network"
+                "too many new boot ids named for {}: see whether its daemon restarts again \
+                 and again, or who else can send on this network",
+                named(from)
             ),
             Self::DuplicateId { node, accepted, other } => write!(
                 f,
-                "two processes run as node {node} (boot {accepted} and {other}): stop one; a copied \
-                 state directory must be removed and the node joined anew"
+                "two processes run as {} (boot {accepted} and {other}): stop one; a copied \
+                 state directory must be removed and the node joined anew",
+                named(node)
             ),
         }
     }
@@ -180,8 +210,31 @@ pub struct RejectionLine {
 
 impl fmt::Display for RejectionLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "datagram from {} refused: {}", self.source, self.rejected)?;
-        if self.times > 1 { write!(f, " ({} times)", self.times) } else { Ok(()) }
+        self.naming(&Names::new()).fmt(f)
+    }
+}
+
+impl RejectionLine {
+    /// The line, in which nodes have these names.
+    #[must_use]
+    pub const fn naming<'a>(&'a self, names: &'a Names) -> Naming<'a> {
+        Naming { line: self, names }
+    }
+}
+
+/// A [`RejectionLine`] in which nodes have names.
+#[derive(Clone, Copy, Debug)]
+pub struct Naming<'a> {
+    line: &'a RejectionLine,
+    names: &'a Names,
+}
+
+impl fmt::Display for Naming<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RejectionLine { rejected, source, times } = self.line;
+        write!(f, "datagram from {source} refused: ")?;
+        rejected.say(self.names, f)?;
+        if *times > 1 { write!(f, " ({times} times)") } else { Ok(()) }
     }
 }
 
@@ -269,6 +322,17 @@ mod tests {
             let said = line.to_string();
             assert!(said.starts_with("datagram from 192.0.2.9:4242 refused: "), "{said}");
             assert!(said.contains(what) && said.contains(remedy), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_node_is_called_by_its_name_where_that_is_known() {
+        let names = Names::from([(NodeId(7), "n7".to_owned())]);
+        for (from, named) in [(7, "a repeated frame of n7 (node 7): "), (8, "frame of node 8: ")] {
+            let rejected = Rejected::Replayed(NodeId(from));
+            let line = Rejections::new().note(Instant::ZERO, source(), rejected).unwrap();
+            let said = line.naming(&names).to_string();
+            assert!(said.contains(named), "{said}");
         }
     }
 

@@ -12,6 +12,8 @@ use haven_types::{BootId, LinkId, NodeId};
 
 const BEAT: Duration = Duration::from_millis(15);
 const LINKS: [LinkId; 2] = [LinkId(0), LinkId(1)];
+const SWITCH: Duration = Duration::from_millis(400);
+const RETIRE: Duration = Duration::from_millis(1_200);
 
 /// A process.
 struct Node {
@@ -86,7 +88,7 @@ impl World {
             .nodes
             .get(&id)
             .map_or_else(|| Keyring::new(self.key.clone()), |before| before.keys.ring().clone());
-        let keys = KeyChange::new(self.now, ring);
+        let keys = KeyChange::new(self.now, ring, SWITCH, RETIRE);
         let mut frames = Frames::new(local, keys.ring().clone());
         frames.set_members(self.now, &(1..=3).map(NodeId).collect());
         let express = Express::new(local.boot, LINKS.to_vec());
@@ -299,8 +301,7 @@ fn a_key_change_under_noise_interrupts_nobody() {
         for id in 1..=3 {
             let now = world.now;
             let node = world.nodes.get_mut(&NodeId(id)).unwrap();
-            let (switch, retire) = (Duration::from_millis(400), Duration::from_millis(1_200));
-            node.keys.install(now, key(2), switch, retire).unwrap();
+            node.keys.install(now, key(2), SWITCH, RETIRE).unwrap();
             node.frames.set_keys(node.keys.ring().clone());
             world.run(Duration::from_millis(100), true);
         }

@@ -83,7 +83,9 @@ async fn accept(listener: UnixListener, requests: mpsc::Sender<Asked>) {
                     drop(permit);
                 });
             }
-            Err(error) => tracing::warn!(%error, "a client could not be accepted"),
+            Err(error) => tracing::warn!(
+                "a client could not be accepted: {error}; if \"too many open files\", raise LimitNOFILE"
+            ),
         }
     }
 }

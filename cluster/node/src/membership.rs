@@ -16,7 +16,9 @@ use haven_types::NodeId;
 
 use crate::config::NodeConfig;
 use crate::daemon::{forget_hand_over, store_directory, to_store};
-use crate::trust::{self, Candidate, Contact, InitError, JoinError, JoinToken, TokenError};
+use crate::trust::{
+    self, Candidate, Contact, IdentityError, InitError, JoinError, JoinToken, TokenError,
+};
 
 /// The members as they were told to a joiner, until the log tells them.
 const BOOTSTRAP: &str = "members";
@@ -27,6 +29,9 @@ pub enum MembershipError {
     /// Founding.
     #[error("cannot create the cluster")]
     Init(#[from] InitError),
+    /// A node that belongs to a cluster already.
+    #[error("nothing was done")]
+    Member(#[from] IdentityError),
     /// Joining.
     #[error("cannot join the cluster")]
     Join(#[from] JoinError),
@@ -76,6 +81,7 @@ impl MembershipError {
             Self::Join(JoinError::Refused(_) | JoinError::BadAnswer { .. }) => Code::Failed,
             Self::Join(JoinError::NoAnswer { .. }) => Code::Indeterminate,
             Self::Init(_)
+            | Self::Member(_)
             | Self::Join(_)
             | Self::Store(_)
             | Self::File(_)
@@ -95,6 +101,7 @@ impl MembershipError {
             ),
             Self::Address { .. } => Some("copy the line that `haven cluster token` printed"),
             Self::Init(_)
+            | Self::Member(_)
             | Self::Join(_)
             | Self::Token(_)
             | Self::Store(_)
@@ -140,7 +147,7 @@ pub fn init(config: &NodeConfig) -> Result<(), MembershipError> {
 /// An empty store. What an earlier membership left is set aside: its log is not that of the member to be, even of
 /// the same cluster.
 fn fresh_store(config: &NodeConfig) -> Result<Store, MembershipError> {
-    trust::refuse_existing(&config.state).map_err(InitError::from)?;
+    trust::refuse_existing(&config.state)?;
     forget_hand_over(config).map_err(|error| MembershipError::Former {
         path: config.run.join("handover"),
         problem: error.to_string(),
@@ -253,7 +260,7 @@ mod tests {
         let mut config = NodeConfig::parse(text).unwrap();
         config.state = state.path().to_owned();
         init(&config).unwrap();
-        assert!(matches!(fresh_store(&config), Err(MembershipError::Init(_))), "it is a member");
+        assert!(matches!(fresh_store(&config), Err(MembershipError::Member(_))), "it is a member");
         std::fs::write(config.state.join(BOOTSTRAP), b"others").unwrap();
         trust::Identity::retire(&config.state).unwrap();
         drop(fresh_store(&config).unwrap());

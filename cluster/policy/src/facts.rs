@@ -36,3 +36,19 @@ impl Default for AgentFacts {
         Self { lease: BTreeSet::from([AgentId::ocf("haven", "ip")]) }
     }
 }
+
+impl AgentFacts {
+    /// Whether the metadata of an agent, by class, provider and type, declares a lease.
+    pub(crate) fn declare_lease(
+        &self,
+        class: Option<&str>,
+        provider: Option<&str>,
+        kind: Option<&str>,
+    ) -> bool {
+        self.lease.iter().any(|agent| {
+            class == Some(agent.class.as_str())
+                && provider == agent.provider.as_deref()
+                && kind == Some(agent.kind.as_str())
+        })
+    }
+}

@@ -7,6 +7,7 @@ mod constrain;
 mod explain;
 mod facts;
 mod graph;
+mod leases;
 mod order;
 mod place;
 mod report;
@@ -26,6 +27,7 @@ pub use explain::{
 };
 pub use facts::{AgentFacts, AgentId};
 pub use graph::xml;
+pub use leases::{Exposure, Leasing, leasing, leasings};
 pub use report::considered::{Considered, ConsideredAction, ConsideredInput};
 pub use report::state::{
     ClusterState, FailedOperation, Health, NodeFailures, NodeKind, NodeView, ReplicaView,

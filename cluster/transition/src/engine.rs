@@ -202,6 +202,12 @@ impl Engine {
         matches!((planned, performed), (Some(planned), Some(done)) if same(planned, done))
     }
 
+    /// The actions of the graph in force that failed or were given up, in its order.
+    pub fn failed(&self) -> impl Iterator<Item = &Action> {
+        let all = self.graph.actions.iter().zip(&self.states);
+        all.filter(|(_, state)| **state == State::Failed).map(|(action, _)| action)
+    }
+
     /// The graph in force.
     #[must_use]
     pub const fn graph(&self) -> &TransitionGraph {

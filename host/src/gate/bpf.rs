@@ -60,6 +60,11 @@ impl BpfGate {
         let mut hooks = Hooks::new(identity, means);
         let mut devices =
             Devices::open().map_err(|e| GateError::netlink("watch network devices", e))?;
+        if means == Means::Clsact {
+            devices
+                .hear_of_filters()
+                .map_err(|e| GateError::netlink("watch filters of network devices", e))?;
+        }
         let listed = list(&mut devices)?;
         let (maps, old) = match find(&mut hooks, &mut devices, &listed)? {
             Some(found) => found,

@@ -12,6 +12,7 @@ use super::netlink::{
 use crate::bpf::{Hook, Program};
 
 const RTM_NEWQDISC: u16 = 36;
+const RTM_DELQDISC: u16 = 37;
 const RTM_GETQDISC: u16 = 38;
 const RTM_NEWTFILTER: u16 = 44;
 const RTM_DELTFILTER: u16 = 45;
@@ -31,6 +32,16 @@ const CLSACT_PARENT: u32 = 0xffff_fff1;
 /// The first priority there is: ahead of other filters.
 const PRIORITY: u32 = 1;
 const ETH_P_ALL: u16 = 3;
+
+/// The group that hears of queueing disciplines and filters.
+pub(super) const RTNLGRP_TC: u32 = 4;
+
+/// Whether a message of [`RTNLGRP_TC`] tells of something taken away. What is put there is none of the gate's
+/// concern; and kernels tell this group of mere questions, too, as if something were new: looking at the device
+/// for each would end in asking again.
+pub(super) const fn takes_away(kind: u16) -> bool {
+    matches!(kind, RTM_DELQDISC | RTM_DELTFILTER)
+}
 
 /// A BPF filter on a device's hook.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,12 +6,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_sys::protocols::NETLINK_ROUTE;
 
+use super::clsact;
 use super::netlink::{
     Channel, Message, NLM_F_ACK, NLM_F_DUMP, Received, attribute, half, text, word,
 };
 use super::program::Framing;
 
 const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
 const RTNLGRP_LINK: u32 = 1;
 const IFLA_IFNAME: u16 = 3;
@@ -50,6 +52,16 @@ fn device(link: &Received) -> Option<Device> {
     })
 }
 
+/// The device an event is about; none where it changes nothing for the gate, or is about a block of filters that
+/// devices share.
+fn concerned(event: &Received) -> Option<u32> {
+    let concerns =
+        matches!(event.kind, RTM_NEWLINK | RTM_DELLINK) || clsact::takes_away(event.kind);
+    // struct ifinfomsg and struct tcmsg have it in the same place.
+    let index = word(&event.payload, 4);
+    (concerns && i32::try_from(index).is_ok_and(i32::is_positive)).then_some(index)
+}
+
 /// What became of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum News {
@@ -76,6 +88,12 @@ impl Devices {
         Ok(Self { requests: Channel::open(NETLINK_ROUTE)?, events })
     }
 
+    /// Hears from here on of filters that somebody takes off a device, too, as [`News`] of that device. Of `tcx`
+    /// programs that are taken off the kernel tells nobody.
+    pub(super) fn hear_of_filters(&self) -> io::Result<()> {
+        self.events.hear(clsact::RTNLGRP_TC)
+    }
+
     /// All devices but loopback ones.
     pub(super) fn list(&mut self) -> io::Result<Vec<Device>> {
         let answers =
@@ -94,7 +112,7 @@ impl Devices {
         loop {
             match self.events.events() {
                 Ok(events) if events.is_empty() => break,
-                Ok(events) => indices.extend(events.iter().map(|event| word(&event.payload, 4))),
+                Ok(events) => indices.extend(events.iter().filter_map(concerned)),
                 Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => lost = true,
                 Err(e) => return Err(e),
             }
@@ -130,5 +148,33 @@ impl Devices {
     /// Readable when there is news.
     pub(super) fn events(&self) -> BorrowedFd<'_> {
         self.events.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(kind: u16, index: u32) -> Received {
+        let mut payload = vec![0; 20];
+        payload[4..8].copy_from_slice(&index.to_ne_bytes());
+        Received { kind, sequence: 0, payload }
+    }
+
+    #[test]
+    fn what_takes_something_away_concerns_its_device_and_what_adds_or_asks_none() {
+        // Devices new, changed and gone; a queueing discipline and a filter that go.
+        for kind in [16, 17, 37, 45] {
+            assert_eq!(concerned(&event(kind, 7)), Some(7), "{kind}");
+        }
+        // The same that come, of which the gate's own look is told as well; classes, actions (whose messages name no
+        // device), chains.
+        for kind in [36, 44, 40, 41, 48, 49, 100, 101] {
+            assert_eq!(concerned(&event(kind, 7)), None, "{kind}");
+        }
+        for index in [0, u32::MAX] {
+            assert_eq!(concerned(&event(45, index)), None, "a shared block of filters");
+        }
+        assert_eq!(concerned(&Received { payload: Vec::new(), ..event(16, 7) }), None, "cut");
     }
 }

@@ -42,7 +42,11 @@ impl Mechanism {
             Choice::Bpf | Choice::BpfClsact => bpf(config)?,
             Choice::Auto => match bpf(config) {
                 Err(error) if error.bpf_refused() => {
-                    tracing::warn!(%error, "the gate falls back to nftables");
+                    tracing::warn!(
+                        %error,
+                        "the gate falls back to nftables: a flush of the ruleset can open it while no daemon runs; \
+                         allow bpf(2), or set [gate] backend = \"nft\" if nftables is what you want"
+                    );
                     nft(config)?
                 }
                 other => other?,

@@ -183,8 +183,13 @@ impl Channel {
     /// A socket that receives the events of multicast `group`.
     pub(super) fn subscribe(protocol: isize, group: u32) -> io::Result<Self> {
         let channel = Self::open(protocol)?;
-        channel.socket.add_membership(group)?;
+        channel.hear(group)?;
         Ok(channel)
+    }
+
+    /// From here on receives the events of multicast `group`, too.
+    pub(super) fn hear(&self, group: u32) -> io::Result<()> {
+        self.socket.add_membership(group)
     }
 
     /// Sends `message` and waits for the kernel's acknowledgement.

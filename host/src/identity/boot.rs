@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::files::{FileError, read_secret, write_secret};
+use super::files::{FileError, read_secret, remove_durable, write_secret};
 
 const FILE: &str = "boot";
+/// Beside it until the first life begins.
+const MARK: &str = "first-life";
 
 /// Why there is no boot id.
 #[derive(Debug, thiserror::Error)]
@@ -14,7 +16,7 @@ pub enum BootIdError {
     #[error("cannot raise the boot id, and without that no frame may leave")]
     File(#[source] FileError),
     /// The file holds something else.
-    #[error("cannot raise the boot id: {} holds {found:?}, not a number; remove the file to begin anew from the clock", path.display())]
+    #[error("cannot raise the boot id: {} holds {found:?}, not a number; set this host's clock right, then remove the file: the boot id begins anew from the clock, and for some seconds this node promises no lease", path.display())]
     Corrupt {
         /// The file.
         path: PathBuf,
@@ -44,6 +46,25 @@ pub fn next_boot_id(state: &Path) -> Result<u64, BootIdError> {
 /// [`BootIdError`].
 pub fn last_boot_id(state: &Path) -> Result<Option<u64>, BootIdError> {
     last(&state.join(FILE))
+}
+
+/// Notes in `state` that no process of the node ever ran, for [`take_first_life`]. For those who make a node.
+///
+/// # Errors
+/// [`FileError`].
+pub fn mark_first_life(state: &Path) -> Result<(), FileError> {
+    write_secret(&state.join(MARK), b"no daemon of this node has run yet\n")
+}
+
+/// Whether no process of the node ever had a boot id. Only for a node that was [marked](mark_first_life) when it was made,
+/// and once: the mark is gone from the disk when this returns. So a boot id that was lost makes no first life. Call it
+/// before [`next_boot_id`].
+///
+/// # Errors
+/// [`BootIdError`].
+pub fn take_first_life(state: &Path) -> Result<bool, BootIdError> {
+    let marked = remove_durable(&state.join(MARK)).map_err(BootIdError::File)?;
+    Ok(marked && last_boot_id(state)?.is_none())
 }
 
 fn last(path: &Path) -> Result<Option<u64>, BootIdError> {
@@ -84,6 +105,29 @@ mod tests {
         let first = next_boot_id(directory.path()).unwrap();
         assert_eq!(last_boot_id(directory.path()).unwrap(), Some(first));
         assert!(next_boot_id(directory.path()).unwrap() > first);
+    }
+
+    #[test]
+    fn a_life_is_the_first_where_the_node_was_marked_and_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path();
+        assert!(!take_first_life(state).unwrap(), "nobody says so");
+        mark_first_life(state).unwrap();
+        assert!(take_first_life(state).unwrap());
+        assert!(!take_first_life(state).unwrap(), "it has begun");
+        next_boot_id(state).unwrap();
+        std::fs::remove_file(state.join(FILE)).unwrap();
+        assert!(!take_first_life(state).unwrap(), "the boot id was lost");
+        // A node that was a member before and joins anew.
+        next_boot_id(state).unwrap();
+        mark_first_life(state).unwrap();
+        assert!(!take_first_life(state).unwrap());
+        mark_first_life(state).unwrap();
+        write_secret(&state.join(FILE), b"seven").unwrap();
+        let error = take_first_life(state).unwrap_err();
+        assert!(matches!(error, BootIdError::Corrupt { .. }), "{error}");
+        std::fs::remove_file(state.join(FILE)).unwrap();
+        assert!(!take_first_life(state).unwrap(), "nobody knows");
     }
 
     #[test]

@@ -91,6 +91,18 @@ pub fn read_secret(path: &Path) -> Result<Vec<u8>, FileError> {
     Ok(bytes)
 }
 
+/// Removes a file so that it does not come back after a crash; false where there was none.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub(super) fn remove_durable(path: &Path) -> Result<bool, FileError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(FileError::io("remove", path)(error)),
+        Ok(()) => sync_directory(parent(path)).map(|()| true),
+    }
+}
+
 /// Makes renames and removals in a directory durable.
 ///
 /// # Errors

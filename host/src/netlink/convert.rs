@@ -11,7 +11,8 @@ use netlink_packet_route::address::{
 };
 use netlink_packet_route::addrlabel::{AddrLabelAttribute, AddrLabelMessage};
 use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, LinkAttribute, LinkFlags, LinkMessage, Prop, State,
+    AfSpecInet6, AfSpecUnspec, Inet6DevConf, LinkAttribute, LinkEvent, LinkFlags, LinkMessage,
+    Prop, State,
 };
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
@@ -63,11 +64,35 @@ pub(super) fn link(message: &LinkMessage) -> Option<Link> {
 }
 
 fn forwards_ipv6(families: &[AfSpecUnspec]) -> bool {
-    families.iter().any(|family| {
-        let AfSpecUnspec::Inet6(attributes) = family else { return false };
-        attributes.iter().any(
-            |attribute| matches!(attribute, AfSpecInet6::DevConf(conf) if conf.forwarding != 0),
-        )
+    ipv6_settings(families).is_some_and(|settings| settings.forwarding != 0)
+}
+
+fn ipv6_settings(families: &[AfSpecUnspec]) -> Option<&Inet6DevConf> {
+    families.iter().find_map(|family| {
+        let AfSpecUnspec::Inet6(attributes) = family else { return None };
+        attributes.iter().find_map(|attribute| match attribute {
+            AfSpecInet6::DevConf(settings) => Some(settings),
+            _ => None,
+        })
+    })
+}
+
+/// Probes of duplicate address detection; none where the interface has no IPv6.
+pub(super) fn dad_transmits(message: &LinkMessage) -> Option<u32> {
+    message.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::AfSpecUnspec(families) => {
+            u32::try_from(ipv6_settings(families)?.dad_transmits).ok()
+        }
+        _ => None,
+    })
+}
+
+/// Whether what is behind an interface has changed while it stays as it is, so that its neighbours should hear of
+/// its addresses again.
+pub(super) fn moved(message: &LinkMessage) -> bool {
+    message.attributes.iter().any(|attribute| {
+        let LinkAttribute::Event(event) = attribute else { return false };
+        matches!(event, LinkEvent::NotifyPeers | LinkEvent::BondingFailover)
     })
 }
 

@@ -28,6 +28,9 @@ const RTNLGRP_IPV6_IFADDR: u32 = 9;
 pub enum NetlinkEvent {
     /// An interface is new or changed (state, name, hardware address).
     Link(Link),
+    /// What is behind an interface has changed while it stays as it is: another member of a bond took over, a virtual
+    /// machine moved to another host. Switches may know its addresses at the old place.
+    Moved(IfIndex),
     /// An interface is gone.
     LinkGone(IfIndex),
     /// An address is new or changed (flags, lifetimes).
@@ -111,7 +114,7 @@ fn read(socket: &Socket, buffer: &mut Vec<u8>) -> io::Result<Vec<NetlinkEvent>> 
     while events.len() < BATCH {
         buffer.clear();
         match socket.recv(buffer, libc::MSG_DONTWAIT) {
-            Ok(_) => events.extend(split(buffer).into_iter().filter_map(event)),
+            Ok(_) => events.extend(split(buffer).into_iter().flat_map(events_of)),
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                 events.push(NetlinkEvent::Overrun);
             }
@@ -120,6 +123,18 @@ fn read(socket: &Socket, buffer: &mut Vec<u8>) -> io::Result<Vec<NetlinkEvent>> 
         }
     }
     Ok(events)
+}
+
+fn events_of(message: NetlinkMessage<RouteNetlinkMessage>) -> Vec<NetlinkEvent> {
+    let moved = match &message.payload {
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(message))
+            if convert::moved(message) =>
+        {
+            IfIndex::new(message.header.index).map(NetlinkEvent::Moved)
+        }
+        _ => None,
+    };
+    event(message).into_iter().chain(moved).collect()
 }
 
 fn event(message: NetlinkMessage<RouteNetlinkMessage>) -> Option<NetlinkEvent> {
@@ -152,4 +167,39 @@ pub(super) fn split(mut bytes: &[u8]) -> Vec<NetlinkMessage<RouteNetlinkMessage>
         bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
     }
     messages
+}
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_route::link::{LinkAttribute, LinkEvent, LinkMessage};
+
+    use super::*;
+
+    /// What becomes of a message about interface 7 that the kernel sends for the reason `event`.
+    fn told(event: Option<LinkEvent>) -> Vec<NetlinkEvent> {
+        let mut message = LinkMessage::default();
+        message.header.index = 7;
+        message.attributes.extend(event.map(LinkAttribute::Event));
+        let mut message = NetlinkMessage::from(RouteNetlinkMessage::NewLink(message));
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        split(&bytes).into_iter().flat_map(events_of).collect()
+    }
+
+    #[test]
+    fn a_bond_s_failover_and_a_machine_that_moved_are_told_after_the_link() {
+        let index = IfIndex::new(7).unwrap();
+        for event in [LinkEvent::NotifyPeers, LinkEvent::BondingFailover] {
+            let told = told(Some(event));
+            assert!(
+                matches!(&told[0], NetlinkEvent::Link(link) if link.index == index),
+                "{told:?}"
+            );
+            assert_eq!(told[1..], [NetlinkEvent::Moved(index)], "{event:?}");
+        }
+        for event in [None, Some(LinkEvent::Features), Some(LinkEvent::IgmpResend)] {
+            assert!(matches!(told(event)[..], [NetlinkEvent::Link(_)]), "{event:?}");
+        }
+    }
 }

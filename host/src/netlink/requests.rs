@@ -207,6 +207,25 @@ impl Netlink {
         }
     }
 
+    /// How many probes duplicate address detection sends for an address on interface `index`
+    /// (`net.ipv6.conf.DEV.dad_transmits`); none where the interface is gone or has no IPv6.
+    ///
+    /// # Errors
+    /// When the kernel refuses or the socket fails.
+    pub fn dad_transmits(&mut self, index: IfIndex) -> Result<Option<u32>, NetlinkError> {
+        let mut message = LinkMessage::default();
+        message.header.index = index.get();
+        let request = RouteNetlinkMessage::GetLink(message);
+        match self.ask("ask for the IPv6 settings of an interface", request, 0) {
+            Ok(answers) => Ok(answers.iter().find_map(|answer| match answer {
+                RouteNetlinkMessage::NewLink(message) => convert::dad_transmits(message),
+                _ => None,
+            })),
+            Err(error) if error.is_absent() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The neighbours of the family of `like` on interface `index`.
     ///
     /// # Errors

@@ -106,6 +106,8 @@ async fn supervise(
     turn: OwnedMutexGuard<()>,
 ) -> Result<Ended, CallError> {
     let program = call.program.clone();
+    let what = format!("{} {}", program.display(), call.args.join(" "));
+    let scope = call.scope.clone();
     let keep = (Keep::First(call.stdout_max), Keep::Last(call.stderr_max, call.note_prefix));
     let started = launcher.spawn(call).await.map_err(|source| not_started(&program, source))?;
     let system = |source| CallError::System { program: program.clone(), source };
@@ -123,7 +125,7 @@ async fn supervise(
         _ = &mut given_up => false,
     };
     if !ended {
-        terminate(&family, &end).await;
+        terminate(&family, &end, (&scope, &what)).await;
     } else if killed(&end) {
         // Its parent ends by a signal only where somebody sends one to it: nobody answers for the rest.
         family.kill();
@@ -195,7 +197,7 @@ async fn finish(reading: Option<io::Result<output::Reading>>) -> Kept {
 }
 
 /// Ends all of a call: asks, waits, kills, and waits for the end of that.
-async fn terminate(family: &Family, end: &AsyncFd<OwnedFd>) {
+async fn terminate(family: &Family, end: &AsyncFd<OwnedFd>, (scope, what): (&str, &str)) {
     family.signal(Signal::TERM);
     // Stopped processes hear it only when they go on.
     family.signal(Signal::CONT);
@@ -204,9 +206,18 @@ async fn terminate(family: &Family, end: &AsyncFd<OwnedFd>) {
     }
     family.kill();
     if !vanished(family, end, VANISH).await {
-        tracing::error!(leader = %family.leader.as_raw_nonzero(),
-            "processes of an agent do not end although they were killed: they hang in the kernel");
+        tracing::error!("{}", hanging(scope, what, &family.left(ended(end))));
     }
+}
+
+/// What there is to say of processes that do not end although they were killed.
+fn hanging(scope: &str, what: &str, pids: &[u32]) -> String {
+    let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
+    format!(
+        "{scope}: processes of `{what}` do not end although they were killed ({}): they hang in the kernel, \
+         /proc/PID/stack says where; nothing else is run for {scope} until they end, reboot this host if they do not",
+        pids.join(", ")
+    )
 }
 
 async fn vanished(family: &Family, end: &AsyncFd<OwnedFd>, patience: Duration) -> bool {
@@ -225,4 +236,18 @@ fn ended(end: &AsyncFd<OwnedFd>) -> bool {
     let mut fds = [rustix::event::PollFd::new(end, rustix::event::PollFlags::IN)];
     let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
     rustix::event::poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_hangs_is_named_with_what_waits_for_it() {
+        let text = hanging("db", "/usr/lib/ocf/resource.d/x/y stop", &[7, 8]);
+        for said in ["db: ", "x/y stop`", "(7, 8)", "/proc/PID/stack", "run for db until", "reboot"]
+        {
+            assert!(text.contains(said), "{said}: {text}");
+        }
+    }
 }

@@ -59,6 +59,17 @@ impl Family {
         }
     }
 
+    /// The processes of it that still run, as far as they can be found.
+    pub(super) fn left(&self, leader_ended: bool) -> Vec<u32> {
+        let mut left = self.strays();
+        left.extend(group_members(self.leader));
+        let leader = self.leader.as_raw_nonzero().get().unsigned_abs();
+        left.retain(|pid| !leader_ended || *pid != leader);
+        left.sort_unstable();
+        left.dedup();
+        left
+    }
+
     /// Members outside of the process group, as far as they can be found.
     fn strays(&self) -> Vec<u32> {
         let leader = self.leader.as_raw_nonzero().get().unsigned_abs();

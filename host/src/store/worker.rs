@@ -68,8 +68,10 @@ impl Drop for Worker {
 }
 
 fn run(store: &mut Store, batches: &mpsc::Receiver<(u64, Batch)>, done: &mut impl FnMut(Done)) {
+    let dir = super::disk::Disk::path(&store.inner.disk, "");
+    let dir = dir.display();
     if let Err(error) = store.maintain() {
-        tracing::warn!(%error, "cannot prepare the store's next segment");
+        tracing::warn!(%error, "cannot prepare the next segment of the store in {dir}: check space and rights");
     }
     while let Ok(first) = batches.recv() {
         let mut queued = VecDeque::from([first]);
@@ -98,7 +100,7 @@ fn run(store: &mut Store, batches: &mpsc::Receiver<(u64, Batch)>, done: &mut imp
             }
         }
         if let Err(error) = store.maintain() {
-            tracing::warn!(%error, "cannot tidy the store");
+            tracing::warn!(%error, "cannot tidy the store in {dir}: check space and rights");
         }
     }
 }

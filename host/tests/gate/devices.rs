@@ -4,11 +4,11 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use haven_host::bpf::Hook;
-use haven_host::gate::{BackEnd, Choice, EntryKind, Gate, Renewal, Upkeep};
+use haven_host::bpf::{Hook, Program, attached, detach};
+use haven_host::gate::{BackEnd, Choice, EntryKind, Gate, Renewal, Repair, Upkeep};
 use haven_skipped::skip;
 
 use crate::bed::{
@@ -24,19 +24,24 @@ fn closed(bed: &Bed, choice: Choice) -> (Gate, Upkeep) {
     (gate, upkeep)
 }
 
-/// Handles events, as the daemon does, until `done`.
+/// Waits for an event and handles it, as the daemon does.
+fn handle_event(upkeep: &mut Upkeep) -> Repair {
+    let limit = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
+    let events = upkeep.events();
+    let mut waits: Vec<_> = events
+        .iter()
+        .map(|fd| rustix::event::PollFd::new(fd, rustix::event::PollFlags::IN))
+        .collect();
+    rustix::event::poll(&mut waits, Some(&limit)).unwrap();
+    upkeep.on_event().unwrap()
+}
+
+/// Handles events until `done`.
 fn handle_events(upkeep: &mut Upkeep, mut done: impl FnMut(&Upkeep) -> bool) {
     let end = Instant::now() + PATIENCE;
     while !done(upkeep) {
         assert!(Instant::now() < end, "no event led there: {:?}", upkeep.status());
-        let limit = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
-        let events = upkeep.events();
-        let mut waits: Vec<_> = events
-            .iter()
-            .map(|fd| rustix::event::PollFd::new(fd, rustix::event::PollFlags::IN))
-            .collect();
-        rustix::event::poll(&mut waits, Some(&limit)).unwrap();
-        upkeep.on_event().unwrap();
+        handle_event(upkeep);
     }
 }
 
@@ -123,6 +128,77 @@ fn hooks_taken_away_are_noticed_and_restored() {
         } else {
             skip("this kernel has no tcx", "hooks that tc cannot take away");
         }
+        gate.remove_all(upkeep).unwrap();
+    });
+}
+
+/// How long the gate may be gone where the kernel tells of it.
+const TOLD: Duration = Duration::from_secs(1);
+
+#[test]
+fn filters_taken_away_are_restored_as_soon_as_the_kernel_tells() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.node.within(|| {
+        let (gate, mut upkeep) = closed(&bed, Choice::BpfClsact);
+        for (command, lost) in [
+            ("tc qdisc del dev lan0 clsact", &BOTH[..]),
+            ("tc filter del dev lan0 ingress", &BOTH[..1]),
+            ("tc filter del dev lan0 egress", &BOTH[1..]),
+        ] {
+            bed.node.run(command);
+            let began = Instant::now();
+            let mut restored = Vec::new();
+            while restored.len() < lost.len() {
+                assert!(began.elapsed() < TOLD, "{command}: {restored:?} restored by events");
+                restored.extend(handle_event(&mut upkeep).restored);
+            }
+            println!("{command}: restored within {:?}", began.elapsed());
+            let lost: Vec<_> = lost.iter().map(|hook| ("lan0".to_owned(), *hook)).collect();
+            assert_eq!(restored, lost, "{command}");
+            bed.assert_silent(command);
+        }
+        // What the gate itself has put there is no news that asks for more.
+        let mut rest = 0;
+        while upkeep.events().iter().any(readable) {
+            upkeep.on_event().unwrap();
+            rest += 1;
+            assert!(rest < 100, "each event leads to the next");
+        }
+        gate.remove_all(upkeep).unwrap();
+    });
+}
+
+fn readable(fd: &BorrowedFd<'_>) -> bool {
+    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut wait = [rustix::event::PollFd::new(fd, rustix::event::PollFlags::IN)];
+    rustix::event::poll(&mut wait, Some(&now)).unwrap() > 0
+}
+
+/// The kernel tells nobody of it: the next look finds it.
+#[test]
+fn a_tcx_program_taken_off_is_restored_by_the_next_look() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.node.within(|| {
+        let (gate, mut upkeep) = closed(&bed, Choice::Auto);
+        if upkeep.status().back_end != BackEnd::Tcx {
+            return skip("this kernel has no tcx", "tcx programs that are taken off");
+        }
+        let device = upkeep.status().devices.iter().find(|d| d.name == "lan0").unwrap().index;
+        for hook in BOTH {
+            for id in attached(device, hook).unwrap() {
+                detach(device, hook, &Program::from_id(id).unwrap()).unwrap();
+            }
+        }
+        bed.assert_open("somebody took the gate away");
+        let restored = upkeep.repair().unwrap().restored;
+        assert_eq!(restored, BOTH.map(|hook| ("lan0".to_owned(), hook)));
+        bed.assert_silent("mended");
         gate.remove_all(upkeep).unwrap();
     });
 }

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use haven_host::gate::{BackEnd, Choice, EntryKind, Gate, Renewal, Upkeep};
+use haven_host::gate::{BackEnd, Choice, Config, Entry, EntryKind, Gate, Renewal, Upkeep};
+use netlink_sys::Socket;
+use netlink_sys::protocols::NETLINK_NETFILTER;
 
 use crate::bed::{Bed, GROUP, PATIENCE, Port, SILENCE, entries, from_now, possible};
 use crate::daemon::Daemon;
@@ -209,6 +212,77 @@ fn a_flush_by_others_is_refused_by_the_kernel_or_mended_within_fifty_millisecond
         assert!(took < Duration::from_millis(50));
         renewed(&mut gate, Duration::from_secs(60));
         bed.assert_open("the group can be opened again");
+        gate.remove_all(upkeep).unwrap();
+    });
+}
+
+/// Empties the table as programs do that do not look whether the ruleset changes meanwhile (`nft` itself begins anew
+/// then, and never gets in between), and leaves it without an owner, as all are on kernels before 6.9.
+fn empty_table(socket: &Socket, name: &str) {
+    let message = |kind: u16, flags: u16, header: [u8; 4], attribute: &[u8]| {
+        let length = u32::try_from(20 + attribute.len()).unwrap();
+        let mut bytes = length.to_ne_bytes().to_vec();
+        bytes.extend([kind.to_ne_bytes(), flags.to_ne_bytes()].concat());
+        bytes.extend([[0; 8].as_slice(), &header, attribute].concat());
+        bytes
+    };
+    let mut table = u16::try_from(5 + name.len()).unwrap().to_ne_bytes().to_vec();
+    table.extend([&1_u16.to_ne_bytes(), name.as_bytes(), &[0]].concat());
+    table.resize(table.len().next_multiple_of(4), 0);
+    let (request, create) = (1, 1 | 0x400);
+    let batch = [
+        message(16, request, [0, 0, 0, 10], &[]),
+        // NFT_MSG_DELTABLE and NFT_MSG_NEWTABLE of the family netdev
+        message(10 << 8 | 2, request, [5, 0, 0, 0], &table),
+        message(10 << 8, create, [5, 0, 0, 0], &table),
+        message(17, request, [0, 0, 0, 10], &[]),
+    ];
+    socket.send(&batch.concat(), 0).unwrap();
+}
+
+#[test]
+fn flushes_in_the_midst_of_mending_one_leave_every_address_under_the_gate() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.node.within(|| {
+        let (gate, upkeep) = opened(&bed);
+        let name = table(&bed);
+        gate.remove_all(upkeep).unwrap();
+        // A table that somebody made before has no owner, as on kernels before 6.9.
+        bed.node.run(&format!("nft add table netdev {name}"));
+        let (mut gate, mut upkeep) = opened(&bed);
+        let mut wanted = entries(EntryKind::Exclusive);
+        wanted.extend((1..=200_u8).map(|host| Entry {
+            address: [198, 51, 100, host].into(),
+            kind: EntryKind::Exclusive,
+            group: GROUP,
+        }));
+        gate.set_entries(&wanted).unwrap();
+        // Of this namespace, whichever thread uses it.
+        let socket = Socket::new(NETLINK_NETFILTER).unwrap();
+        let mut refused = 0;
+        for _ in 0..20 {
+            let looks = AtomicBool::new(true);
+            empty_table(&socket, &name);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    while looks.load(Ordering::Relaxed) {
+                        empty_table(&socket, &name);
+                    }
+                });
+                // What is gone again in the midst of it is put at the next look.
+                refused += usize::from(upkeep.on_event().is_err());
+                looks.store(false, Ordering::Relaxed);
+            });
+        }
+        assert!(refused > 0, "no look found the table gone under its hands");
+        upkeep.repair().unwrap();
+        drop((gate, upkeep));
+        let (gate, upkeep) = Gate::open(&Config { back_end: Choice::Nft, ..bed.config() }).unwrap();
+        assert_eq!(gate.entries().len(), wanted.len(), "as the kernel has them");
+        bed.assert_silent("no lease");
         gate.remove_all(upkeep).unwrap();
     });
 }

@@ -1,7 +1,7 @@
 //! Owners killed, stopped, restarted, or started where they may not or cannot.
 #![allow(unsafe_code, reason = "prctl installs the filter that plays a kernel without bpf(2)")]
 
-use std::net::UdpSocket;
+use std::net::{IpAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use crate::bed::{Bed, GROUP, Namespace, PATIENCE, entries, from_now, possible, run};
 use crate::daemon::Daemon;
-use crate::frames::{CLIENT4, VIP4};
+use crate::frames::{CLIENT4, CLIENT6, VIP4, VIP6};
 
 /// How many UDP probes of the VIP, one each millisecond, went unanswered during `work`; and how many there were.
 pub(crate) fn lost_during(bed: &Bed, work: impl FnOnce()) -> (u32, u32) {
@@ -271,52 +271,74 @@ fn a_nat_director_is_silent_in_both_directions() {
         "ip -n {} link add back0 type veth peer name lan0 netns {}",
         bed.node.name, back.name
     ));
-    bed.node.run("ip addr add 10.0.0.1/24 dev back0");
     bed.node.run("ip link set back0 up");
-    bed.node.run("sysctl -qw net.ipv4.ip_forward=1");
-    back.run("ip addr add 10.0.0.2/24 dev lan0");
     back.run("ip link set lan0 up");
+    for (side, device, host) in [(&bed.node, "back0", 1), (&back, "lan0", 2)] {
+        side.run(&format!("ip addr add 10.0.0.{host}/24 dev {device}"));
+        side.run(&format!("ip addr add fd00::{host}/64 dev {device} nodad"));
+    }
+    for setting in ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"] {
+        bed.node.run(&format!("sysctl -qw {setting}"));
+    }
     back.run("ip route add default via 10.0.0.1");
-    for rule in [
-        "add table ip nat".to_owned(),
-        "add chain ip nat pre {type nat hook prerouting priority -100;}".to_owned(),
-        format!("add rule ip nat pre ip daddr {VIP4} udp dport 7000 dnat to 10.0.0.2"),
-    ] {
-        bed.node.run(&format!("nft {rule}"));
+    back.run("ip -6 route add default via fd00::1");
+    let families = [
+        ("ip", IpAddr::from(VIP4), IpAddr::from(CLIENT4), "10.0.0.2"),
+        ("ip6", VIP6.into(), CLIENT6.into(), "fd00::2"),
+    ];
+    for (family, vip, _, server) in families {
+        for rule in [
+            format!("add table {family} nat"),
+            format!("add chain {family} nat pre {{type nat hook prerouting priority -100;}}"),
+            format!(
+                "add rule {family} nat pre {family} daddr {vip} udp dport 7000 dnat to {server}"
+            ),
+        ] {
+            bed.node.run(&format!("nft {rule}"));
+        }
     }
     for choice in [Choice::Auto, Choice::Nft] {
         let mut config = bed.config();
         config.back_end = choice;
-        bed.node.within(|| translated(&bed, &back, &config));
+        for (_, vip, client, server) in families {
+            let server = server.parse().unwrap();
+            bed.node.within(|| translated(&bed, &back, &config, (vip, client, server)));
+        }
     }
 }
 
-/// A question from the client and the answer of the server behind the node, and what of both a closed gate stops.
-fn translated(bed: &Bed, back: &Namespace, config: &Config) {
+/// A question from the client to the VIP and the answer of the server behind the node, and what of both a closed gate
+/// stops.
+fn translated(
+    bed: &Bed,
+    back: &Namespace,
+    config: &Config,
+    (vip, client, server): (IpAddr, IpAddr, IpAddr),
+) {
     let short = Some(Duration::from_millis(100));
-    let server = back.within(|| UdpSocket::bind("10.0.0.2:7000").unwrap());
-    let client = bed.client.within(|| UdpSocket::bind((CLIENT4, 0)).unwrap());
+    let server = back.within(|| UdpSocket::bind((server, 7000)).unwrap());
+    let client = bed.client.within(|| UdpSocket::bind((client, 0)).unwrap());
     server.set_read_timeout(short).unwrap();
     client.set_read_timeout(short).unwrap();
     let mut buffer = [0; 16];
     let (mut gate, upkeep) = Gate::open(config).unwrap();
     gate.set_entries(&entries(EntryKind::Exclusive)).unwrap();
-    client.send_to(b"1", (VIP4, 7000)).unwrap();
-    assert!(server.recv_from(&mut buffer).is_err(), "a closed gate is before DNAT");
+    client.send_to(b"1", (vip, 7000)).unwrap();
+    assert!(server.recv_from(&mut buffer).is_err(), "{vip}: a closed gate is before DNAT");
 
     let renewed = gate.renew(GROUP, from_now(Duration::from_secs(60)));
     assert!(matches!(renewed, Ok(Renewal::Open { .. })));
     server.set_read_timeout(Some(PATIENCE)).unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
-    client.send_to(b"2", (VIP4, 7000)).unwrap();
+    client.send_to(b"2", (vip, 7000)).unwrap();
     let (_, from) = server.recv_from(&mut buffer).unwrap();
     server.send_to(b"answer", from).unwrap();
-    assert_eq!(client.recv_from(&mut buffer).unwrap().1, (VIP4, 7000).into());
+    assert_eq!(client.recv_from(&mut buffer).unwrap().1, (vip, 7000).into());
 
     // The connection is known; the back end's late reply would leave as the VIP.
     gate.close(GROUP).unwrap();
     client.set_read_timeout(short).unwrap();
     server.send_to(b"late", from).unwrap();
-    assert!(client.recv_from(&mut buffer).is_err(), "a reply left as the VIP");
+    assert!(client.recv_from(&mut buffer).is_err(), "a reply left as {vip}");
     gate.remove_all(upkeep).unwrap();
 }

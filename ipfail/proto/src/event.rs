@@ -20,6 +20,39 @@ pub struct Lease {
     pub end: Instant,
 }
 
+/// How long the steps of a start took, in their order; zero for one that was not needed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Steps {
+    /// Waiting for the interface.
+    pub waited: Duration,
+    /// Asking whether another station has an address (`run_arping`).
+    pub probed: Duration,
+    /// The kernel's part: addresses and their labels.
+    pub added: Duration,
+    /// Duplicate address detection (IPv6 without a lease).
+    pub checked: Duration,
+    /// To the first announcement, with `arp_bg=false` to the last of the burst.
+    pub announced: Duration,
+}
+
+impl fmt::Display for Steps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = [
+            ("waiting for the interface", self.waited),
+            ("probes", self.probed),
+            ("the kernel", self.added),
+            ("duplicate address detection", self.checked),
+            ("announcements", self.announced),
+        ];
+        write!(f, "{:?}", named.iter().map(|(_, took)| *took).sum::<Duration>())?;
+        let taken = named.iter().filter(|(_, took)| !took.is_zero());
+        for (i, (name, took)) in taken.enumerate() {
+            write!(f, "{} {name} {took:?}", if i == 0 { ":" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
 /// Something an operator or the cluster may want to know. Numbered and stamped by the receiver.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Event {
@@ -29,8 +62,8 @@ pub enum Event {
         resource: String,
         /// Its addresses.
         ips: Vec<IpAddr>,
-        /// From the start's arrival to the first announcement.
-        took: Duration,
+        /// From the start's arrival, or the loss of its interface, to the first announcement.
+        steps: Steps,
     },
     /// The addresses of a resource are gone.
     Stopped {
@@ -152,8 +185,8 @@ pub(crate) fn rid_of_stranger(ip: IpAddr) -> String {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Started { resource, ips, took } => {
-                write!(f, "{resource}: {} address(es) up and announced in {took:?}", ips.len())
+            Self::Started { resource, ips, steps } => {
+                write!(f, "{resource}: {} address(es) up and announced in {steps}", ips.len())
             }
             Self::Stopped { resource } => write!(f, "{resource}: addresses removed"),
             Self::Pending { resource, nic } => write!(

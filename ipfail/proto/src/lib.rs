@@ -26,7 +26,7 @@ mod testing;
 mod view;
 
 pub use conflict::{ConflictWatch, DEFEND_INTERVAL, Reaction};
-pub use event::{Confirmation, Event, Lease, VipState, VipStatus};
+pub use event::{Confirmation, Event, Lease, Steps, VipState, VipStatus};
 pub use metadata::{Edition, metadata};
 pub use nic::NicError;
 pub use outcome::{OcfCode, Outcome, Reason};

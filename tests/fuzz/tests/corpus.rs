@@ -83,7 +83,7 @@ fn survive(name: &str) {
 
 /// One test a decoder, so that they run side by side and a failure names it.
 macro_rules! decoders {
-    ($($name:ident)*) => {
+    ($(fn $name:ident();)*) => {
         $(#[test]
         fn $name() {
             survive(stringify!($name));
@@ -105,10 +105,26 @@ macro_rules! decoders {
     };
 }
 
-decoders!(
-    beat channel cib command config consensus control crm express frame handover join metadata neighbour records
-    segment snapshot token
-);
+decoders! {
+    fn beat();
+    fn channel();
+    fn cib();
+    fn command();
+    fn config();
+    fn consensus();
+    fn control();
+    fn crm();
+    fn express();
+    fn frame();
+    fn handover();
+    fn join();
+    fn metadata();
+    fn neighbour();
+    fn records();
+    fn segment();
+    fn snapshot();
+    fn token();
+}
 
 /// The inputs that this program makes are still what it reads: a changed format shows here first.
 /// `HAVEN_FUZZ_WRITE=1` puts them into the corpus in place of those made before.

@@ -138,7 +138,7 @@ pub fn assert_one_owner(report: &Report) {
 pub fn assert_unmoved(report: &Report) {
     assert_one_owner(report);
     let table = report.table();
-    assert_eq!(report.probes.moves, 0, "{table}");
+    assert_eq!((report.probes.moves, report.ownership.moves()), (0, 0), "{table}");
     assert!(report.probes.outage <= Duration::from_millis(500), "{table}");
 }
 

@@ -45,7 +45,7 @@ fn said(content: Option<&[u8]>, code: i32) -> String {
 
 #[test]
 fn a_missing_file_says_how_to_name_or_make_one() {
-    let text = said(None, 69);
+    let text = said(None, 78);
     assert!(text.contains("--config FILE"), "{text}");
 }
 
@@ -119,6 +119,6 @@ fn a_directory_is_no_file() {
     let output = run(&directory, &["node", "run"]);
     std::fs::remove_dir(&directory).unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(69), "{text}");
+    assert_eq!(output.status.code(), Some(78), "{text}");
     assert!(text.contains("is a directory") || text.contains("Is a directory"), "{text}");
 }

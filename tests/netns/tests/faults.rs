@@ -9,36 +9,60 @@ use haven_netns_tests::{Lab, assert_one_owner, lab};
 /// The promise is 250 ms (docs/benchmarks.md holds it over many runs of a release build); one run of
 /// a build without optimisation, on a machine that may be compiling, gets twice that.
 const TAKEOVER_LIMIT: Duration = Duration::from_millis(500);
+/// The aim of a release build is 5 ms.
+const SWITCHOVER_LIMIT: Duration = Duration::from_millis(100);
 const AFTER_HEAL: Duration = Duration::from_secs(3);
-/// A machine that stands still makes any takeover late. How long a takeover took may therefore be shown by a
-/// repetition; one owner must be shown by each, and that nothing moved or was lost by the first.
-const TRIES: usize = 3;
+/// Longer than a client of other software was seen to ask, after a heal, a node that had given the address up.
+const LONG_AFTER_HEAL: Duration = Duration::from_secs(60);
+/// A machine that stands still makes any takeover late. One late try is therefore borne where so many after it are
+/// timely, each of them; one owner that moves no more than its fault explains, and planned moves that cost no
+/// connection, must be shown by every try.
+const AFTER_A_LATE_ONE: usize = 2;
 
-/// Repeats the experiment until `timely` holds; each repetition has one owner at any time.
-fn shown(lab: &mut Lab, scenario: Scenario, timely: impl Fn(&Outcome) -> bool) -> Outcome {
-    let mut tables = String::new();
-    for _ in 0..TRIES {
-        let outcome = lab.experiment(scenario, AFTER_HEAL);
-        assert_one_owner(&outcome.report);
-        if timely(&outcome) {
-            return outcome;
-        }
-        tables += &outcome.report.table();
+/// Fails unless this one experiment shows what any must.
+fn assert_sound(outcome: &Outcome) {
+    let table = outcome.report.table();
+    assert_one_owner(&outcome.report);
+    assert_eq!(outcome.unexplained_moves(), None, "{}\n{table}", outcome.scenario);
+    if outcome.scenario == Scenario::SwitchOver {
+        let connects = outcome.report.connects;
+        // A packet lost in the milliseconds of the move is sent again after a second: late, not lost.
+        assert_eq!((connects.refused, connects.lost), (0, 0), "connections were lost\n{table}");
     }
-    panic!("{scenario}: not one of {TRIES} tries went as promised\n{tables}");
+}
+
+/// Does the experiment, and again where it was late: `timely` must hold for most tries.
+fn shown(lab: &mut Lab, scenario: Scenario, timely: impl Fn(&Outcome) -> bool) {
+    let mut one = || {
+        let outcome = lab.experiment(scenario, AFTER_HEAL);
+        assert_sound(&outcome);
+        outcome
+    };
+    let first = one();
+    if timely(&first) {
+        return;
+    }
+    for _ in 0..AFTER_A_LATE_ONE {
+        let again = one();
+        let tables = [&first, &again].map(|late| late.report.table()).join("\n");
+        assert!(timely(&again), "{scenario}: two tries did not go as promised\n{tables}");
+    }
 }
 
 /// Does the experiment once: its owner stays the only one.
 fn unmoved(lab: &mut Lab, scenario: Scenario) -> Outcome {
     let outcome = lab.experiment(scenario, AFTER_HEAL);
-    assert_one_owner(&outcome.report);
-    assert_eq!(outcome.moves, 0, "{scenario}: the address moved\n{}", outcome.report.table());
+    assert_sound(&outcome);
     outcome
 }
 
+fn moved(outcome: &Outcome) -> bool {
+    outcome.owner_after.is_some() && outcome.owner_after != outcome.owner_before
+}
+
 fn taken_over(outcome: &Outcome) -> bool {
-    let moved = outcome.owner_after.is_some() && outcome.owner_after != outcome.owner_before;
-    moved && outcome.outage <= TAKEOVER_LIMIT && outcome.outage_after_heal <= TAKEOVER_LIMIT
+    let longest = outcome.outage.max(outcome.outage_after_heal);
+    moved(outcome) && longest <= TAKEOVER_LIMIT
 }
 
 fn owner_lost(name: &str, family: Family, scenario: Scenario) {
@@ -88,12 +112,23 @@ fn an_owner_alone_in_a_partition_falls_silent() {
     owner_lost("f-part", Family::V4, Scenario::Partition);
 }
 
+#[test]
+#[ignore = "long: two more whole clusters, watched for a minute each, run by ./dev test --all"]
+fn a_healed_partition_leaves_no_client_without_an_answer_in_the_minute_after_it() {
+    for (name, family) in [("f-heal", Family::V4), ("f-heal6", Family::V6)] {
+        let Some(mut lab) = lab(name, 3, false, family) else { return };
+        let outcome = lab.experiment(Scenario::Partition, LONG_AFTER_HEAL);
+        assert_sound(&outcome);
+        let table = outcome.report.table();
+        assert!(moved(&outcome), "nobody took over\n{table}");
+        let silent = outcome.outage_after_heal;
+        assert!(silent <= TAKEOVER_LIMIT, "silent for {silent:?} after the heal\n{table}");
+    }
+}
+
 fn switched_over(lab: &mut Lab) {
-    let swift = |o: &Outcome| taken_over(o) && o.outage <= Duration::from_millis(50);
-    let outcome = shown(lab, Scenario::SwitchOver, swift);
-    let connects = outcome.report.connects;
-    // A packet lost in the milliseconds of the move is sent again after a second: late, not lost.
-    assert_eq!((connects.refused, connects.lost), (0, 0), "{}", outcome.report.table());
+    let swift = |o: &Outcome| taken_over(o) && o.outage <= SWITCHOVER_LIMIT;
+    shown(lab, Scenario::SwitchOver, swift);
 }
 
 #[test]
@@ -121,10 +156,7 @@ fn noise_on_one_link_and_busy_processors_move_nothing_and_an_owner_killed_in_noi
     unmoved(&mut lab, Scenario::NoiseOneLink);
     unmoved(&mut lab, Scenario::Busy);
     shown(&mut lab, Scenario::NoiseKill, |outcome| {
-        let limit = Duration::from_millis(1_500);
-        outcome.owner_after.is_some()
-            && outcome.owner_after != outcome.owner_before
-            && outcome.outage <= limit
+        moved(outcome) && outcome.outage <= Duration::from_millis(1_500)
     });
 }
 

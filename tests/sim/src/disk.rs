@@ -7,6 +7,7 @@ use haven_base::Rng;
 use haven_consensus::{
     Batch, BatchRecords, Payload, PersistToken, RecordError, Recovered, RecoveredRecords,
 };
+use haven_controller::Replicated;
 
 /// One host's disk. What is written goes through the real encoding.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +25,8 @@ pub(crate) struct Disk {
     pub(crate) rots: bool,
     /// A mutant: the two newest entries known committed are in each other's place.
     pub(crate) swaps: bool,
+    /// A mutant: the snapshot reads with a comment in its configuration that nobody wrote.
+    pub(crate) adds: bool,
 }
 
 impl Disk {
@@ -112,6 +115,12 @@ impl Disk {
             && self.swaps
         {
             std::mem::swap(&mut one.payload, &mut other.payload);
+        }
+        if let Some(snapshot) = recovered.snapshot.as_mut().filter(|_| self.adds)
+            && let Ok(mut state) = Replicated::decode(&snapshot.bytes)
+        {
+            state.cib.comments.insert(String::new(), vec!["# rot".to_owned()]);
+            snapshot.bytes = state.encode();
         }
         Ok(recovered)
     }

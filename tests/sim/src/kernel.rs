@@ -20,6 +20,8 @@ pub(crate) struct Kernel {
     pub(crate) orphans: BTreeSet<String>,
     /// A mutant: gates close this much later than they were told to.
     pub(crate) late: Duration,
+    /// A mutant: gates keep no address silent.
+    pub(crate) heedless: bool,
 }
 
 impl Kernel {
@@ -38,7 +40,7 @@ impl Kernel {
 
     /// Nothing of it outlives the power.
     pub(crate) fn lose_power(&mut self) {
-        *self = Self { late: self.late, ..Self::default() };
+        *self = Self { late: self.late, heedless: self.heedless, ..Self::default() };
     }
 
     pub(crate) fn deadline(&self, group: GroupId) -> Option<Instant> {
@@ -63,7 +65,8 @@ impl Kernel {
     /// Whether the host sends and answers under `address` at `now`: no entry, no gate.
     pub(crate) fn answers(&self, address: IpAddr, now: Instant) -> bool {
         let open = |group: &GroupId| self.deadline(*group).is_some_and(|end| now < end);
-        self.addresses.contains(&address) && self.entries.get(&address).is_none_or(open)
+        let silenced = self.entries.get(&address).is_some_and(|group| !open(group));
+        self.addresses.contains(&address) && (self.heedless || !silenced)
     }
 
     /// The addresses that are here and stand under no gate.

@@ -7,11 +7,13 @@ use haven_types::operation::{OcfCode, Outcome};
 
 use crate::agents::finished;
 use crate::host::Host;
+use crate::settings::Mutant;
 use crate::world::{Todo, World};
 
 impl World {
     /// The simulated agent of a service acts, and a moment later answers.
     pub(crate) fn service(&mut self, node: NodeId, life: u64, run: RunId, answer: u64) {
+        let hollow = self.settings.mutant == Mutant::HollowStarts;
         let Some(host) = self.host(node, life) else { return };
         let Host { process: Some(process), kernel, .. } = host else { return };
         let Some(call) = process.calls.get_mut(&run) else { return };
@@ -20,7 +22,7 @@ impl World {
             call.acted = true;
             kernel.orphans.remove(&name);
             match action.as_str() {
-                "start" => drop(kernel.services.insert(name.clone())),
+                "start" if !hollow => drop(kernel.services.insert(name.clone())),
                 "stop" => drop(kernel.services.remove(&name)),
                 _ => {}
             }

@@ -68,6 +68,8 @@ pub enum Mutant {
     LyingDisk,
     /// Kernels close their gates a tick late.
     LateGate,
+    /// Kernels answer under each address that is there, whatever its gate says.
+    OpenGates,
     /// Clocks run at up to a third more or less than true time, far beyond ρ.
     WildClocks,
     /// Orders of former coordinators are passed on as if the present one had given them.
@@ -76,6 +78,10 @@ pub enum Mutant {
     RottenEntry,
     /// Whoever reads a disk finds two entries that it knows committed in each other's place.
     SwappedEntries,
+    /// Whoever reads the first node's disk finds something in the snapshot that nobody wrote.
+    RottenSnapshot,
+    /// Services say that they were started, and are not.
+    HollowStarts,
     /// Beats are lost on their way into the machine, after they were received.
     DroppedBeats,
     /// One node of the cluster stays cut off in the calm.

@@ -9,7 +9,7 @@ use crate::clock::{MS, SECOND};
 use crate::invariants::ADDRESS;
 use crate::life::Life;
 use crate::people::{load, standby, vip};
-use crate::settings::Settings;
+use crate::settings::{Mutant, Settings};
 use crate::trace::Trace;
 use crate::world::{World, controller};
 
@@ -66,12 +66,17 @@ const LINES: &str = "property stonith-enabled=false\n\
 type Found = Result<(), String>;
 
 impl Life {
-    /// Three nodes that run everything, one verb, and the audits.
+    /// Three nodes that run everything, one verb, and the audits, in a world with this mutant.
     ///
     /// # Errors
     /// The first thing that is not as it should be, in words; with what happened before, where that was kept.
-    pub fn verb(seed: u64, verb: Verb, keep_lines: bool) -> Result<(), (String, Vec<String>)> {
-        let settings = Settings { resources: 0, drift: true, ..Settings::calm(seed) };
+    pub fn verb(
+        seed: u64,
+        verb: Verb,
+        mutant: Mutant,
+        keep_lines: bool,
+    ) -> Result<(), (String, Vec<String>)> {
+        let settings = Settings { resources: 0, drift: true, mutant, ..Settings::calm(seed) };
         let trace = if keep_lines { Trace::kept() } else { Trace::default() };
         let mut world = World::new(seed, settings, trace);
         let found = world.undergo(verb);

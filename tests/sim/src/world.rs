@@ -178,6 +178,8 @@ impl World {
         host.disk.lies = self.settings.mutant == Mutant::LyingDisk;
         host.disk.swaps = self.settings.mutant == Mutant::SwappedEntries;
         host.disk.rots = self.settings.mutant == Mutant::RottenEntry;
+        host.disk.adds = self.settings.mutant == Mutant::RottenSnapshot && member.id == NodeId(1);
+        host.kernel.heedless = self.settings.mutant == Mutant::OpenGates;
         if self.settings.mutant == Mutant::LateGate {
             host.kernel.late = self.settings.terms.tick * 2;
         }

@@ -3,21 +3,24 @@
 //! `HAVEN_SIM_SEED=n` replays one and prints what happened.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests fail by panicking")]
 
-use haven_sim_tests::{Life, Verb};
+use haven_sim_tests::{Life, Mutant, Verb};
 
 /// Last lines of the trace that a replay shows.
 const LINES: usize = 200;
 
 fn each_seed(verb: Verb) {
     if let Ok(seed) = std::env::var("HAVEN_SIM_SEED") {
-        if let Err((found, lines)) = Life::verb(seed.parse().unwrap(), verb, true) {
+        if let Err((found, lines)) = Life::verb(seed.parse().unwrap(), verb, Mutant::None, true) {
             panic!("{}\n{found}", lines[lines.len().saturating_sub(LINES)..].join("\n"));
         }
         return;
     }
     let seeds = std::env::var("HAVEN_SIM_SEEDS").map_or(12, |text| text.parse().unwrap());
     let found: Vec<String> = (0..seeds)
-        .filter_map(|seed| Some(format!("seed {seed}: {}", Life::verb(seed, verb, false).err()?.0)))
+        .filter_map(|seed| {
+            let (found, _) = Life::verb(seed, verb, Mutant::None, false).err()?;
+            Some(format!("seed {seed}: {found}"))
+        })
         .collect();
     assert!(found.is_empty(), "{verb:?}: {} of {seeds} failed\n{}", found.len(), found.join("\n"));
 }

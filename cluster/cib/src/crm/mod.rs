@@ -45,7 +45,9 @@ pub use load::{
     load_with, objects, resources, show, show_some,
 };
 pub(crate) use names::RENAMED_PROPERTIES;
-pub use verify::{AgentFacts, Facts, Judge, MemberFacts, ParamFacts, verify, verify_foreign};
+pub use verify::{
+    AgentFacts, Facts, Judge, MAX_LEASES, MemberFacts, ParamFacts, verify, verify_foreign,
+};
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,9 @@
 mod addresses;
 mod constraints;
 mod foreign;
+mod idle;
 mod kept;
+mod leases;
 mod resources;
 pub(super) mod values;
 
@@ -14,6 +16,8 @@ use std::net::IpAddr;
 
 use haven_base::nearest;
 use haven_types::agent::AgentReport;
+
+pub use leases::MAX_LEASES;
 
 use super::doubt::Doubt;
 use super::finding::{Finding, Severity};
@@ -89,8 +93,9 @@ pub(super) fn verify_in_doubt(cib: &Cib, facts: &Facts, doubt: &Doubt) -> Vec<Fi
     addresses::check(&view, &mut findings);
     foreign::check(&view, &mut findings);
     constraints::check(&view, &mut findings);
-    leases(&view, &mut findings);
+    leases::check(&view, &mut findings);
     nodes(&view, &mut findings);
+    idle::check(&view, &mut findings);
     kept::check(cib, &mut findings);
     findings.retain(|finding| !doubt.explains(finding));
     findings.sort_by_key(|finding| finding.severity);
@@ -220,82 +225,6 @@ fn value<'a>(sets: &'a [NvSet], name: &str) -> Option<&'a str> {
         .flat_map(|set| &set.pairs)
         .find(|pair| pair.name == name)
         .and_then(|pair| pair.value.as_deref())
-}
-
-/// A lease needs a majority that survives the loss of a node: two full nodes alone have none.
-fn leases(view: &View<'_>, findings: &mut Vec<Finding>) {
-    let mut leased = Vec::new();
-    for (primitive, around) in &view.primitives {
-        if view.doubt.hides_options_of(&primitive.id) {
-            continue;
-        }
-        let agent = view.agent(primitive).and_then(|name| view.facts.agents.get(&name));
-        let by_agent = agent.is_some_and(|agent| agent.lease);
-        let requires = view.meta(primitive, around, "requires");
-        let needs = requires.map_or(by_agent, |requires| requires == "lease");
-        let off = view.meta(primitive, around, "lease") == Some("off");
-        if let Some(requires) = requires
-            && by_agent
-            && !needs
-            && !off
-        {
-            // spec: L8 "No setting but lease=off lets an address live without a majority"
-            let message = format!(
-                "requires={requires} takes the lease away, so two nodes may own the address"
-            );
-            findings.push(
-                Finding::error("HV0319", message)
-                    .about(&primitive.id)
-                    .fix("remove requires; only meta lease=off accepts two owners"),
-            );
-        }
-        if !needs {
-            continue;
-        }
-        if off {
-            findings.push(
-                Finding::warning(
-                    "HV0312",
-                    "lease=off: the address lives on without a majority, so two nodes may own it",
-                )
-                .about(&primitive.id)
-                .fix("remove lease=off unless an outside power keeps the other node silent"),
-            );
-        } else {
-            leased.push(primitive.id.as_str());
-        }
-    }
-    if let Some(first) = leased.first() {
-        majority(view, first, leased.len(), findings);
-    }
-}
-
-/// What the members, and those of them who vote by now, mean for leases.
-// spec: L8 "Two nodes need a witness"
-fn majority(view: &View<'_>, first: &str, leased: usize, findings: &mut Vec<Finding>) {
-    let Some(members) = &view.facts.members else { return };
-    let two = |those: &[&MemberFacts]| those.len() == 2 && !those.iter().any(|it| it.witness);
-    let (voting, idle): (Vec<_>, Vec<_>) = members.iter().partition(|member| member.votes);
-    let more = match leased {
-        1 => String::new(),
-        n => format!(" (and {} more)", n - 1),
-    };
-    let message = format!(
-        "a lease needs a majority that survives the loss of a node, and two nodes without a witness have none{more}"
-    );
-    if two(&members.iter().collect::<Vec<_>>()) {
-        findings.push(Finding::error("HV0311", message).about(first).fix(
-            "add a third member: run `haven cluster token` here and the command it prints on another \
-             machine, with --witness if that machine shall run nothing; or accept two owners with \
-             meta lease=off",
-        ));
-    } else if two(&voting) {
-        let idle: Vec<&str> = idle.iter().map(|member| member.name.as_str()).collect();
-        findings.push(Finding::warning("HV0311", message).about(first).fix(format!(
-            "start the daemon on {}: it has joined and does not vote yet",
-            idle.join(" or ")
-        )));
-    }
 }
 
 fn nodes(view: &View<'_>, findings: &mut Vec<Finding>) {

@@ -164,7 +164,7 @@ Examples:
         /// Judge what loading with --lenient would keep: warnings instead of errors for what no schema knows
         #[arg(long)]
         lenient: bool,
-        /// Ask no daemon: judge the lines by themselves, without what is known of nodes and agents
+        /// Ask no daemon: judge the lines by themselves, without what is known of nodes and of agents of others
         #[arg(long, requires = "file", conflicts_with = "replace")]
         offline: bool,
     },

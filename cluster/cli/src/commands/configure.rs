@@ -75,7 +75,7 @@ pub(super) fn run(command: Configure, session: &mut Session<'_, '_>) -> Result<u
             offline: true,
             lenient,
             ..
-        } => verdict(judge_alone(&read(&file)?, lenient), strict, session),
+        } => verdict(judge_alone(&read(&file)?, lenient, &session.daemon.facts()), strict, session),
         Configure::Verify { offline: true, .. } => {
             let message = "only crm lines can be judged without a daemon";
             Err(ApiError::new(Code::Usage, message).remedy("leave out --offline"))
@@ -114,11 +114,15 @@ pub(super) fn read(file: &Path) -> Result<String, ApiError> {
         fs::read_to_string(file)
     };
     read.map_err(|error| {
-        let refused = error.kind() == io::ErrorKind::PermissionDenied;
+        let kind = error.kind();
+        let refused = kind == io::ErrorKind::PermissionDenied;
         let code = if refused { Code::NoPermission } else { Code::BadData };
-        let why = match error.kind() == io::ErrorKind::InvalidData {
-            true => "this is no text: its bytes are no UTF-8".to_owned(),
-            false => error.to_string(),
+        let why = if kind == io::ErrorKind::InvalidData {
+            "this is no text: its bytes are no UTF-8".to_owned()
+        } else if kind == io::ErrorKind::NotFound {
+            "there is no such file".to_owned()
+        } else {
+            error.to_string()
         };
         ApiError::new(code, format!("cannot read {}: {why}", file.display()))
     })
@@ -161,11 +165,11 @@ fn difference(made: Version, session: &Session<'_, '_>) -> String {
     }
 }
 
-/// Judges lines by themselves: what is known of neither nodes nor agents is not judged.
-fn judge_alone(text: &str, lenient: bool) -> Vec<Finding> {
+/// Judges lines by themselves, with what is known without a daemon: neither nodes nor agents of others are judged.
+fn judge_alone(text: &str, lenient: bool, known: &crm::Facts) -> Vec<Finding> {
     let unknowns = if lenient { crm::Unknowns::Keep } else { crm::Unknowns::Refuse };
     let attempt = crm::attempt(&Cib::default(), text, crm::Mode::Replace, unknowns);
-    offline(attempt.verify(&crm::Facts::default()))
+    offline(attempt.verify(known))
 }
 
 /// Findings that were made without the daemon.

@@ -131,9 +131,18 @@ fn an_editor_that_fails_or_is_not_there_changes_nothing() {
 
 #[test]
 fn lines_are_judged_without_a_daemon() {
-    let findings = judge_alone("primitive a lsb:b\nlocation l aa 1: n1\n", false);
+    let known = crm::Facts::default();
+    let findings = judge_alone("primitive a lsb:b\nlocation l aa 1: n1\n", false, &known);
     let found: Vec<(&str, Option<u32>)> =
         findings.iter().map(|finding| (finding.code.as_str(), finding.line)).collect();
     assert_eq!(found, [("HV0306", Some(2)), ("HV0313", Some(1))]);
-    assert_eq!(judge_alone("primitve a lsb:b", false)[0].nearest.as_deref(), Some("primitive"));
+    let misspelt = judge_alone("primitve a lsb:b", false, &known);
+    assert_eq!(misspelt[0].nearest.as_deref(), Some("primitive"));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_said_to_be_none() {
+    let error = read(Path::new("/nonexistent.crm")).unwrap_err();
+    assert_eq!(error.code, Code::BadData);
+    assert_eq!(error.message, "cannot read /nonexistent.crm: there is no such file");
 }

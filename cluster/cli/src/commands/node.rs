@@ -37,7 +37,7 @@ pub(super) fn run(command: Node, session: &mut Session<'_, '_>) -> Result<u8, Ap
         Node::ConfirmDead { node, reason, yes, waiting } => {
             confirm_dead(node, reason, yes, &waiting, session)
         }
-        Node::Restart { waiting } => restart(&waiting, session),
+        Node::Restart { no_wait, timeout } => restart(&Waiting { no_wait, timeout }, session),
         Node::Attribute { node, action } => super::attribute::run(node, action, session),
         Node::Counters => {
             let reply = session.ask(RequestBody::Counters)?;
@@ -108,7 +108,7 @@ fn question(node: &str, status: &Status) -> String {
     )
 }
 
-/// Ends the daemon under a long lease, and waits until its successor answers.
+/// Has the daemon replace itself under a long lease, and waits until its successor takes part.
 fn restart(waiting: &Waiting, session: &mut Session<'_, '_>) -> Result<u8, ApiError> {
     let socket = session.daemon.control_socket(session.config)?;
     let start = Instant::now();
@@ -117,7 +117,7 @@ fn restart(waiting: &Waiting, session: &mut Session<'_, '_>) -> Result<u8, ApiEr
         return Err(unexpected(&reply));
     };
     if waiting.no_wait {
-        session.output.result(&reply, |_| "the daemon ends now\n".to_owned())?;
+        session.output.result(&reply, |_| "the daemon is replaced now\n".to_owned())?;
         return Ok(0);
     }
     if let Some(left) = lease_left_ms {
@@ -138,13 +138,13 @@ fn restart(waiting: &Waiting, session: &mut Session<'_, '_>) -> Result<u8, ApiEr
     Err(ApiError::new(
         Code::Timeout,
         format!(
-            "the daemon ended, and no new one took part again over {} within {waited}",
+            "the daemon was to replace itself, and no new one took part again over {} within {waited}",
             socket.display()
         ),
     )
     .remedy(
-        "start it: haven node run --config FILE, or have its supervisor restart it always \
-         (systemd: Restart=always)",
+        "look at its log; if it has ended: haven node run --config FILE, or have its supervisor restart it \
+         always (systemd: Restart=always)",
     ))
 }
 

@@ -7,7 +7,7 @@ use haven_types::operation::{ExecutionStatus, Lease, OcfCode, Operation, Outcome
 
 use super::{Clock, Executor};
 use crate::port::Output;
-use crate::resource::{Job, Stage};
+use crate::resource::{HeldLease, Job, Stage};
 
 impl Executor {
     pub(super) fn await_lease(
@@ -41,7 +41,9 @@ impl Executor {
         let last_user = match self.leases.get_mut(&group) {
             Some(held) => {
                 held.users.remove(name);
-                held.users.is_empty()
+                // Whoever starts in the group from now on asks anew: the gate is about to close.
+                held.held &= !held.is_released();
+                held.is_released()
             }
             None => false,
         };
@@ -53,7 +55,8 @@ impl Executor {
     }
 
     pub(super) fn on_gained(&mut self, clock: Clock, lease: Lease, out: &mut Vec<Output>) {
-        let Some(held) = self.leases.get_mut(&lease.group) else {
+        let known = self.leases.get_mut(&lease.group);
+        let Some(held) = known.filter(|held| !held.is_released()) else {
             // Nobody here needs it any more: give it back rather than keep it from others.
             out.push(Output::Release(lease.group));
             return;
@@ -144,8 +147,13 @@ impl Executor {
     }
 
     pub(super) fn on_released(&mut self, clock: Clock, group: GroupId, out: &mut Vec<Output>) {
-        if self.leases.get(&group).is_some_and(|held| held.users.is_empty()) {
-            self.leases.remove(&group);
+        match self.leases.get_mut(&group) {
+            Some(held) if held.is_released() => {
+                self.leases.remove(&group);
+            }
+            // They came after the release and have asked for a lease of their own.
+            Some(held) => held.held = false,
+            None => {}
         }
         let asked = self.releasing.remove(&group).unwrap_or_default();
         let waits = |name: &String| {
@@ -155,6 +163,39 @@ impl Executor {
         let waiting: Vec<String> = asked.into_iter().filter(waits).collect();
         for name in waiting {
             self.call_agent(clock, &name, out);
+        }
+    }
+
+    /// Starts that wait for a lease of the group fail: trying again here would end like this.
+    pub(super) fn on_claim_refused(
+        &mut self,
+        clock: Clock,
+        group: GroupId,
+        reason: &str,
+        out: &mut Vec<Output>,
+    ) {
+        let users = self.leases.get(&group).map(|held| held.users.clone()).unwrap_or_default();
+        for name in users {
+            let Some(resource) = self.resources.get_mut(&name) else { continue };
+            let running = resource.running.as_ref();
+            if !running.is_some_and(|r| matches!(r.stage, Stage::AwaitLease(_))) {
+                continue;
+            }
+            if resource.started.is_none() {
+                resource.lease = None;
+            }
+            if let Some(held) = self.leases.get_mut(&group) {
+                held.users.remove(&name);
+            }
+            let outcome = Outcome {
+                status: ExecutionStatus::Error,
+                code: OcfCode::ERROR,
+                reason: reason.to_owned(),
+            };
+            self.finish(clock, &name, outcome, out);
+        }
+        if self.leases.get(&group).is_some_and(HeldLease::is_released) {
+            self.leases.remove(&group);
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use haven_base::{Instant, Rng};
-use haven_heartbeat::{GateOrder, Input, Rule, Rules};
+use haven_heartbeat::{GateOrder, Input};
 use haven_types::{Epoch, GroupId};
 
 /// One group's gate in the kernel: two sets for the timed element, and which of them is in use.
@@ -49,12 +49,11 @@ fn group_of(order: &GateOrder) -> GroupId {
 }
 
 impl GateWriter {
-    pub fn order(&mut self, order: GateOrder, rules: Rules) {
+    pub fn order(&mut self, order: GateOrder) {
         let group = group_of(&order);
-        let close = matches!(order, GateOrder::Close { .. });
         self.queue.retain(|old| group_of(old) != group);
         // spec: L3 "abandons every gate write begun before it".
-        if close && rules.has(Rule::AbandonGateWrites) {
+        if matches!(order, GateOrder::Close { .. }) {
             let begun = match &self.step {
                 Some(
                     Step::Begin(o)
@@ -68,11 +67,7 @@ impl GateWriter {
                 self.step = None;
             }
         }
-        if close && !rules.has(Rule::AbandonGateWrites) {
-            self.queue.push_front(order);
-        } else {
-            self.queue.push_back(order);
-        }
+        self.queue.push_back(order);
     }
 
     pub fn busy(&self) -> bool {
@@ -87,18 +82,7 @@ impl GateWriter {
         gates: &mut BTreeMap<GroupId, KernelGate>,
         rng: &mut Rng,
         fail: bool,
-        rules: Rules,
     ) -> Option<Input> {
-        // The mutant lets a deletion overtake a write under way.
-        let overtake = !rules.has(Rule::AbandonGateWrites)
-            && matches!(self.queue.front(), Some(GateOrder::Close { .. }))
-            && !matches!(self.step, Some(Step::Closed(_)));
-        if overtake {
-            let order = self.queue.pop_front().unwrap();
-            let GateOrder::Close { group, ticket } = order else { unreachable!() };
-            gates.entry(group).or_default().sets = [None; 2];
-            return Some(Input::GateClosed { group, ticket });
-        }
         let step = self.step.take().or_else(|| self.queue.pop_front().map(Step::Begin))?;
         self.step = match step {
             Step::Begin(order @ GateOrder::Close { group, .. }) => {

@@ -97,6 +97,8 @@ pub struct World {
     pub record: bool,
     /// Beats and other messages sent, those lost on the way included.
     pub sent: BTreeMap<(NodeId, NodeId, LinkId), (u64, u64)>,
+    /// When each node sent its last beat.
+    pub last_beats: BTreeMap<NodeId, u64>,
     pub opened: u64,
     idle: u32,
 }
@@ -120,6 +122,7 @@ impl World {
             said: Vec::new(),
             record: true,
             sent: BTreeMap::new(),
+            last_beats: BTreeMap::new(),
             opened: 0,
             idle: 0,
         };
@@ -371,10 +374,9 @@ impl World {
         match output {
             Output::Send { to, link, message } => self.send(id, to, link, message),
             Output::Gate(order) => {
-                let rules = self.terms.rules;
                 let node = self.nodes.get_mut(&id).unwrap();
                 let idle = !node.writer.busy();
-                node.writer.order(order, rules);
+                node.writer.order(order);
                 if idle {
                     let life = node.life;
                     let at = self.now + self.rng.below(nanos(self.mischief.effect) + 1);
@@ -394,7 +396,12 @@ impl World {
 
     fn send(&mut self, from: NodeId, to: NodeId, link: LinkId, message: Message) {
         let (beats, others) = self.sent.entry((from, to, link)).or_default();
-        *(if matches!(message, Message::Beat(_)) { beats } else { others }) += 1;
+        if matches!(message, Message::Beat(_)) {
+            *beats += 1;
+            self.last_beats.insert(from, self.now);
+        } else {
+            *others += 1;
+        }
         let path = self.paths[&(from, to, link)];
         if path.cut || self.rng.chance(path.loss_permille, 1000) {
             return;
@@ -411,7 +418,7 @@ impl World {
     fn write_gate(&mut self, id: NodeId, life: u64) {
         let now = self.now;
         let fail = self.rng.below(1000) < self.mischief.gate_fail_permille;
-        let (tick, rules) = (self.terms.tick, self.terms.rules);
+        let tick = self.terms.tick;
         let node = self.nodes.get_mut(&id).unwrap();
         if node.life != life {
             return;
@@ -421,7 +428,7 @@ impl World {
             return self.todo(at, Todo::Gate { node: id, life });
         }
         let local = node.clock.at(now);
-        let told = node.writer.run(local, tick, &mut node.gates, &mut self.rng, fail, rules);
+        let told = node.writer.run(local, tick, &mut node.gates, &mut self.rng, fail);
         let busy = node.writer.busy();
         if let Some(input) = told {
             self.opened += u64::from(matches!(input, Input::GateOpened { .. }));

@@ -105,6 +105,58 @@ fn no_more_gate_orders_are_given_than_may_wait() {
     assert_eq!(promised(&mut holder, 1_200), 1);
 }
 
+/// The groups whose release the next beat tells; it is answered by these voters.
+fn told(holder: &mut Holder, now: u64, voters: &[u16]) -> Vec<u32> {
+    let (seq, _, releases) = holder.beat(at(now), ms(60));
+    for &voter in voters {
+        Says::promise(voter, seq).tell(holder, at(now), &mut Vec::new());
+    }
+    releases.iter().map(|release| release.group.0).collect()
+}
+
+/// A holder that has given up groups 0 to 19 and told nobody yet.
+fn released_twenty() -> Holder {
+    let mut holder = Holder::new(ME, BOOT, Terms::default(), log(1));
+    let mut out = Vec::new();
+    for group in (0..20).map(GroupId) {
+        holder.claim(group, Epoch(3), &mut out).unwrap();
+        holder.release(at(1_000), group, &mut out);
+        let ticket = Ticket(u64::from(group.0) + 1);
+        holder.gate_closed(at(1_000), group, ticket, &mut out);
+    }
+    holder
+}
+
+// spec: L2
+#[test]
+fn releases_that_one_beat_has_no_room_for_are_told_by_the_next() {
+    let mut holder = released_twenty();
+    assert!(holder.has_more_to_tell());
+    let all = [1, 2, 3];
+    assert_eq!(told(&mut holder, 1_001, &all), (0..16).collect::<Vec<_>>());
+    assert!(holder.has_more_to_tell());
+    assert_eq!(told(&mut holder, 1_002, &all), [16, 17, 18, 19]);
+    assert!(!holder.has_more_to_tell());
+    assert!(told(&mut holder, 1_003, &all).is_empty(), "all know it");
+}
+
+// spec: L2
+#[test]
+fn releases_take_turns_while_a_voter_does_not_answer() {
+    let mut holder = released_twenty();
+    let mut before = told(&mut holder, 1_001, &[1, 2]);
+    for beat in 0..50 {
+        let next = told(&mut holder, 1_002 + beat, &[1, 2]);
+        let both: BTreeSet<u32> = before.iter().chain(&next).copied().collect();
+        assert_eq!((next.len(), both.len()), (16, 20), "beat {beat}: {before:?}, {next:?}");
+        before = next;
+    }
+    // It answers at last, two beats that carried all of them.
+    told(&mut holder, 2_000, &[3]);
+    assert_eq!(told(&mut holder, 2_001, &[3]).len(), 4);
+    assert!(told(&mut holder, 2_002, &[]).is_empty());
+}
+
 #[test]
 fn claims_are_bounded_and_what_is_claimed_may_be_claimed_again() {
     let mut holder = Holder::new(ME, BOOT, Terms::default(), log(1));

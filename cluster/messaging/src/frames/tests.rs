@@ -134,8 +134,8 @@ fn strangers_are_told_apart_by_reason() {
 #[test]
 fn keys_change_under_way_and_the_old_one_is_refused_afterwards() {
     let (mut a, mut b) = pair();
-    let mut change = crate::KeyChange::new(at(0), Keyring::new(key(1, 7)));
     let (switch, retire) = (Duration::from_secs(10), Duration::from_secs(60));
+    let mut change = crate::KeyChange::new(at(0), Keyring::new(key(1, 7)), switch, retire);
     change.install(at(0), key(2, 9), switch, retire).unwrap();
     a.set_keys(change.ring().clone());
     assert!(pass(&mut a, &mut b, 1).is_ok(), "a still seals with the old key");
@@ -152,6 +152,43 @@ fn keys_change_under_way_and_the_old_one_is_refused_afterwards() {
     b.set_keys(change.ring().clone());
     assert!(pass(&mut b, &mut a, 60_000).is_ok());
     assert!(pass(&mut a, &mut b, 60_000).is_ok());
+}
+
+/// A nonce under one key is used once: two frames with the same one give away both and let anybody forge a third.
+#[test]
+fn a_member_that_is_dropped_and_taken_up_again_gets_no_frame_under_a_nonce_of_before() {
+    let (mut a, _) = pair();
+    let others = |ids: &[u16]| ids.iter().copied().map(NodeId).collect::<BTreeSet<_>>();
+    let mut nonces = BTreeSet::new();
+    for round in 0..5 {
+        for (to, link) in [(2, 0), (2, 7), (3, 0)] {
+            for _ in 0..3 {
+                let header = Header::decode(&sealed(&mut a, to, link, b"beat")).unwrap();
+                assert!(nonces.insert((header.key, header.nonce())), "round {round}: {header:?}");
+            }
+        }
+        a.set_members(at(round), &others(&[1, 3]));
+        assert_eq!(
+            a.seal(NodeId(2), LinkId(0), Kind::Beat, b"", &mut Vec::new()),
+            Err(SealError::NotMember { to: NodeId(2) })
+        );
+        a.set_members(at(round), &others(&[1]));
+        a.set_members(at(round), &others(&[1, 2, 3]));
+    }
+    assert_eq!(nonces.len(), 45);
+}
+
+#[test]
+fn frames_of_before_are_refused_by_who_dropped_their_sender_and_took_it_up_again() {
+    let (mut a, mut b) = pair();
+    let recorded: Vec<_> = (0..20).map(|_| sealed(&mut a, 2, 0, b"beat")).collect();
+    assert!(b.open(at(1), &mut recorded[0].clone()).is_ok());
+    b.set_members(at(2), &BTreeSet::from([NodeId(2), NodeId(3)]));
+    assert_eq!(b.open(at(3), &mut recorded[1].clone()), Err(Rejected::NotMember(NodeId(1))));
+    b.set_members(at(4), &BTreeSet::from([NodeId(1), NodeId(2), NodeId(3)]));
+    assert_eq!(b.open(at(5), &mut recorded[0].clone()), Err(Rejected::Replayed(NodeId(1))));
+    assert!(b.open(at(5), &mut recorded[1].clone()).is_ok(), "not heard before");
+    assert!(pass(&mut a, &mut b, 6).is_ok() && pass(&mut b, &mut a, 6).is_ok(), "at once");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use haven_heartbeat as heartbeat;
 use haven_host::gate::{Entry, GateError, Missing};
 use haven_host::socket::WakeHandle;
 use haven_hub::Happening;
-use haven_messaging::Keyring;
+use haven_messaging::{Keyring, Names};
 use haven_types::{LinkId, NodeId};
 use tokio::sync::{mpsc as tokio_mpsc, oneshot};
 
@@ -32,6 +32,8 @@ pub enum Order {
     Peers {
         /// Their ids.
         members: BTreeSet<NodeId>,
+        /// Their names.
+        names: Names,
         /// Where a datagram for a member's link goes.
         addresses: BTreeMap<(NodeId, LinkId), SocketAddr>,
     },
@@ -75,6 +77,10 @@ pub enum News {
     Line(String),
     /// Something that stays wrong until somebody acts.
     Alarm(String),
+    /// Something that was wrong and is mended by now.
+    Mended(String),
+    /// Why the kernel does not take the gate's addresses; none once it does.
+    Entries(Option<String>),
 }
 
 /// What the thread knows, for people.

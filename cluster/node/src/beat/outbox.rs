@@ -110,6 +110,8 @@ enum Subject {
     GateMissing,
     Unreadable,
     Alarm(String),
+    Mended(String),
+    Entries,
     Line(String),
 }
 
@@ -124,6 +126,8 @@ impl Subject {
             News::Unreadable { .. } => Self::Unreadable,
             News::Line(line) => Self::Line(line.clone()),
             News::Alarm(text) => Self::Alarm(text.clone()),
+            News::Mended(text) => Self::Mended(text.clone()),
+            News::Entries(_) => Self::Entries,
         })
     }
 
@@ -182,7 +186,7 @@ impl Waiting {
         if let Some(place) = subject.as_ref().and_then(|subject| self.places.remove(subject)) {
             self.remove(place);
         }
-        if matches!(item, News::Line(_) | News::Alarm(_)) {
+        if is_line(&item) {
             if self.lines >= LINES {
                 self.lost.0 += 1;
                 return;
@@ -206,7 +210,7 @@ impl Waiting {
 
     fn remove(&mut self, place: u64) -> Option<News> {
         let item = self.items.remove(&place)?;
-        self.lines -= usize::from(matches!(item, News::Line(_) | News::Alarm(_)));
+        self.lines -= usize::from(is_line(&item));
         if let News::Told(Happening::Packet { from, .. }) = &item
             && let Some(packets) = self.packets.get_mut(from)
         {
@@ -225,6 +229,11 @@ impl Waiting {
             )
         })
     }
+}
+
+/// Whether an item is one of those of which [`LINES`] wait at most.
+fn is_line(item: &News) -> bool {
+    matches!(item, News::Line(_) | News::Alarm(_) | News::Mended(_))
 }
 
 #[cfg(test)]

@@ -222,3 +222,12 @@ fn a_packet_is_told_after_the_life_it_was_said_in() {
         |item: News| told.iter().position(|told| format!("{told:?}") == format!("{item:?}"));
     assert!(place(life()).unwrap() < place(packet(9)).unwrap());
 }
+
+#[test]
+fn of_what_the_kernel_takes_the_newest_word_is_told() {
+    let mut waiting = Waiting::default();
+    waiting.put(News::Entries(Some("no memory".to_owned())));
+    waiting.put(News::Entries(None));
+    let told: Vec<News> = std::iter::from_fn(|| waiting.take()).collect();
+    assert!(matches!(told[..], [News::Entries(None)]), "{told:?}");
+}

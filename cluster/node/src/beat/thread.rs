@@ -11,7 +11,7 @@ use haven_host::drive::{RealtimeError, boot_time, realtime_thread};
 use haven_host::gate::{Gate, Upkeep};
 use haven_host::socket::{Batch, LinkSpec, LinkState, Ready, UdpLink, Waker, wait};
 use haven_hub::{Errand, Heart};
-use haven_messaging::{Frames, Kind, Local, Rejected, Rejections};
+use haven_messaging::{Frames, Kind, Local, Names, Rejected, Rejections};
 use haven_types::{LinkId, NodeId};
 
 use super::gatekeeper::Gatekeeper;
@@ -84,7 +84,9 @@ pub fn spawn(settings: Settings) -> Result<(Handle, NewsReceiver), StartBeatErro
             links,
             link_trouble: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            names: Names::new(),
             keeper,
+            entries_trouble: None,
             inbox,
             waker,
             news,
@@ -106,9 +108,12 @@ fn raise(news: &mut Outbox) -> Option<String> {
     for refusal in realtime_thread(PRIORITY) {
         let said = refusal.to_string();
         if matches!(refusal, RealtimeError::Schedule(_)) {
+            // Each report says it, and so does status.
             unscheduled = Some(said.clone());
+            news.tell(News::Line(said));
+        } else {
+            news.tell(News::Alarm(said));
         }
-        news.tell(News::Alarm(said));
     }
     unscheduled
 }
@@ -120,7 +125,10 @@ struct Thread {
     links: BTreeMap<LinkId, UdpLink>,
     link_trouble: BTreeMap<LinkId, String>,
     addresses: BTreeMap<(NodeId, LinkId), SocketAddr>,
+    names: Names,
     keeper: Gatekeeper,
+    /// Why the kernel did not take the gate's addresses when it was asked last.
+    entries_trouble: Option<String>,
     inbox: mpsc::Receiver<Order>,
     waker: Waker,
     news: Outbox,
@@ -180,9 +188,10 @@ impl Thread {
                 self.heart.take(*input);
                 self.settle();
             }
-            Order::Peers { members, addresses } => {
+            Order::Peers { members, names, addresses } => {
                 self.frames.set_members(boot_time(), &members);
                 self.heart.set_members(&members);
+                self.names = names;
                 self.addresses = addresses;
             }
             Order::Transmit { to, link, bytes } => {
@@ -190,8 +199,10 @@ impl Thread {
             }
             Order::Keys(ring) => self.frames.set_keys(ring),
             Order::Entries(entries) => {
-                if let Some(trouble) = self.keeper.set_entries(&entries) {
-                    self.news.tell(News::Alarm(trouble));
+                let before = self.entries_trouble.take();
+                self.entries_trouble = self.keeper.set_entries(&entries);
+                if self.entries_trouble != before {
+                    self.news.tell(News::Entries(self.entries_trouble.clone()));
                 }
             }
             Order::Report(answer) => {
@@ -263,7 +274,7 @@ impl Thread {
     }
 
     fn receive(&mut self, place: usize, batch: &mut Batch) {
-        let Self { links, frames, rejections, news, heart, .. } = self;
+        let Self { links, frames, rejections, names, news, heart, .. } = self;
         let Some((&link, socket)) = links.iter_mut().nth(place) else { return };
         socket.receive(batch, |source, datagram| {
             let now = boot_time();
@@ -271,11 +282,14 @@ impl Thread {
                 Ok(opened) => {
                     let heard = heart.hear(&opened, |happening| news.tell(News::Told(happening)));
                     if let Err(error) = heard {
-                        news.tell(News::Line(format!("node {}: {error}", opened.from)));
+                        let from = opened.from;
+                        let name = names.get(&from).map_or("a stranger", String::as_str);
+                        news.tell(News::Line(format!("{name} (node {from}): {error}")));
                     }
                 }
                 Err(rejected) => {
                     if let Some(line) = rejections.note(now, source, rejected) {
+                        let line = line.naming(names);
                         news.tell(News::Line(format!("link {link}: {line}")));
                         if let Rejected::WrongKey { from, epoch } = rejected {
                             news.tell(News::Unreadable { from, epoch });

@@ -12,8 +12,8 @@ use haven_host::socket::wait;
 use super::News;
 use super::outbox::Outbox;
 
-/// Events tell of changes at once; all devices are looked at every so often, for programs that take hooks
-/// away without an event.
+/// Events tell of changes at once, and of filters that somebody takes away; all devices are looked at every so often
+/// for `tcx` programs, of whose end the kernel tells nobody.
 const LOOK: Duration = Duration::from_secs(30);
 /// The thread sees at least this often whether the heartbeat thread has ended.
 const CHECK: Duration = Duration::from_secs(1);
@@ -104,7 +104,7 @@ impl Thread {
             return;
         }
         let names: Vec<&str> = repair.restored.iter().map(|(name, _)| &**name).collect();
-        self.tell(News::Alarm(format!(
+        self.tell(News::Mended(format!(
             "somebody took the gate away from {}; it is in force again",
             names.join(", ")
         )));

@@ -183,7 +183,7 @@ impl NodeConfig {
     /// Checks the text of a configuration file.
     ///
     /// # Errors
-    /// Every finding, in the order of lines.
+    /// Every finding, in the order of lines; last what is missing altogether.
     pub fn parse(text: &str) -> Result<Self, Vec<Finding>> {
         read::parse(text)
     }

@@ -66,7 +66,7 @@ pub(super) fn parse(text: &str) -> Result<NodeConfig, Vec<Finding>> {
     let mut reader = Reader { text, within: None, findings: Vec::new() };
     reader.check_names(root.get_ref());
     let config = reader.read(root.get_ref());
-    reader.findings.sort_by_key(|finding| finding.line);
+    reader.findings.sort_by_key(|finding| (finding.line == 0, finding.line));
     match config {
         Some(config) if reader.findings.is_empty() => Ok(config),
         _ => Err(reader.findings),

@@ -47,6 +47,7 @@ fn all_mistakes_are_reported_at_once_with_line_and_nearest_name() {
         assert!(shown.iter().any(|line| line.starts_with(expected)), "{expected}\n{shown:#?}");
     }
     assert_eq!(findings.len(), 8, "{shown:#?}");
+    assert!(shown[0].starts_with("line 1") && shown[7].starts_with("[node] name"), "{shown:#?}");
 }
 
 #[test]

@@ -59,7 +59,9 @@ impl Alerts {
         if self.launcher.is_none() {
             match Launcher::start(None) {
                 Ok(launcher) => self.launcher = Some(launcher),
-                Err(error) => tracing::warn!(%error, "no alert can be told"),
+                Err(error) => {
+                    tracing::warn!("alerts cannot be run: {error}; restart the daemon");
+                }
             }
         }
         self.launcher.clone()

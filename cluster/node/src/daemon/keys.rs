@@ -146,12 +146,20 @@ impl Daemon {
     /// Written down, or not: a ring that the disk does not take is used all the same, as this member
     /// could not be understood otherwise; after a restart it fetches what it lacks.
     pub(super) fn on_keys_saved(&mut self, ring: Keyring, trouble: Option<String>) {
-        if let Some(trouble) = trouble {
-            tracing::error!("the heartbeats' keys are in use, but not on disk: {trouble}");
-            self.tell(Happening::Local(Local::Alarm(format!(
-                "the heartbeats' keys are not on disk: {trouble}"
-            ))));
-        }
+        let about = "the heartbeats' keys".to_owned();
+        let local = match trouble {
+            Some(trouble) => {
+                let state = self.config.state.display();
+                let text = format!(
+                    "the heartbeats' keys are in use, but not on disk: {trouble}; check space and rights in {state}; \
+                     until a save succeeds a restart fetches the key from a member"
+                );
+                tracing::error!("{text}");
+                Local::Alarm { about, text }
+            }
+            None => Local::Sound { about },
+        };
+        self.tell(Happening::Local(local));
         self.beat.send(beat::Order::Keys(ring.clone()));
         self.admissions.give_keys(ring.clone());
         self.step_keys(KeyInput::InUse(ring));
@@ -161,7 +169,11 @@ impl Daemon {
         if let Some(message) = KeyMessage::decode(bytes) {
             self.step_keys(KeyInput::Message { from, message });
         } else {
-            tracing::warn!("node {from} speaks of keys in a way that this version cannot read");
+            let name = self.hub.members().get(&from).map_or("a stranger", |it| it.name.as_str());
+            tracing::warn!(
+                "{name} (node {from}) speaks of keys in a way that this version cannot read; run the same version of \
+                 haven on both"
+            );
         }
     }
 

@@ -97,7 +97,7 @@ impl Daemon {
             Some(Gate::Unknown) => owner.reason.push_str(
                 "; whether a majority promises that lease at this moment is known there, not here",
             ),
-            Some(Gate::Open | Gate::Broken) | None => {}
+            Some(Gate::Open) | None => {}
         }
         let here = self.carried.iter().filter(|_| owner.node == self.config.name);
         for it in here.filter(|it| it.address == why.address) {

@@ -8,12 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use haven_api::{ApiError, Code, ReplyBody, Token};
 use haven_base::WallTime;
-use haven_controller::{JoinRefusal, Local, Member, Role};
+use haven_controller::{JoinRefusal, Local, Member, Role, TokenRefusal};
 use haven_host::drive::{boot_time, wall_time};
 use haven_host::socket::channel::{ChannelPeer, Stranger};
 use haven_host::socket::tls::fingerprint;
 use haven_hub::{Frame, Happening};
-use haven_messaging::Keyring;
+use haven_messaging::{Keyring, Names};
 use haven_types::{LinkId, LogIndex, NodeId};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -76,13 +76,14 @@ pub(super) fn heard_word(word: &[u8]) -> Option<LogIndex> {
 
 /// Who the other members are and where their links end, for the heartbeat thread.
 pub(super) fn peers_order<'a>(others: impl Iterator<Item = &'a Member>) -> beat::Order {
-    let mut members = BTreeSet::new();
+    let (mut members, mut names) = (BTreeSet::new(), Names::new());
     let mut addresses: BTreeMap<(NodeId, LinkId), SocketAddr> = BTreeMap::new();
     for member in others {
         members.insert(member.id);
+        names.insert(member.id, member.name.clone());
         addresses.extend(member.links.iter().map(|(link, at)| ((member.id, *link), *at)));
     }
-    beat::Order::Peers { members, addresses }
+    beat::Order::Peers { members, names, addresses }
 }
 
 /// A verified joiner that waits for the cluster's decision.
@@ -147,6 +148,8 @@ impl Daemon {
         let Admit { request, answer } = admit;
         let number = self.admissions.next;
         self.admissions.next += 1;
+        // Whoever was not answered in time has been told so.
+        self.admissions.waiting.retain(|_, waiting| !waiting.is_closed());
         self.admissions.waiting.insert(number, answer);
         let member = Member {
             id: NodeId(0),
@@ -194,7 +197,7 @@ impl Daemon {
         self.tell(Happening::Local(Local::MintToken { request: id, token, expires }));
     }
 
-    pub(super) fn token_minted(&mut self, request: u64, result: Result<(), String>) {
+    pub(super) fn token_minted(&mut self, request: u64, result: Result<(), TokenRefusal>) {
         let Some(token) = self.admissions.minting.remove(&request) else { return };
         let body = match result {
             Ok(()) => {
@@ -207,12 +210,24 @@ impl Daemon {
                     cost: self.controller().cost_of_growth(),
                 }))
             }
-            Err(reason) => Err(ApiError::new(Code::NoCoordinator, reason).remedy(
-                "see `haven status`; a token needs a majority: start nodes again or restore links",
-            )),
+            Err(refusal) => Err(no_token(refusal)),
         };
         self.desk.answer(request, false, body);
     }
+}
+
+fn no_token(refusal: TokenRefusal) -> ApiError {
+    let (code, remedy) = match refusal {
+        TokenRefusal::NoCoordinator => (
+            Code::NoCoordinator,
+            "see `haven status`; a token needs a majority: start nodes again or restore links",
+        ),
+        TokenRefusal::TooMany => (
+            Code::Unavailable,
+            "join with one that was printed before, or wait until they expire, a day after they were printed at the latest",
+        ),
+    };
+    ApiError::new(code, refusal.to_string()).remedy(remedy)
 }
 
 fn contact(member: &Member) -> Contact {
@@ -243,6 +258,14 @@ fn refused(refusal: JoinRefusal) -> Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tokens_that_nobody_joins_with_are_told_apart_from_a_cluster_that_cannot_decide() {
+        let [without, many] = [TokenRefusal::NoCoordinator, TokenRefusal::TooMany].map(no_token);
+        assert_eq!((without.code, many.code), (Code::NoCoordinator, Code::Unavailable));
+        assert!(many.message.contains("64 tokens"), "{}", many.message);
+        assert!(many.remedy.is_some_and(|remedy| remedy.contains("expire")));
+    }
 
     #[test]
     fn the_word_to_strangers_names_an_entry_and_any_other_bytes_name_none() {

@@ -37,6 +37,11 @@ fn file(config: &NodeConfig) -> PathBuf {
     config.run.join("handover")
 }
 
+/// Whether the process before this one left something, of use or not.
+pub(super) fn is_left(config: &NodeConfig) -> bool {
+    file(config).exists()
+}
+
 fn host_boot() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default()
 }

@@ -117,13 +117,33 @@ impl Daemon {
             Some(News::Line(line)) => tracing::warn!("{line}"),
             Some(News::Alarm(text)) => {
                 tracing::error!("{text}");
-                self.tell(Happening::Local(Local::Alarm(text)));
+                self.tell(Happening::Local(Local::Alarm { about: text.clone(), text }));
             }
+            Some(News::Mended(text)) => {
+                tracing::warn!("{text}");
+                self.tell(Happening::Local(Local::Mended { about: text.clone(), text }));
+            }
+            Some(News::Entries(trouble)) => self.on_entries(trouble),
             None => {
                 tracing::error!("the heartbeat thread has ended; so does the daemon");
                 self.tell(Happening::HeartbeatEnded);
             }
         }
+    }
+
+    fn on_entries(&mut self, trouble: Option<String>) {
+        let about = "the gate's addresses".to_owned();
+        let local = match trouble {
+            Some(text) => {
+                tracing::error!("{text}");
+                Local::Alarm { about, text }
+            }
+            None => {
+                tracing::info!("the kernel takes the gate's addresses again");
+                Local::Sound { about }
+            }
+        };
+        self.tell(Happening::Local(local));
     }
 
     /// Deals with answers, in order; what agents said in a row, at once.
@@ -166,7 +186,9 @@ impl Daemon {
             }
             Done::Store(store::Done::Failed { error }) => {
                 let reason = chain(&error);
-                tracing::error!("the store failed: this node no longer votes: {reason}");
+                tracing::error!(
+                    "the store failed: this node no longer votes: {reason}; make the disk sound, then restart the daemon"
+                );
                 self.tell(Happening::Local(Local::PersistFailed { reason }));
             }
             Done::Described(asked, told) => self.on_described(asked, told),
@@ -211,7 +233,11 @@ impl Daemon {
         if end == End::Replaced {
             match self.bequeath().await {
                 Ok(()) => return End::Replaced,
-                Err(error) => tracing::error!("nothing could be handed over: {error}"),
+                Err(error) => tracing::error!(
+                    "the planned restart cannot hand over its leases ({error}): the daemon stops, and its addresses are \
+                     silent until it is started again; check [paths] run ({}) for space and rights",
+                    self.config.run.display()
+                ),
             }
         }
         let (answer, stopped) = tokio::sync::oneshot::channel();

@@ -13,6 +13,7 @@ use haven_host::drive::{boot_time, defer_this_process, kernel_tick, prefer_this_
 use haven_host::gate::{BackEnd, Choice, Config as GateConfig, Gate, GateError, Upkeep};
 use haven_host::identity::{
     BootIdError, EntropyError, close_directory, last_boot_id, next_boot_id, random_u64,
+    take_first_life,
 };
 use haven_host::socket::LinkSpec;
 use haven_host::socket::channel::{Channel, ChannelConfig};
@@ -28,7 +29,7 @@ use tokio::sync::mpsc;
 use super::gate_missing::tell_agents;
 use super::inlets::Inlets;
 use super::keys::Keys;
-use super::restart::Legacy;
+use super::restart::{Legacy, is_left};
 use super::run::chain;
 use super::{BuiltIn, Daemon, Done, clock, peers};
 use crate::beat::{self, StartBeatError};
@@ -107,15 +108,17 @@ pub(super) async fn start(
     if identity.name != config.name {
         return Err(StartError::OtherName { configured: config.name, joined: identity.name });
     }
-    let before = last_boot_id(&config.state)?.map(BootId);
-    let legacy = Legacy::take(&config, identity.node, before);
-    if legacy.is_some() && defer_this_process().is_err() {
+    if is_left(&config) && defer_this_process().is_err() {
         tracing::debug!(
             "services may feel this restart: the priority cannot be lowered and raised"
         );
     }
-    let boot = BootId(next_boot_id(&config.state)?);
+    // Before anything is raised or taken: a daemon that runs has the store, and what it will leave is for its own successor.
     let (opened, recovered) = open_store(&config).await?;
+    let before = last_boot_id(&config.state)?.map(BootId);
+    let legacy = Legacy::take(&config, identity.node, before);
+    let first_life = take_first_life(&config.state)?;
+    let boot = BootId(next_boot_id(&config.state)?);
     let now = boot_time();
     let tick = kernel_tick();
     let terms = heartbeat::Terms { tick, ..heartbeat::Terms::default() };
@@ -139,7 +142,7 @@ pub(super) async fn start(
         links: config.links.iter().map(|link| link.number).collect(),
         terms,
         seed,
-        first_life: before.is_none(),
+        first_life,
         open: match promises {
             Some(_) => gate.deadlines()?.iter().map(|it| GroupId(it.group)).collect(),
             None => BTreeSet::new(),
@@ -370,5 +373,33 @@ mod tests {
         let mode = |path: &Path| metadata(path).unwrap().permissions().mode() & 0o7777;
         assert_eq!([&corrupt, &former].map(|path| mode(path)), [0o700; 2]);
         assert_eq!([&other, &config.state].map(|path| mode(path)), [0o755; 2]);
+    }
+
+    /// The boot id goes with what the running daemon will hand over, and a hand-over is good once.
+    // spec: L9
+    #[tokio::test]
+    async fn a_start_beside_a_running_daemon_raises_and_takes_nothing() {
+        let above = tempfile::tempdir().unwrap();
+        let text = "[cluster]\nname = \"demo\"\n[node]\nname = \"n1\"\n[[link]]\nnumber = 0\nlocal = \"192.0.2.1\"\n";
+        let mut config = NodeConfig::parse(text).unwrap();
+        (config.state, config.run) = (above.path().join("state"), above.path().join("run"));
+        membership::init(&config).unwrap();
+        let boot = next_boot_id(&config.state).unwrap();
+        std::fs::create_dir(&config.run).unwrap();
+        std::fs::write(config.run.join("handover"), b"for the successor").unwrap();
+        let running = Store::open(&store_directory(&config)).unwrap();
+        let built_in = BuiltIn {
+            agents: || Err("nobody gets that far".to_owned()),
+            verification: haven_cib::crm::Facts::default(),
+        };
+        let started = start(config.clone(), built_in).await.err();
+        assert!(
+            matches!(started, Some(StartError::Store(StoreError::Locked { .. }))),
+            "{started:?}"
+        );
+        assert_eq!(last_boot_id(&config.state).unwrap(), Some(boot));
+        assert!(is_left(&config), "what was left is there still");
+        assert!(config.state.join("first-life").exists(), "and that nothing ran before");
+        drop(running);
     }
 }

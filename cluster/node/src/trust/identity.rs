@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use haven_base::WallTime;
 use haven_host::identity::{
-    EntropyError, FileError, fill, read_secret, sync_directory, write_secret,
+    EntropyError, FileError, fill, mark_first_life, read_secret, sync_directory, write_secret,
 };
 use haven_host::socket::tls::{TlsIdentity, fingerprint};
 use haven_messaging::{ClusterKey, Keyring};
@@ -289,6 +289,7 @@ impl Identity {
         if let Some(key) = &self.authority_key {
             write_secret(&temporary.join(AUTHORITY_KEY), key)?;
         }
+        mark_first_life(state)?;
         std::fs::rename(&temporary, state.join(DIRECTORY)).map_err(place)?;
         sync_directory(state)?;
         Ok(())

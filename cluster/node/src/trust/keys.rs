@@ -185,7 +185,7 @@ impl Rotation {
     pub fn new(now: Instant, ring: Keyring) -> Self {
         Self {
             in_use: ring.clone(),
-            change: KeyChange::new(now, ring),
+            change: KeyChange::new(now, ring, SWITCH_AFTER, RETIRE_AFTER),
             peers: BTreeSet::new(),
             present: BTreeSet::new(),
             held: BTreeMap::new(),
@@ -371,7 +371,7 @@ impl Rotation {
         }
         // All others have changed while we were away: what they use is what counts.
         let newest = ring.newest();
-        self.change = KeyChange::new(now, ring);
+        self.change = KeyChange::new(now, ring, SWITCH_AFTER, RETIRE_AFTER);
         if self.wanted.is_some_and(|wanted| wanted.epoch <= newest) {
             (self.wanted, self.arrived) = (None, None);
         }

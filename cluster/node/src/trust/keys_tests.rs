@@ -208,6 +208,23 @@ fn a_quiet_change_takes_seconds() {
 }
 
 #[test]
+fn a_change_is_as_quick_where_a_daemon_starts_anew_in_the_midst_of_it() {
+    let mut members = Members::new(7, 3);
+    let notice = members.propose(1, 2);
+    members.commit(notice);
+    members.run(1_000);
+    members.leave(3);
+    members.come_back(3, true);
+    members.feed(NodeId(3), KeyInput::Committed(notice));
+    members.returning.clear();
+    assert_eq!(members.node(3).ring().accepted().len(), 2);
+    members.run(4_500);
+    assert!(members.nodes.values().all(|node| node.in_use.sealing().epoch == 2));
+    members.run(24_500);
+    members.assert_at_rest_with(2);
+}
+
+#[test]
 fn a_change_announced_during_another_follows_it() {
     let mut members = Members::new(1, 3);
     let notice = members.propose(1, 2);

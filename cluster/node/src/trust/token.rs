@@ -13,7 +13,7 @@ use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 /// How long a token can be used.
-pub const LIFETIME: Duration = Duration::from_secs(24 * 3600);
+pub const LIFETIME: Duration = haven_controller::TOKEN_LIFETIME;
 
 const PREFIX: &str = "haven1-";
 const CHECK: usize = 4;

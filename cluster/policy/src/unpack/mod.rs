@@ -22,6 +22,8 @@ use haven_cib::{Cib, NvSet};
 use haven_types::status::Status;
 
 use crate::Options;
+use crate::facts::AgentFacts;
+use crate::leases::leasings;
 use crate::place::spread::Spread;
 use crate::rules::nvpair::{self, Rules};
 use crate::world::terms::Terms;
@@ -45,6 +47,7 @@ pub(crate) fn unpack<'a>(
     let mut world = World {
         status,
         facts: &options.facts,
+        leases: leases(cib, &options.facts),
         now,
         feature_set: cib.crm_feature_set.clone(),
         options: map,
@@ -98,6 +101,11 @@ pub(crate) fn unpack<'a>(
     world.unpack_status();
     world.rscs.shrink_to_fit();
     Unpacked(world)
+}
+
+fn leases(cib: &Cib, facts: &AgentFacts) -> BTreeMap<String, bool> {
+    let all = leasings(cib, facts).into_iter();
+    all.filter(|it| it.off || it.is_kept()).map(|it| (it.primitive.id.clone(), !it.off)).collect()
 }
 
 fn settings(cib: &Cib, status: &Status, options: &BTreeMap<String, String>) -> Settings {

@@ -186,6 +186,8 @@ pub(crate) struct ParamCheck {
 pub(crate) struct World<'a> {
     pub(crate) status: &'a Status,
     pub(crate) facts: &'a AgentFacts,
+    /// Primitives that run under a lease, each true; those that would without `lease=off`, false.
+    pub(crate) leases: BTreeMap<String, bool>,
     /// Seconds since 1970.
     pub(crate) now: i64,
     pub(crate) feature_set: Option<String>,

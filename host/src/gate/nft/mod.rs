@@ -146,7 +146,7 @@ impl NftUpkeep {
     }
 
     pub(super) fn on_event(&mut self) -> Result<Repair, GateError> {
-        let flushed = self.flushed()?;
+        let flushed = self.flushed()? || !locked(&self.table).is_whole();
         let news =
             self.devices.news().map_err(|e| GateError::netlink("read news of devices", e))?;
         let (Some(news), false) = (news, flushed) else { return self.repair() };

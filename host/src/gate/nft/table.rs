@@ -14,7 +14,7 @@ use super::unsupported;
 use crate::gate::netlink::Channel;
 use crate::gate::{Deadline, Entry, EntryKind, GateError, clock};
 
-/// Tries at a renewal that was slower than a tick.
+/// Tries at a renewal that was slower than a tick, and at making a table again that others go on flushing.
 const ATTEMPTS: u32 = 3;
 
 /// Which of a group's two sets counts.
@@ -48,7 +48,10 @@ pub(super) struct Table {
     pub(super) channel: Channel,
     tick: Duration,
     groups: BTreeMap<u32, Side>,
+    /// What the kernel took.
     entries: BTreeMap<IpAddr, (EntryKind, u32)>,
+    /// Entries that went with a flush and are not put again yet.
+    lost: BTreeMap<IpAddr, (EntryKind, u32)>,
 }
 
 impl Table {
@@ -60,6 +63,7 @@ impl Table {
             tick: tick(),
             groups: BTreeMap::new(),
             entries: BTreeMap::new(),
+            lost: BTreeMap::new(),
         };
         table.make()?;
         table.read()?;
@@ -116,12 +120,12 @@ impl Table {
     }
 
     pub(super) fn entries(&self) -> Vec<Entry> {
-        let entry = |(&address, &(kind, group)): (&IpAddr, &(EntryKind, u32))| Entry {
-            address,
-            kind,
-            group,
-        };
-        self.entries.iter().map(entry).collect()
+        listed(&self.entries)
+    }
+
+    /// Whether the kernel has every entry, as far as is known here.
+    pub(super) fn is_whole(&self) -> bool {
+        self.lost.is_empty()
     }
 
     pub(super) fn put_entry(&mut self, entry: &Entry) -> Result<(), GateError> {
@@ -135,10 +139,12 @@ impl Table {
             write_entry(batch, true, entry)
         })?;
         self.entries.insert(entry.address, (entry.kind, entry.group));
+        self.lost.remove(&entry.address);
         Ok(())
     }
 
     pub(super) fn remove_entry(&mut self, address: IpAddr) -> Result<(), GateError> {
+        self.lost.remove(&address);
         if let Some(&(kind, group)) = self.entries.get(&address) {
             self.commit(&format!("no longer gate the address {address}"), |batch| {
                 write_entry(batch, false, &Entry { address, kind, group })
@@ -221,17 +227,28 @@ impl Table {
         Ok(deadlines)
     }
 
-    /// Makes a table that somebody flushed again: with all entries, every group closed.
+    /// Makes a table that somebody flushed again: with all entries, every group closed. What an error leaves undone, the
+    /// next call does.
     pub(super) fn restore(&mut self) -> Result<(), GateError> {
-        if self.chains()?.iter().any(|chain| chain == "in") {
-            return Ok(());
+        let mut restored = self.try_restore();
+        for _ in 1..ATTEMPTS {
+            if restored.is_ok() {
+                break;
+            }
+            // Perhaps the next flush came in between.
+            restored = self.try_restore();
         }
-        self.groups.clear();
-        self.make()?;
-        let entries = self.entries();
-        self.entries.clear();
-        for entry in &entries {
-            self.put_entry(entry)?;
+        restored
+    }
+
+    fn try_restore(&mut self) -> Result<(), GateError> {
+        if !self.chains()?.iter().any(|chain| chain == "in") {
+            self.groups.clear();
+            self.lost.append(&mut self.entries);
+            self.make()?;
+        }
+        for entry in listed(&self.lost) {
+            self.put_entry(&entry)?;
         }
         Ok(())
     }
@@ -245,6 +262,10 @@ impl Table {
             .commit(&mut self.channel)
             .map_err(|e| GateError::netlink(attempted, e))
     }
+}
+
+fn listed(entries: &BTreeMap<IpAddr, (EntryKind, u32)>) -> Vec<Entry> {
+    entries.iter().map(|(&address, &(kind, group))| Entry { address, kind, group }).collect()
 }
 
 /// The kernel counts timeouts in ticks of this length.

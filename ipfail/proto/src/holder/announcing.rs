@@ -172,6 +172,16 @@ impl Holder {
         }
     }
 
+    /// Announce what is on an interface again.
+    pub(super) fn announce_on(&mut self, now: Instant, index: IfIndex, out: &mut Vec<Output>) {
+        let vips = self.resources.values().flat_map(|held| &held.vips);
+        let on_it = vips.filter(|(_, vip)| vip.place.index == index);
+        let ips: Vec<IpAddr> = on_it.map(|(ip, _)| *ip).collect();
+        for ip in ips {
+            self.announce_again(now, ip, out);
+        }
+    }
+
     pub(super) fn announce_all_again(&mut self, now: Instant, out: &mut Vec<Output>) {
         let ips: Vec<IpAddr> = self.owners.keys().copied().collect();
         for ip in ips {

@@ -28,6 +28,8 @@ pub enum Input {
     },
     /// An interface is new or changed.
     Link(Link),
+    /// What is behind an interface has changed while it stays as it is: its neighbours are told its addresses again.
+    Moved(IfIndex),
     /// An interface is gone.
     LinkGone(IfIndex),
     /// An address is new or changed.
@@ -120,6 +122,14 @@ pub enum Input {
         /// Neighbours known on their interface.
         neighbours: Vec<Neighbour>,
     },
+    /// How many probes duplicate address detection sends where a resource waits for it, in reply to
+    /// [`Output::FindTransmits`].
+    Transmits {
+        /// The resource, as asked.
+        resource: String,
+        /// `net.ipv6.conf.DEV.dad_transmits`.
+        count: u32,
+    },
     /// A peer returned or a partition healed: announce everything again.
     PeerReturned,
     /// Announce this address again.
@@ -198,6 +208,13 @@ pub enum Output {
         /// The addresses, all of one family.
         ips: Vec<IpAddr>,
         /// Their interface.
+        index: IfIndex,
+    },
+    /// Say how many probes duplicate address detection sends: [`Input::Transmits`]. Without an answer one is assumed.
+    FindTransmits {
+        /// Handed back.
+        resource: String,
+        /// The interface.
         index: IfIndex,
     },
     /// Read everything the kernel has: [`Input::Snapshot`].

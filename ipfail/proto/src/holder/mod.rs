@@ -39,7 +39,7 @@ pub use io::{Input, Output, Purpose, Refusal, RequestId};
 
 use crate::announce::Announcer;
 use crate::conflict::ConflictWatch;
-use crate::event::{Confirmation, Event, Lease, VipState, VipStatus};
+use crate::event::{Confirmation, Event, Lease, Steps, VipState, VipStatus};
 use crate::outcome::{Outcome, Reason};
 use crate::pace::Pacer;
 use crate::params::{IpParams, NicSpec};
@@ -127,6 +127,10 @@ struct Held {
     routes: Vec<Route>,
     /// When the start arrived.
     since: Instant,
+    /// When the step of the start at hand began.
+    step_began: Instant,
+    /// How long its earlier steps took.
+    steps: Steps,
     /// The start that still waits for its reply.
     waiting: Option<RequestId>,
     phase: Phase,
@@ -144,7 +148,7 @@ enum Phase {
     Pending(NicSpec),
     Probing { next: Instant, sent: u32 },
     Adding,
-    Checking { until: Instant },
+    Checking { since: Instant, limit: Duration },
     Announcing,
     Up,
     Lost { reason: Reason, text: String },
@@ -204,6 +208,7 @@ impl Holder {
                 self.on_snapshot(now, links, addresses, &mut out)
             }
             Input::Link(link) => self.on_link(now, link, &mut out),
+            Input::Moved(index) => self.announce_on(now, index, &mut out),
             Input::LinkGone(index) => self.on_link_gone(now, index, &mut out),
             Input::Address(address) => self.on_address(now, address, &mut out),
             Input::AddressGone(address) => self.on_address_gone(&address),
@@ -229,6 +234,7 @@ impl Holder {
             Input::Around { ips, gateways, neighbours } => {
                 self.on_around(now, &ips, &gateways, &neighbours, &mut out);
             }
+            Input::Transmits { resource, count } => self.on_transmits(&resource, count),
             Input::PeerReturned => self.announce_all_again(now, &mut out),
             Input::Announce { ip } => self.announce_again(now, ip, &mut out),
         }
@@ -372,10 +378,15 @@ impl Holder {
 }
 
 impl Held {
+    /// A step of the start ends now: how long it took. The next one begins.
+    fn step_took(&mut self, now: Instant) -> Duration {
+        now.since(std::mem::replace(&mut self.step_began, now))
+    }
+
     fn deadline(&self) -> Option<Instant> {
         let phase = match &self.phase {
             Phase::Probing { next, .. } => Some(*next),
-            Phase::Checking { until } => Some(*until),
+            Phase::Checking { since, limit } => Some(*since + *limit),
             Phase::Pending(_)
             | Phase::Adding
             | Phase::Announcing

@@ -1,6 +1,6 @@
 //! Start, and what the kernel says to changes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use haven_base::{AddressChange, Instant, Lifetime, Route};
 use super::{Held, Holder, Output, Phase, Purpose, RENEW_INTERVAL, Refusal, RequestId, Vip};
 use crate::announce::{self, Announcer};
 use crate::conflict::ConflictWatch;
-use crate::event::{Event, Lease};
+use crate::event::{Event, Lease, Steps};
 use crate::frame::Frame;
 use crate::outcome::{OcfCode, Outcome, Reason};
 use crate::params::IpParams;
@@ -18,8 +18,12 @@ use crate::plan::{self, Place, Placement};
 /// RFC 5227 §2.1.1 shape with two probes: sent at 0 and 1 s, judged at 2 s.
 const PROBES: u32 = 2;
 const PROBE_SPACING: Duration = Duration::from_secs(1);
-/// One duplicate address detection transmit (1 s), its random delay (1 s) and 1 s to spare.
-const CHECK_LIMIT: Duration = Duration::from_secs(3);
+/// Of duplicate address detection without its probes: its random delay (1 s) and 1 s to spare.
+const CHECK_BASE: Duration = Duration::from_secs(2);
+/// The kernel waits this long after each probe (RFC 4861 §10, `RETRANS_TIMER`).
+const CHECK_PROBE: Duration = Duration::from_secs(1);
+/// More probes than this are not waited for: no start has that much time.
+const CHECK_PROBES_MAX: u32 = 60;
 
 pub(super) const EPERM: i32 = 1;
 const EACCES: i32 = 13;
@@ -64,6 +68,8 @@ impl Holder {
             lease,
             routes,
             since: now,
+            step_began: now,
+            steps: Steps::default(),
             waiting: Some(id),
             phase: Phase::Adding,
             vips: BTreeMap::new(),
@@ -126,6 +132,8 @@ impl Holder {
             Placement::Places(places) => {
                 self.make_vips(now, resource, &places);
                 let Some(held) = self.resources.get_mut(resource) else { return };
+                let took = held.step_took(now);
+                held.steps.waited += took;
                 if held.params.run_arping && held.params.ips.iter().any(IpAddr::is_ipv4) {
                     held.phase = Phase::Probing { next: now, sent: 0 };
                     self.probe(now, resource, out);
@@ -194,6 +202,8 @@ impl Holder {
         }
         let Some(held) = self.resources.get_mut(resource) else { return };
         held.phase = Phase::Adding;
+        let took = held.step_took(now);
+        held.steps.probed += took;
         let Some(held) = self.resources.get(resource) else { return };
         let changes = held
             .params
@@ -313,13 +323,18 @@ impl Holder {
     fn added(&mut self, now: Instant, resource: &str, out: &mut Vec<Output>) {
         self.touch(resource);
         let Some(held) = self.resources.get_mut(resource) else { return };
+        let took = held.step_took(now);
+        held.steps.added += took;
         let checks = held.lease.is_none() && !held.params.nodad;
         let mut ready = Vec::new();
+        let mut checked_on = BTreeSet::new();
         for (ip, vip) in &mut held.vips {
             vip.up_since = now;
             let no_arp = self.view.link(vip.place.index).is_some_and(|link| link.no_arp);
             vip.checking = checks && ip.is_ipv6() && !no_arp;
-            if !vip.checking {
+            if vip.checking {
+                checked_on.insert(vip.place.index);
+            } else {
                 ready.push(*ip);
             }
         }
@@ -328,8 +343,12 @@ impl Holder {
         held.phase = if ready.len() == held.vips.len() {
             if held.params.background { Phase::Up } else { Phase::Announcing }
         } else {
-            Phase::Checking { until: now + CHECK_LIMIT }
+            Phase::Checking { since: now, limit: check_limit(1) }
         };
+        out.extend(checked_on.into_iter().map(|index| {
+            let resource = resource.to_owned();
+            Output::FindTransmits { resource, index }
+        }));
         self.note_written(now, resource);
         self.reconcile_at.get_or_insert(now + super::RECONCILE_INTERVAL);
         for ip in ready {
@@ -352,6 +371,15 @@ impl Holder {
         self.announcer_step(now, resource, ip, announce::Input::Begin, out);
     }
 
+    /// Duplicate address detection takes as long as its probes.
+    pub(super) fn on_transmits(&mut self, resource: &str, count: u32) {
+        self.touch(resource);
+        let phase = self.resources.get_mut(resource).map(|held| &mut held.phase);
+        if let Some(Phase::Checking { limit, .. }) = phase {
+            *limit = (*limit).max(check_limit(count));
+        }
+    }
+
     /// An IPv6 address has passed duplicate address detection.
     pub(super) fn passed_check(
         &mut self,
@@ -367,6 +395,8 @@ impl Holder {
         let done = held.vips.values().all(|vip| !vip.checking);
         if done && matches!(held.phase, Phase::Checking { .. }) {
             held.phase = if held.params.background { Phase::Up } else { Phase::Announcing };
+            let took = held.step_took(now);
+            held.steps.checked += took;
         }
         self.begin(now, resource, ip, out);
         self.settle(now, resource, out);
@@ -379,11 +409,13 @@ impl Holder {
             return;
         }
         let ips = held.params.ips.clone();
-        let took = now.since(held.since);
+        let took = held.step_took(now);
+        held.steps.announced += took;
+        let steps = std::mem::take(&mut held.steps);
         if let Some(id) = held.waiting.take() {
             out.push(Output::Reply { id, outcome: Outcome::success() });
         }
-        out.push(Output::Event(Event::Started { resource: resource.to_owned(), ips, took }));
+        out.push(Output::Event(Event::Started { resource: resource.to_owned(), ips, steps }));
     }
 
     /// A start that cannot end well: remove what it added, tell why.
@@ -425,6 +457,11 @@ impl Holder {
             out.push(Output::Reply { id, outcome });
         }
     }
+}
+
+/// How long duplicate address detection with this many probes may take.
+fn check_limit(probes: u32) -> Duration {
+    CHECK_BASE + CHECK_PROBE * probes.min(CHECK_PROBES_MAX)
 }
 
 /// What a deletion did not find is gone all the same; a source label is a nicety.

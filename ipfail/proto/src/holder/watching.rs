@@ -7,7 +7,7 @@ use haven_base::{Address, AddressChange, IfIndex, Instant, Lifetime, Link, Route
 
 use super::{Held, Holder, Output, Phase, Purpose, RECONCILE_INTERVAL, RENEW_INTERVAL};
 use crate::announce;
-use crate::event::{Confirmation, Event};
+use crate::event::{Confirmation, Event, Steps};
 use crate::outcome::{OcfCode, Outcome, Reason};
 use crate::params::{IpParams, Reconcile};
 use crate::plan::{self, Place, Placement};
@@ -110,6 +110,7 @@ impl Holder {
             let Some(held) = self.resources.get_mut(&resource) else { continue };
             held.vips.clear();
             (held.renew_at, held.overdue) = (None, false);
+            (held.step_began, held.steps) = (now, Steps::default());
             match plan::place(&held.params, &self.view, &held.routes) {
                 Ok(placement) => self.enter(now, &resource, placement, out),
                 Err(outcome) => self.give_up(
@@ -441,10 +442,11 @@ impl Holder {
         let Some(held) = self.resources.get(resource) else { return };
         match held.phase {
             Phase::Probing { .. } => self.probe(now, resource, out),
-            Phase::Checking { until } if until <= now => {
+            Phase::Checking { since, limit } if since + limit <= now => {
                 let text = format!(
-                    "start {resource}: duplicate address detection is not done after 3 s; is the \
-                     link up?"
+                    "start {resource}: duplicate address detection is not done after {} s; is the \
+                     link up?",
+                    limit.as_secs()
                 );
                 self.give_up(resource, Reason::Tentative, text, out);
             }

@@ -99,7 +99,7 @@ pub enum OnConflict {
     Defend,
     /// Give the address up and fail.
     Yield,
-    /// Keep it, fail, ask for the other node to be fenced.
+    /// Keep it and fail the monitor: the operation's `on-fail` decides what follows.
     Fence,
     /// Report only.
     Alert,

@@ -230,7 +230,8 @@ pub const PARAMETERS: &[Parameter] = &[
         Content::Boolean,
         "false",
         "clone instance k uses ip + k",
-        "In a clone that runs several instances, instance k holds ip + k.",
+        "In a clone of another cluster engine, by `haven agent ip`, instance k holds ip + k. haven's own \
+         clones have ip in each instance.",
     ),
     row(
         "announce",
@@ -239,7 +240,7 @@ pub const PARAMETERS: &[Parameter] = &[
         "how to announce",
         "burst: the schedule after start. confirm: ask the gateway and neighbours from the \
          address whether they find it, and announce again until one answers. refresh: once more \
-         every 60 s ± 10 %, below the ageing time of switches.",
+         every 60 s ± 10 %, below the ageing time of switches. none: nothing of these.",
     ),
     row(
         "verify-target",
@@ -263,8 +264,9 @@ pub const PARAMETERS: &[Parameter] = &[
         "defend",
         "when another station claims the address",
         "defend: announce at once, at most every 10 s (RFC 5227 §2.4), while the lease is valid. \
-         yield: give the address up and fail. fence: keep it, fail, and ask for the other node to \
-         be fenced. alert: report only.",
+         yield: give the address up and fail. fence: keep it and fail the monitor; its on-fail \
+         decides what follows, nobody is fenced for the claim itself. alert: report only. A start \
+         whose probe or duplicate address detection finds another station fails with each of them.",
     ),
     row(
         "require-dev",

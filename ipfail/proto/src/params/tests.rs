@@ -39,6 +39,53 @@ fn defaults_are_those_of_the_table() {
     assert_eq!(parse(&all).unwrap(), parsed, "a default written out changes nothing");
 }
 
+/// What resource-agents' IPaddr2 has, too.
+const IPADDR2: [&str; 24] = [
+    "ip",
+    "nic",
+    "cidr_netmask",
+    "broadcast",
+    "iflabel",
+    "lvs_support",
+    "lvs_ipv6_addrlabel",
+    "lvs_ipv6_addrlabel_value",
+    "mac",
+    "unique_clone_address",
+    "arp_interval",
+    "arp_count",
+    "arp_count_refresh",
+    "arp_bg",
+    "arp_sender",
+    "send_arp_opts",
+    "flush_routes",
+    "run_arping",
+    "nodad",
+    "noprefixroute",
+    "preferred_lft",
+    "network_namespace",
+    "check_link_status",
+    "proto",
+];
+
+#[test]
+fn what_ipaddr2_lacks_is_documented_with_its_default_and_words() {
+    let text = include_str!("../../../../docs/operating/agents.md");
+    let own: Vec<_> = table::PARAMETERS.iter().filter(|row| !IPADDR2.contains(&row.name)).collect();
+    assert_eq!(own.len(), table::PARAMETERS.len() - IPADDR2.len());
+    for row in own {
+        let default =
+            if row.default.is_empty() { "–".into() } else { format!("`{}`", row.default) };
+        let start = format!("| `{}` | {default} |", row.name);
+        let line = text.lines().find(|line| line.starts_with(&start));
+        let line = line.unwrap_or_else(|| panic!("agents.md has no line {start}"));
+        if let table::Content::Select(words) = row.content {
+            for word in words {
+                assert!(line.contains(&format!("`{word}`")), "{word}: {line}");
+            }
+        }
+    }
+}
+
 #[test]
 fn every_value_is_read() {
     let p = good(

@@ -171,7 +171,7 @@ primitive other ocf:haven:Dummy op monitor interval=300ms
     lab.wait("the wish for a device", LIMIT, |lab| {
         NODES.iter().any(|node| {
             let log = lab.log(node);
-            log.contains("HV1701") && log.contains("no device for it is configured")
+            log.contains("HV1701") && log.contains("cannot drive fencing devices yet")
         })
     });
     // Nobody can vouch for that node, so what it runs is started nowhere else; the address needs nobody to.

@@ -1,4 +1,9 @@
 //! A term has one leader at most, and only a leader coordinates.
+//!
+//! It is a term's and not a view's: a view is who hears whom, a term is the log's. Leadership is handed over, or won by a
+//! campaign, while everybody hears everybody, and until the former leader hears of the higher term both lead within one
+//! view. The former can do nothing then: `orders` judges that nobody obeys a lower term (L7), and `one_log` that what it
+//! appends is committed by a majority or not at all.
 
 use std::collections::BTreeMap;
 

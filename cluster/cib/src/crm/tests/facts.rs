@@ -155,6 +155,26 @@ fn names_and_values_of_options_are_judged() {
 }
 
 #[test]
+fn what_is_stored_and_has_no_effect_is_told_and_what_has_is_not() {
+    const TOLD: (&str, Option<u32>, Option<&str>) = ("HV0327", Some(2), None);
+    let monitor = "op monitor interval=10s";
+    expect("property enable-acl=true transition-delay=5s dc-deadtime=1min", &[TOLD; 3]);
+    expect("property stonith-watchdog-timeout=10s stonith-max-attempts=3", &[TOLD; 2]);
+    expect("property enable-acl=no batch-limit=3 cluster-name=x have-watchdog=false", &[]);
+    expect(&format!("primitive f stonith:fence_ipmilan {monitor}"), &[TOLD]);
+    expect(&format!("primitive r ocf:pacemaker:remote {monitor}"), &[TOLD]);
+    expect(&format!("primitive g lsb:a meta remote-node=guest {monitor}"), &[TOLD]);
+    expect("rsc_ticket t siteA: vip", &[TOLD]);
+    expect("role reader read xpath://cib\nacl_target joe reader", &[]);
+    let inside = format!("bundle b podman image=x primitive a\nprimitive a lsb:a {monitor}");
+    expect(&inside, &[TOLD]);
+    for finding in judged("property load-threshold=70%", &facts()) {
+        assert_eq!(finding.severity, Severity::Warning);
+        assert!(finding.to_string().contains("load-threshold has no effect"), "{finding}");
+    }
+}
+
+#[test]
 fn constraints_name_what_exists() {
     expect("location l vipp 100: n1", &[("HV0306", Some(2), Some("vip"))]);
     expect("location l vip 100: n4", &[("HV0307", Some(2), Some("n1"))]);
@@ -206,10 +226,74 @@ fn two_nodes_without_a_witness_are_refused_a_lease() {
     assert_eq!(with(&two, &off), [("HV0312".to_owned(), Severity::Warning, false)]);
     let quorum = VIP.replace(" op ", " meta requires=quorum op ");
     assert_eq!(with(&two, &quorum), [("HV0319".to_owned(), Severity::Error, false)]);
-    let foreign = "primitive a lsb:a meta requires=lease op monitor interval=1s";
-    assert_eq!(with(&two, foreign), refused);
+    let asking = VIP.replace(" op ", " meta requires=LEASE op ");
+    assert_eq!(with(&two, &asking), refused);
     let inherited = format!("{VIP}group g vip meta lease=off");
     assert_eq!(with(&two, &inherited), [("HV0312".to_owned(), Severity::Warning, false)]);
+}
+
+// spec: L8
+#[test]
+fn what_no_lease_can_guard_is_refused() {
+    let monitor = "op monitor interval=10s";
+    let refused = |text: &str, code: &str| {
+        let found = judged(text, &facts());
+        let [found] = &found[..] else { panic!("{text}: {found:#?}") };
+        assert_eq!((found.code.as_str(), found.is_error()), (code, true), "{text}: {found}");
+        assert!(found.remedy.is_some() && !found.overridable, "{found}");
+        found.to_string()
+    };
+    let told = refused(&format!("{VIP}clone c vip meta clone-max=1"), "HV0328");
+    assert!(told.contains("vip") && told.contains("lease=off"), "{told}");
+    refused(&format!("{VIP}group g vip\nclone c g"), "HV0328");
+    let both = VIP.replace(" op ", " meta requires=quorum op ");
+    refused(&format!("{both}clone c vip"), "HV0328");
+    for agent in ["ocf:heartbeat:IPaddr2", "lsb:a", "systemd:web"] {
+        let text = format!("{VIP}primitive a {agent} meta requires=lease {monitor}");
+        assert!(refused(&text, "HV0329").contains(agent));
+        let inherited =
+            format!("{VIP}primitive a {agent} {monitor}\ngroup g a meta requires=lease");
+        refused(&inherited, "HV0329");
+        assert_eq!(judged(&text, &Facts::default()), [], "no agent is known");
+    }
+    let ruled = "meta rule #uname eq n1 lease=off";
+    for text in [
+        VIP.replace(" op ", &format!(" {ruled} op ")),
+        format!("{VIP}group g vip {ruled}"),
+        format!("{VIP}rsc_defaults rule #uname eq n1 lease=off"),
+        format!(
+            "rsc_template t ocf:haven:ip {ruled} {monitor}\nprimitive a @t params ip=192.0.2.9"
+        ),
+    ] {
+        refused(&text, "HV0330");
+    }
+    let off = VIP.replace(" op ", " meta lease=OFF op ");
+    expect_accepted(&format!("{off}clone c vip"));
+    expect_accepted(&off.replace("lease=OFF", "lease=off requires=quorum"));
+    let foreign = format!("primitive a lsb:a meta requires=lease lease=off {monitor}");
+    expect_accepted(&foreign);
+    assert_eq!(judged(&off.replace("lease=OFF", "lease=off requires=fencing"), &facts()), []);
+}
+
+#[track_caller]
+fn expect_accepted(text: &str) {
+    let found = judged(text, &facts());
+    let codes: Vec<_> = found.iter().map(|it| (it.code.as_str(), it.severity)).collect();
+    assert_eq!(codes, [("HV0312", Severity::Warning)], "{text}: {found:#?}");
+}
+
+#[test]
+fn more_leases_than_a_node_can_hold_are_told() {
+    let vip =
+        |n: usize| format!("primitive v{n} ocf:haven:ip ip=192.0.2.{n} op monitor interval=10s\n");
+    let many: String = (1..=crate::crm::MAX_LEASES).map(vip).collect();
+    assert_eq!(judged(&many, &facts()), []);
+    let found = judged(&format!("{many}{}", vip(200)), &facts());
+    let [found] = &found[..] else { panic!("{found:#?}") };
+    assert_eq!((found.code.as_str(), found.severity), ("HV0331", Severity::Warning));
+    assert!(found.message.starts_with("65 resources and groups"), "{found}");
+    let grouped = format!("{many}{}group g v1 v200", vip(200));
+    assert_eq!(judged(&grouped, &facts()), [], "a group has one lease");
 }
 
 #[test]

@@ -118,6 +118,11 @@ impl World<'_> {
             kind: text(&entry.kind),
             ..Config::default()
         });
+        let Config { class, provider, kind, .. } = &*config;
+        if self.facts.declare_lease(class.as_deref(), provider.as_deref(), kind.as_deref()) {
+            // Whatever it was configured as, it was started under a lease or is started no more.
+            self.leases.insert(entry.id.clone(), true);
+        }
         let r = self.create(&config, Source::Primitive, None, None)?;
         if self[r].is_remote_connection {
             let n = match self.find_node(&entry.id) {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::facts::AgentId;
 use crate::rules::nvpair::{self, Rules};
 use crate::unpack::config::{inherit, is_remote_config};
 use crate::world::resource::MultiplyActive;
@@ -127,11 +126,10 @@ impl World<'_> {
         match value.map(str::to_ascii_lowercase).as_deref() {
             Some("nothing") => {}
             Some("quorum") => self[r].needs_quorum = true,
-            Some("lease") => {
+            Some("lease") if self.lease(r).is_some() || !self.is_primitive(r) => {
                 // With `lease=off` two owners are accepted: it needs no majority, and a lost node's
                 // counts as ended all the same.
-                let off = self[r].meta("lease").is_some_and(|it| it.eq_ignore_ascii_case("off"));
-                self[r].needs_quorum = !off;
+                self[r].needs_quorum = self.lease(r) != Some(false);
                 self[r].needs_lease = true;
             }
             Some("fencing") => self[r].needs_fencing = true,
@@ -146,11 +144,13 @@ impl World<'_> {
             other => {
                 if let Some(v) = other {
                     let id = self[r].id.clone();
-                    self.warn(format!(
-                        "resource {id}: `requires={v}` is not known; using the default"
-                    ));
+                    let why = match v {
+                        "lease" => "guards nothing here",
+                        _ => "is not known",
+                    };
+                    self.warn(format!("resource {id}: `requires={v}` {why}; using the default"));
                 }
-                let default = if self.has_lease_agent(r) {
+                let default = if self.lease(r).is_some() {
                     "lease"
                 } else if self[r].fence_device || self[r].is_remote_connection {
                     "quorum"
@@ -168,12 +168,10 @@ impl World<'_> {
         }
     }
 
-    fn has_lease_agent(&self, r: R) -> bool {
-        let c = &self[r].config;
-        let (Some(class), Some(kind)) = (&c.class, &c.kind) else { return false };
-        let agent =
-            AgentId { class: class.clone(), provider: c.provider.clone(), kind: kind.clone() };
-        self.facts.lease.contains(&agent)
+    /// Whether a primitive runs under a lease; false where `lease=off` takes it away, nothing where it
+    /// has none that anybody grants or keeps.
+    fn lease(&self, r: R) -> Option<bool> {
+        self.leases.get(&self[r].config.id).copied()
     }
 
     /// The role `target-role` limits the resource to, if it limits it.
