@@ -5,10 +5,12 @@
 //! brought to the present meaning on the way in; behind the door there is only typed Rust.
 //! [`Cib::to_xml`] writes the newest form.
 //!
-//! This crate never decides anything: what values mean is the business of `policy`.
+//! This crate decides which resources run under a lease ([`leasings`]), for whoever judges, plans and grants must agree
+//! about it. What all other values mean is the business of `policy`.
 
 pub mod crm;
 mod edit;
+mod leases;
 mod model;
 mod read;
 pub mod schema;
@@ -21,6 +23,7 @@ pub mod xml;
 use std::fmt::Write as _;
 
 use haven_types::status::Status;
+pub use leases::{Exposure, Leasing, Said, Source, leasing, leasings};
 pub use model::{
     AttributeTest, Bundle, Cib, CloneChild, CloneResource, Colocation, Condition, Constraint,
     DateTest, FencingLevel, Group, Location, Node, NvPair, NvSet, Operation, Order, Primitive,
@@ -99,6 +102,19 @@ pub enum CibError {
         /// Its id or name.
         id: String,
     },
+}
+
+/// A yes or no, in whichever word; none for any other word.
+#[must_use]
+pub fn boolean(text: &str) -> Option<bool> {
+    let is = |words: [&str; 5]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+    if is(["true", "on", "yes", "y", "1"]) {
+        Some(true)
+    } else if is(["false", "off", "no", "n", "0"]) {
+        Some(false)
+    } else {
+        None
+    }
 }
 
 /// Everything unknown, a line each.

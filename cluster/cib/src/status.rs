@@ -6,6 +6,7 @@ use haven_types::status::{
     NodeState, OperationRecord, Presence, ResourceHistory, Status, TicketState,
 };
 
+use crate::boolean;
 use crate::xml::{Element, Markup};
 
 /// Reads the status section of a `<cib>` element. What cannot be read is left at its default: a
@@ -33,13 +34,12 @@ pub(crate) fn read_status(root: &Markup<'_>) -> Status {
     status
 }
 
-/// The words that mean yes.
 fn is_true(v: &str) -> bool {
-    ["true", "on", "yes", "y", "1"].iter().any(|w| v.eq_ignore_ascii_case(w))
+    boolean(v) == Some(true)
 }
 
 fn is_false(v: &str) -> bool {
-    ["false", "off", "no", "n", "0"].iter().any(|w| v.eq_ignore_ascii_case(w))
+    boolean(v) == Some(false)
 }
 
 fn presence(v: Option<&str>) -> Presence {
@@ -110,6 +110,7 @@ fn resource_history(e: &Markup<'_>) -> ResourceHistory {
         kind: e.get("type").unwrap_or_default(),
         container: e.get("container"),
         shutdown_lock: e.attr("shutdown-lock").and_then(|v| v.parse().ok()),
+        unleased: e.attr("unleased").is_some_and(is_true),
         operations,
     }
 }
@@ -246,6 +247,7 @@ fn write_history(r: &ResourceHistory) -> Element {
     e.push("type", &r.kind);
     e.push_opt("container", r.container.as_ref());
     e.push_opt("shutdown-lock", r.shutdown_lock.map(|t| t.to_string()).as_ref());
+    e.push_opt("unleased", r.unleased.then(|| "true".to_owned()).as_ref());
     e.children.extend(r.operations.iter().map(write_operation));
     e
 }

@@ -28,15 +28,29 @@ impl Controller {
             return Some(JoinRefusal::ExpiredToken);
         }
         let decides = self.coordinator.as_ref().is_some_and(|coordinator| coordinator.ready);
-        if decides && !self.halted { self.state.would_refuse(new, token) } else { None }
+        if !decides || self.halted {
+            return None;
+        }
+        let reason = self.state.would_refuse(new, token)?;
+        // Where no majority is heard, others may know a token by now, and a guess is counted.
+        let (heard, needed) = self.log_majority();
+        let cut_off = reason == JoinRefusal::UnknownToken && heard < needed;
+        Some(if cut_off { JoinRefusal::NoCoordinator } else { reason })
     }
 
-    pub(crate) fn on_mint_token(&mut self, request: u64, token: [u8; 32], expires: WallTime) {
+    pub(crate) fn on_mint_token(
+        &mut self,
+        clock: Clock,
+        request: u64,
+        token: [u8; 32],
+        expires: WallTime,
+    ) {
         if self.leader.is_none() {
             let result = Err(TokenRefusal::NoCoordinator);
             self.out.push(Output::TokenMinted { request, result });
             return;
         }
+        self.make_room(clock);
         let answer = (self.config.node, request);
         self.propose_anywhere(Command::MintToken { token, expires, answer });
     }
@@ -49,6 +63,13 @@ impl Controller {
         }
         let answer = (self.config.node, request);
         self.propose_anywhere(Command::RotateKey { notice, answer });
+    }
+
+    /// Has void tokens dropped where one more would find no room. On the coordinator only, ahead of the new token.
+    fn make_room(&mut self, clock: Clock) {
+        if self.coordinator.is_some() && self.state.wants_room(clock.wall) {
+            self.propose(&Command::DropVoidTokens { now: clock.wall }, Purpose::Other);
+        }
     }
 
     fn propose_anywhere(&mut self, command: Command) {
@@ -72,6 +93,9 @@ impl Controller {
             Command::AddMember { .. } | Command::MintToken { .. } | Command::RotateKey { .. }
         );
         if foreign && self.coordinator.is_some() {
+            if matches!(command, Command::MintToken { .. }) {
+                self.make_room(clock);
+            }
             self.propose(&command, Purpose::Other);
         }
     }

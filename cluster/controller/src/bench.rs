@@ -13,7 +13,7 @@ use haven_heartbeat::{Input as ToBeat, Output as Beat, View};
 use haven_types::operation::{OcfCode, Outcome};
 use haven_types::{BootId, Epoch, GroupId, NodeId};
 
-use crate::command::{Command, JoinRefusal, Member, Role};
+use crate::command::{Command, JoinRefusal, Member, Role, TokenRefusal};
 use crate::controller::{Config, Controller};
 use crate::port::{Clock, Input, Local, Output};
 use crate::replicated::Replicated;
@@ -56,6 +56,7 @@ pub(crate) struct Bench {
     pub(crate) codes: BTreeMap<(u16, String), i32>,
     pub(crate) answers: BTreeMap<u64, Vec<Answer>>,
     pub(crate) joins: Vec<Result<Member, JoinRefusal>>,
+    pub(crate) minted: Vec<Result<(), TokenRefusal>>,
     pub(crate) outdated: u32,
     pub(crate) events: Vec<(u16, String, String)>,
     pub(crate) next: u64,
@@ -89,6 +90,7 @@ impl Bench {
             codes: BTreeMap::new(),
             answers: BTreeMap::new(),
             joins: Vec::new(),
+            minted: Vec::new(),
             outdated: 0,
             events: Vec::new(),
             next: 100,
@@ -198,6 +200,7 @@ impl Bench {
                 self.answers.entry(id).or_default().push(*body)
             }
             Output::Admitted { result, .. } => self.joins.push(result),
+            Output::TokenMinted { result, .. } => self.minted.push(result),
             Output::Members(members) => {
                 self.contacts.insert(node, members);
             }

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use haven_api::{Code, Load, ReplyBody, RequestBody};
 use haven_base::WallTime;
-use haven_heartbeat::{LossCause, Output as Beat};
+use haven_heartbeat::{LossCause, Output as Beat, View};
 use haven_types::operation::{Order, OrderId};
 use haven_types::{BootId, Epoch, LogIndex, NodeId, Term};
 
 use crate::bench::{Answer, Bench, VIP, member};
-use crate::command::{Command, JoinRefusal, Role};
+use crate::command::{Command, JoinRefusal, Role, TokenRefusal};
 use crate::message::PeerMessage;
 use crate::port::{Input, Local, Output};
+use crate::replicated::MAX_TOKENS;
 
 fn code(answer: &Answer) -> Code {
     answer.as_ref().unwrap_err().code
@@ -433,6 +434,51 @@ fn a_joiner_without_a_token_is_refused_and_writes_nothing_to_the_log() {
         bench.joins
     );
     assert_ne!(ends(&bench), before);
+}
+
+#[test]
+fn tokens_that_nobody_joined_with_make_room_once_they_are_void_and_not_before() {
+    for here in [true, false] {
+        let mut bench = Bench::new("");
+        let coordinator = bench.coordinator();
+        let other = bench.ids().into_iter().find(|id| *id != coordinator).unwrap();
+        let asked = if here { coordinator } else { other };
+        let mint = |bench: &mut Bench, byte: usize, seconds| {
+            let token = [u8::try_from(byte).unwrap(); 32];
+            let expires = WallTime::from_seconds(seconds);
+            let wanted = Local::MintToken { request: 1, token, expires };
+            bench.step(asked, Input::Local(wanted));
+            bench.run(200);
+            std::mem::take(&mut bench.minted)
+        };
+        for byte in 0..MAX_TOKENS {
+            assert_eq!(mint(&mut bench, byte, 1_030), [Ok(())]);
+        }
+        let refused = mint(&mut bench, MAX_TOKENS, 5_000);
+        assert_eq!(refused, [Err(TokenRefusal::TooMany)]);
+        bench.run(30_000);
+        assert_eq!(mint(&mut bench, MAX_TOKENS, 5_000), [Ok(())], "asked once");
+        bench.run(500);
+        for node in bench.nodes.values() {
+            assert_eq!(node.state().tokens.len(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_coordinator_that_hears_no_majority_calls_no_token_unknown() {
+    let mut bench = Bench::new("");
+    let coordinator = bench.coordinator();
+    for id in bench.ids().into_iter().filter(|id| *id != coordinator) {
+        let (node, boot) = (NodeId(id), BootId(1));
+        bench.beat(coordinator, Beat::Dead { node, boot, successor: None });
+    }
+    let members = [NodeId(coordinator)].into();
+    bench.beat(coordinator, Beat::View(View { number: 2, members }));
+    assert!(bench.nodes[&NodeId(coordinator)].coordinator.is_some(), "it does not know better yet");
+    let joiner = Local::Admit { request: 1, member: member(4), token: [9; 32] };
+    bench.step(coordinator, Input::Local(joiner));
+    assert_eq!(bench.joins, [Err(JoinRefusal::NoCoordinator)]);
 }
 
 #[test]

@@ -92,7 +92,8 @@ pub struct Authorship {
     pub at: WallTime,
 }
 
-/// One change of the replicated state.
+/// One change of the replicated state. What a command does to it never changes: entries that one version applied are
+/// applied by another one, beside it or after it. New effects are new commands, at the end.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Command {
     /// A new configuration. Refused on applying unless the one it was made from is still current.
@@ -163,6 +164,11 @@ pub enum Command {
         notice: KeyNotice,
         /// Where the answer is awaited, and for which request.
         answer: (NodeId, u64),
+    },
+    /// Tokens whose time is over make room.
+    DropVoidTokens {
+        /// By the coordinator's civil clock.
+        now: WallTime,
     },
 }
 

@@ -185,10 +185,9 @@ impl Controller {
 
     /// Everything that can be said against a configuration.
     fn judged(&self, cib: &Cib) -> Vec<Finding> {
-        let mut findings: Vec<Finding> =
-            crm::verify(cib, &self.facts()).into_iter().map(finding).collect();
-        findings.extend(self.judged_votes(cib));
-        findings
+        let mut judged = crm::verify(cib, &self.facts());
+        self.excuse_inherited(cib, &mut judged);
+        judged.into_iter().map(finding).chain(self.judged_votes(cib)).collect()
     }
 
     /// What can be said against the options of votes.
@@ -352,6 +351,23 @@ property no-quorum-polcy=stop
             assert_eq!(codes, [("HV0401", 2), ("HV0306", 4)], "{found:#?}");
             assert!(found.iter().all(|it| it.object.as_deref() != Some("m")), "{found:#?}");
         }
+    }
+
+    #[test]
+    fn what_is_in_force_is_not_an_error_for_having_been_there_before() {
+        let mut bench = Bench::new(&format!("{VIP}\nclone c vip meta clone-max=1"));
+        let at = bench.coordinator();
+        for controller in bench.nodes.values_mut() {
+            let params = ["ip", "nic"].map(|name| (name.to_owned(), crm::ParamFacts::default()));
+            let ip = crm::AgentFacts { lease: true, params: params.into(), judge: None };
+            controller.config.verification.agents.insert("ocf:haven:ip".to_owned(), ip);
+        }
+        let (format, mode) = (Format::Crm, LoadMode::Update);
+        let verify = RequestBody::ConfigureVerify { text: None, format, mode, lenient: false };
+        let ReplyBody::Verified { findings } = bench.answer(at, verify).unwrap() else { panic!() };
+        let found = findings.iter().find(|found| found.code == "HV0328").unwrap();
+        assert_eq!(found.severity, Severity::Warning, "{found:?}");
+        assert_eq!(codes(&findings), []);
     }
 
     /// Codes of the errors of a document, nothing else than `colour` or a misspelt element wrong in it.

@@ -333,7 +333,7 @@ impl Controller {
             Local::RequestGone(id) => self.on_request_gone(id),
             Local::Admit { request, member, token } => self.on_admit(clock, request, member, token),
             Local::MintToken { request, token, expires } => {
-                self.on_mint_token(request, token, expires);
+                self.on_mint_token(clock, request, token, expires);
             }
             Local::RotateKey { request, notice } => self.on_rotate_key(request, notice),
             Local::Attribute(change) => {

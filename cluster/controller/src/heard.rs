@@ -70,7 +70,8 @@ impl Controller {
         let (name, here) = (self.group_name(group), &self.config.name);
         let text = format!(
             "{name} cannot start on {here}: a node holds {MAX_CLAIMS} leases at most, and {here} holds as many already; \
-             put addresses that belong together into one resource or group, or keep some on other nodes"
+             put addresses that belong together into one resource or group, or keep some on other nodes; once there is \
+             room here, `haven resource cleanup {name}` lets it start here again"
         );
         let refused = ToExecutor::ClaimRefused { group, reason: text.clone() };
         self.inbox.push_back(Internal::Executor(refused));
@@ -210,8 +211,10 @@ impl Controller {
 
 #[cfg(test)]
 mod tests {
-    use haven_types::NodeId;
+    use haven_api::{Format, Load, LoadMode, ReplyBody, RequestBody};
+    use haven_types::{Epoch, GroupId, NodeId};
 
+    use super::Beat;
     use crate::bench::{Bench, VIP};
 
     #[test]
@@ -224,13 +227,43 @@ mod tests {
         bench.run(5_000);
         assert!(bench.called("vip_start_0").iter().all(|node| *node != full));
         assert_ne!(bench.owner(), full);
-        let answer = bench.answer(full, haven_api::RequestBody::Status).unwrap();
-        let haven_api::ReplyBody::Status(status) = answer else { panic!("{answer:?}") };
+        let answer = bench.answer(full, RequestBody::Status).unwrap();
+        let ReplyBody::Status(status) = answer else { panic!("{answer:?}") };
         let told = &status.failed[0];
         assert!(
             told.reason.contains(&format!("vip cannot start on n{full}: a node holds 64")),
             "{told:?}"
         );
+        assert!(told.reason.contains("haven resource cleanup vip"), "{told:?}");
         assert!(status.alarms.contains(&told.reason), "{:?}", status.alarms);
+    }
+
+    #[test]
+    fn a_node_that_is_full_for_a_moment_does_not_fail_a_start() {
+        let mut bench = Bench::new("property stonith-enabled=false");
+        let full = bench.coordinator();
+        bench.full = Some(NodeId(full));
+        let (text, format) = (format!("{VIP}\nlocation here vip 100: n{full}"), Format::Crm);
+        let load = Load { text, format, mode: LoadMode::Update, ..Load::default() };
+        bench.ask(full, RequestBody::ConfigureLoad(load));
+        let waits = |bench: &Bench| bench.nodes[&NodeId(full)].executor.busy();
+        for _ in 0..1_000 {
+            bench.run(5);
+            if waits(&bench) {
+                break;
+            }
+        }
+        assert!(waits(&bench), "the start waits for room");
+        // What is stopped in the same plan gives its lease up.
+        bench.full = None;
+        let (group, epoch) = (GroupId(99), Epoch(1));
+        bench.beat(full, Beat::Released { group, epoch });
+        bench.run(5_000);
+        assert_eq!(bench.called("vip_start_0"), [full]);
+        let answer = bench.answer(full, RequestBody::Status).unwrap();
+        let ReplyBody::Status(status) = answer else { panic!("{answer:?}") };
+        assert!(status.failed.is_empty(), "{:?}", status.failed);
+        let wrong = |text: &String| text.contains("cannot start");
+        assert!(!status.alarms.iter().any(wrong), "{:?}", status.alarms);
     }
 }

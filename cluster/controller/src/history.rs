@@ -235,6 +235,18 @@ pub(crate) fn promoted(records: &ResourceRecords) -> bool {
     })
 }
 
+/// Whether a resource may be running under no lease, by what its node last said of it. A probe that came to no answer
+/// says nothing of that.
+#[must_use]
+pub(crate) fn unleased(records: &ResourceRecords) -> bool {
+    let Some(last) = records.get(&Slot::Last).filter(|_| active(records)) else { return false };
+    let found = last.outcome.as_ref().is_some_and(|it| undegraded(it.code) == OcfCode::OK);
+    // A start and a stop end what recurs: what does is younger than the start.
+    let recurring = |slot: &Slot| matches!(slot, Slot::Recurring(_));
+    let leased = records.iter().any(|(slot, it)| recurring(slot) && it.lease.is_some());
+    last.lease.is_none() && !leased && (found || !is_probe(last))
+}
+
 /// Whether a resource may be running, by what its node last said of it.
 #[must_use]
 pub(crate) fn active(records: &ResourceRecords) -> bool {

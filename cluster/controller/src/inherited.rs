@@ -159,6 +159,30 @@ mod tests {
     }
 
     #[test]
+    fn what_planning_passes_over_is_loaded_by_force_and_an_address_in_a_clone_is_not() {
+        let mut bench = Bench::new("property batch-limit=3");
+        let at = bench.coordinator();
+        for controller in bench.nodes.values_mut() {
+            let params = ["ip", "nic"].map(|name| (name.to_owned(), crm::ParamFacts::default()));
+            let ip = crm::AgentFacts { lease: true, params: params.into(), judge: None };
+            controller.config.verification.agents.insert("ocf:haven:ip".to_owned(), ip);
+        }
+        let mut refused = |text: &str, force, code: &str| {
+            let error = bench.load(at, text, force).unwrap_err();
+            assert!(error.findings.iter().any(|it| it.code == code), "{text}: {error:?}");
+        };
+        let unguarded = "primitive db ocf:haven:Dummy meta requires=lease op monitor interval=10s";
+        let ruled = VIP.replace(" op ", " meta rule #uname eq n1 lease=off op ");
+        refused(&format!("{VIP}\nclone c vip"), true, "HV0328");
+        refused(unguarded, false, "HV0329");
+        refused(&ruled, false, "HV0330");
+        for text in [unguarded, &ruled] {
+            let loaded = bench.load(at, text, true);
+            assert!(loaded.is_ok(), "{text}: {loaded:?}");
+        }
+    }
+
+    #[test]
     fn status_and_the_judgement_of_the_configuration_agree_about_who_has_not_started() {
         let mut bench = Bench::new(VIP);
         let at = bench.coordinator();

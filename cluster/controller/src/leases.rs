@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use haven_cib::{Cib, Primitive};
 use haven_policy::{AgentFacts, Exposure, Leasing, leasing, leasings};
+use haven_types::operation::AgentName;
 
 /// The lease group of a primitive: the id of the outermost resource around it, when the primitive
 /// runs under a lease. A clone's instances are many by intent and share nothing: no lease.
@@ -18,6 +19,11 @@ pub fn lease_group(cib: &Cib, facts: &AgentFacts, primitive: &str) -> Option<Str
 pub fn leased_primitives<'a>(cib: &'a Cib, facts: &AgentFacts) -> Vec<(&'a Primitive, String)> {
     let kept = leasings(cib, facts).into_iter().filter(Leasing::is_kept);
     kept.map(|it| (it.primitive, it.group.to_owned())).collect()
+}
+
+/// Whether the metadata of an agent declares a lease.
+pub(crate) fn declares_lease(facts: &AgentFacts, agent: &AgentName) -> bool {
+    facts.declare_lease(Some(&agent.standard), agent.provider.as_deref(), Some(&agent.name))
 }
 
 /// Lease groups by the primitives that belong to them.

@@ -53,7 +53,10 @@ impl Controller {
                 .resources
                 .iter()
                 .filter(|(_, records)| active(records))
-                .filter(|(name, _)| groups.get(*name).is_none_or(|group| self.holds(*node, group)))
+                .filter(|(name, records)| {
+                    groups.get(*name).is_none_or(|group| self.holds(*node, group))
+                        || self.is_left_unleased(*node, records)
+                })
                 .map(|(name, _)| name.as_str());
             (*node, here.collect())
         });

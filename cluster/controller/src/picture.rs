@@ -9,8 +9,10 @@ use haven_types::operation::{ExecutionStatus, OcfCode, OperationRecord as Record
 use haven_types::status::{NodeState, OperationRecord, Presence, ResourceHistory, Status};
 
 use crate::command::Role;
-use crate::history::{NodeHistory, ResourceRecords, Slot, active, expected_code, is_probe};
-use crate::leases::{lease_groups, leased_primitives, unprotected_primitives};
+use crate::history::{
+    NodeHistory, ResourceRecords, Slot, active, expected_code, is_probe, unleased,
+};
+use crate::leases::{declares_lease, lease_groups, leased_primitives, unprotected_primitives};
 use crate::replicated::Replicated;
 
 /// What the coordinator knows beside the log.
@@ -86,7 +88,7 @@ fn node_state(known: &Picture<'_>, node: NodeId, name: &str) -> NodeState {
             history
                 .resources
                 .iter()
-                .any(|(name, records)| active(records) && !given_up(known, node, name))
+                .any(|(name, records)| active(records) && !given_up(known, node, name, records))
         });
     let stays = is_on_its_way(known, node) && !fences(&known.state.cib);
     let join = match (joined || stays, heard) {
@@ -164,19 +166,25 @@ fn resources(
         .filter_map(|(resource, records)| {
             // What ran under a lease on a dead node ends with the lease: the successor's claim waits
             // for that, so the plan need not (ARCHITECTURE §5, `requires=lease`).
-            let ended = known.dead.contains(&node) && given_up(known, node, resource);
+            let dead = known.dead.contains(&node);
+            let ended = dead && given_up(known, node, resource, records);
             let leased = leased(known, resource);
             // Not what it should be, and not nothing either: it is stopped, then started.
             let failed =
                 (leased && outside_of_lease(records)).then(|| with_failed_probe(records.clone()));
             let mut history = resource_history(name, resource, failed.as_ref().unwrap_or(records))?;
             for operation in &mut history.operations {
-                if started_otherwise(records, leased) && operation.operation == "start" {
+                if started_otherwise(known.facts, records, leased) && operation.operation == "start"
+                {
                     operation.op_digest = Some(OTHERWISE.to_owned());
                 }
             }
             if ended || superseded(known.state, node, records) {
                 history.operations = vec![known_stopped(name, resource)];
+            } else {
+                let declares =
+                    |record: &Record| declares_lease(known.facts, &record.operation.agent);
+                history.unleased = dead && unleased(records) && records.values().any(declares);
             }
             Some(history)
         })
@@ -187,21 +195,25 @@ fn leased(known: &Picture<'_>, resource: &str) -> bool {
     known.groups.contains_key(resource)
 }
 
-/// What a dead node ran and a successor need not wait for: a lease has ended by itself, with `lease=off`
-/// two owners are accepted (L8), and of the rest somebody may have made sure.
-fn given_up(known: &Picture<'_>, node: NodeId, resource: &str) -> bool {
-    leased(known, resource)
+/// What a dead node ran and a successor need not wait for: a lease that it ran under has ended by itself, with
+/// `lease=off` two owners are accepted (L8), and of the rest somebody may have made sure. That the configuration
+/// wants a lease by now ends nothing that was started without.
+fn given_up(known: &Picture<'_>, node: NodeId, resource: &str, records: &ResourceRecords) -> bool {
+    (leased(known, resource) && !unleased(records))
         || known.unprotected.contains(resource)
         || known.confirmed.contains(&node)
 }
 
 /// Stands for the parameters of a start that was made under a lease where none is wanted now, or the
-/// other way round: the resource must be started anew.
+/// other way round: the resource must be started anew. Not where its agent declares none: a lease that guarded nothing
+/// leaves nothing behind.
 const OTHERWISE: &str = "started with another lease setting";
 
-fn started_otherwise(records: &ResourceRecords, leased: bool) -> bool {
+fn started_otherwise(facts: &AgentFacts, records: &ResourceRecords, leased: bool) -> bool {
     records.get(&Slot::Last).is_some_and(|record| {
-        record.operation.action == "start" && record.lease.is_some() != leased
+        let otherwise = record.lease.is_some() != leased;
+        let guards = leased || declares_lease(facts, &record.operation.agent);
+        record.operation.action == "start" && otherwise && guards
     })
 }
 

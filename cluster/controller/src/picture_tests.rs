@@ -34,6 +34,7 @@ struct Scene {
     present: BTreeSet<NodeId>,
     alive: BTreeSet<NodeId>,
     dead: BTreeSet<NodeId>,
+    confirmed: BTreeSet<NodeId>,
     histories: BTreeMap<NodeId, NodeHistory>,
 }
 
@@ -60,6 +61,7 @@ impl Scene {
             present: all.clone(),
             alive: all,
             dead: BTreeSet::new(),
+            confirmed: BTreeSet::new(),
             histories: BTreeMap::new(),
         };
         for id in 1..=3 {
@@ -122,7 +124,7 @@ impl Scene {
             present: &self.present,
             alive: &self.alive,
             dead: &self.dead,
-            confirmed: &BTreeSet::new(),
+            confirmed: &self.confirmed,
             facts: &facts,
             histories: &self.histories,
             quorate: true,
@@ -308,4 +310,76 @@ fn without_a_lease_a_dead_owner_is_succeeded_unless_fencing_is_asked_for() {
     }
     let plan = scene.plan();
     assert!(plan.iter().any(|line| line.starts_with("vip_stop_0@")), "{plan:?}");
+}
+
+/// A dead node on which the address may be active without a lease, whatever the configuration says by now.
+fn left_without_a_lease(found: bool) -> Scene {
+    let mut scene = Scene::served_by_n2();
+    if found {
+        scene.histories.insert(NodeId(2), NodeHistory::new(NodeId(2), BootId(1)));
+        scene.record(2, "monitor", 0, 0, 7, None);
+    } else {
+        scene.record(2, "start", 0, 0, 0, None);
+        scene.record(2, "monitor", 10_000, 0, 0, None);
+    }
+    scene.kill(2);
+    scene
+}
+
+// spec: L8
+#[test]
+fn what_was_started_without_a_lease_ends_with_none() {
+    for found in [false, true] {
+        let mut scene = left_without_a_lease(found);
+        assert_eq!(scene.plan(), lines(&[]), "found by a probe: {found}");
+        // Where the node is fenced, that ends it.
+        let device = "primitive fence stonith:fence_none meta requires=nothing";
+        let mode = haven_cib::crm::Mode::Update;
+        let before = scene.state.cib.clone();
+        scene.state.cib = haven_cib::crm::load(&before, device, mode).unwrap().cib;
+        let plan = scene.plan();
+        assert!(plan.iter().any(|line| line.starts_with("stonith-n2")), "{plan:?}");
+        assert!(!plan.iter().any(|line| line.starts_with("lease_ended")), "{plan:?}");
+        scene.state.cib = before;
+        // And where somebody has made sure.
+        scene.confirmed.insert(NodeId(2));
+        assert!(scene.plan().contains("vip_start_0@n1"), "{:?}", scene.plan());
+    }
+    // A probe that nobody answered, and one that found nothing, keep nothing down.
+    for code in [1, 7] {
+        let mut scene = Scene::served_by_n2();
+        scene.histories.insert(NodeId(2), NodeHistory::new(NodeId(2), BootId(1)));
+        scene.record(2, "monitor", 0, code, 7, None);
+        scene.kill(2);
+        assert!(scene.plan().contains("vip_start_0@n1"), "{code}: {:?}", scene.plan());
+    }
+}
+
+// spec: L8
+#[test]
+fn what_is_configured_no_more_and_was_started_without_a_lease_counts_as_active() {
+    let ended = |plan: BTreeSet<String>| plan.iter().any(|line| line.starts_with("lease_ended"));
+    let mut scene = left_without_a_lease(false);
+    scene.state.cib.resources.clear();
+    assert_eq!(scene.plan(), lines(&[]));
+    scene.record(2, "start", 0, 0, 0, Some(2));
+    assert!(ended(scene.plan()), "under a lease that has ended: {:?}", scene.plan());
+}
+
+#[test]
+fn a_lease_that_guarded_nothing_ends_without_a_restart() {
+    let mut scene = Scene::served_by_n2();
+    for record in scene.histories.values_mut().flat_map(|it| it.resources.values_mut()) {
+        for record in record.values_mut() {
+            record.operation.agent.provider = Some("heartbeat".to_owned());
+            record.operation.agent.name = "IPaddr2".to_owned();
+        }
+    }
+    let text = LINES.replace("ocf:haven:ip", "ocf:heartbeat:IPaddr2");
+    let text =
+        text.replace(" op ", " meta requires=lease op ") + "\nproperty stonith-enabled=false";
+    let base = haven_cib::Cib { nodes: scene.state.cib.nodes.clone(), ..haven_cib::Cib::default() };
+    let loaded = haven_cib::crm::load(&base, &text, haven_cib::crm::Mode::Update);
+    scene.state.cib = loaded.unwrap().cib;
+    assert_eq!(scene.plan(), lines(&[]), "nothing changes on the host");
 }

@@ -1,7 +1,7 @@
 //! An address belongs to one lease group at a time. The group follows from the names in the
 //! configuration, so a resource that is renamed, or moved into a group or out of one, changes it; and
 //! promises made for the one bind nobody who asks for the other. So that is refused while somebody may
-//! still own the address by the lease of the group before.
+//! still own the address by the lease of the group before, or by none on a node that is away.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -15,10 +15,10 @@ use haven_types::{Epoch, GroupId, NodeId};
 use crate::controller::Controller;
 use crate::coordinate::operation;
 use crate::guarded::parameters;
-use crate::history::active;
-use crate::leases::{lease_group, leased_primitives};
+use crate::history::{ResourceRecords, active, unleased};
+use crate::leases::{declares_lease, lease_group, leased_primitives};
 
-/// A resource that may be active under a lease.
+/// A resource that may be active and should have one owner.
 #[derive(Debug)]
 struct Held {
     resource: String,
@@ -33,13 +33,15 @@ enum By {
     Lease(Lease),
     /// The lease of this group, which its start waits for.
     Awaited(String),
+    /// Nothing: it was started without a lease, on a node that is away.
+    Nothing,
 }
 
 impl By {
     const fn lease(&self) -> Option<Lease> {
         match self {
             Self::Lease(lease) => Some(*lease),
-            Self::Awaited(_) => None,
+            Self::Awaited(_) | Self::Nothing => None,
         }
     }
 }
@@ -49,7 +51,8 @@ impl By {
 struct Conflict {
     primitive: String,
     group: String,
-    before: String,
+    /// The group whose lease it would be active under, if under any.
+    before: Option<String>,
     resource: String,
     node: NodeId,
 }
@@ -66,11 +69,23 @@ impl Controller {
         let new = self.conflicts(cib, &held);
         let Some(found) = new.difference(&already).next() else { return Ok(()) };
         let (node, resource) = (self.name_of(found.node), &found.resource);
+        let Some(before) = &found.before else {
+            let message = format!(
+                "{} would run under the lease of {}, and {resource} may still be active on {node}, which is \
+                 away, under none: one address would perhaps have two owners; nothing was changed",
+                found.primitive, found.group,
+            );
+            let remedy = format!(
+                "start {node} again, or switch it off and remove it (haven cluster remove {node}) or confirm that \
+                 it is dead (haven node confirm-dead {node} --reason WHY)"
+            );
+            return Err(ApiError::new(Code::Unsafe, message).remedy(remedy));
+        };
         let message = format!(
             "{} would run under the lease of {}, and {resource} may still be active on {node} under \
              the lease of {}: one address would have two leases, and so perhaps two owners; nothing \
              was changed",
-            found.primitive, found.group, found.before,
+            found.primitive, found.group, before,
         );
         let remedy = format!(
             "first: haven resource stop {resource}; change the configuration once it is stopped. \
@@ -97,21 +112,34 @@ impl Controller {
         !self.conflicts(newest, &held).is_subset(&self.conflicts(in_force, &held))
     }
 
-    /// What is, or may become without a further decision, active under a lease on any member.
+    /// Whether no lease ends what a node that is away may still run, though its agent declares one.
+    // spec: L8
+    pub(crate) fn is_left_unleased(&self, node: NodeId, records: &ResourceRecords) -> bool {
+        let declares = |it: &ResourceRecords| {
+            let facts = &self.config.facts;
+            it.values().any(|record| declares_lease(facts, &record.operation.agent))
+        };
+        !self.heard(node) && !self.is_confirmed_dead(node) && unleased(records) && declares(records)
+    }
+
+    /// What is, or may become without a further decision, active under a lease on any member, or without one
+    /// on a member that is away.
     fn held(&self) -> Vec<Held> {
         let mut held = Vec::new();
         for (node, history) in &self.histories {
             for (resource, records) in history.resources.iter().filter(|(_, it)| active(it)) {
                 let leased = records.values().filter(|record| record.lease.is_some());
-                let Some(record) = leased.max_by_key(|record| record.lease.map(|it| it.epoch))
-                else {
-                    continue;
+                let latest = leased.max_by_key(|record| record.lease.map(|it| it.epoch));
+                let (record, by) = if self.is_left_unleased(*node, records) {
+                    (records.values().next(), Some(By::Nothing))
+                } else {
+                    (latest, latest.and_then(|record| record.lease).map(By::Lease))
                 };
-                let Some(lease) = record.lease else { continue };
+                let (Some(record), Some(by)) = (record, by) else { continue };
                 let started = records.values().find(|it| it.operation.action == "start");
                 let params = &started.unwrap_or(record).operation.params;
                 let (resource, addresses) = (resource.clone(), addresses(params));
-                held.push(Held { resource, addresses, node: *node, by: By::Lease(lease) });
+                held.push(Held { resource, addresses, node: *node, by });
             }
         }
         let awaited = self.coordinator.iter().flat_map(|it| it.orders.awaited());
@@ -191,14 +219,16 @@ impl Controller {
             let other = |it: &&&Held| match &it.by {
                 By::Lease(lease) => granted != Some(lease.group),
                 By::Awaited(name) => *name != group,
+                By::Nothing => true,
             };
             for it in named.chain(same).filter(other) {
                 found.insert(Conflict {
                     primitive: primitive.id.clone(),
                     group: group.clone(),
                     before: match &it.by {
-                        By::Lease(lease) => self.group_name(lease.group),
-                        By::Awaited(name) => name.clone(),
+                        By::Lease(lease) => Some(self.group_name(lease.group)),
+                        By::Awaited(name) => Some(name.clone()),
+                        By::Nothing => None,
                     },
                     resource: it.resource.clone(),
                     node: it.node,

@@ -154,3 +154,49 @@ fn an_address_of_a_node_that_is_away_keeps_its_lease_group() {
     let error = refused(bench.load(at, GROUPED, true));
     assert!(error.message.contains(&format!("on n{}", bench.owner())), "{error:?}");
 }
+
+// spec: L8
+#[test]
+fn an_address_gets_no_lease_while_a_node_that_is_away_may_answer_for_it_without_one() {
+    let open = "property stonith-enabled=false";
+    let clone = format!("{open}\n{VIP}\nclone c vip meta clone-max=1");
+    let off = format!("{open}\n{}", VIP.replace(" op ", " meta lease=off op "));
+    let alone = format!("{open}\n{VIP}");
+    let renamed = alone.replace("primitive vip ", "primitive vip2 ");
+    for (before, after) in [(&clone, &alone), (&clone, &renamed), (&off, &alone), (&off, &renamed)]
+    {
+        let mut bench = Bench::new(before);
+        let owner = bench.owner();
+        bench.kill(owner);
+        bench.run(5_000);
+        bench.notice(owner);
+        bench.run(2_000);
+        let error = refused(replaced(&mut bench, after.clone()));
+        let away = format!("vip may still be active on n{owner}, which is away, under none");
+        assert!(error.message.contains(&away), "{error:?}");
+        // Other changes go through.
+        assert!(replaced(&mut bench, format!("{before}\nproperty batch-limit=3")).is_ok());
+        bench.run(60_000);
+        let body = RequestBody::NodeConfirmDead {
+            node: format!("n{owner}"),
+            reason: "plug pulled".to_owned(),
+            wait: false,
+            timeout_ms: None,
+        };
+        let at = bench.coordinator();
+        assert!(bench.answer(at, body).is_ok());
+        let loaded = replaced(&mut bench, after.clone());
+        assert!(loaded.is_ok(), "somebody made sure: {loaded:?}");
+    }
+}
+
+// spec: L8
+#[test]
+fn an_address_gets_its_lease_where_everybody_is_heard() {
+    let open = "property stonith-enabled=false";
+    let mut bench = Bench::new(&format!("{open}\n{VIP}\nclone c vip meta clone-max=1"));
+    assert!(replaced(&mut bench, format!("{open}\n{VIP}")).is_ok());
+    bench.run(2_000);
+    assert_eq!(bench.called("vip_stop_0").len(), 1, "it is started anew");
+    assert_eq!(bench.grant().1, Some(NodeId(bench.owner())));
+}

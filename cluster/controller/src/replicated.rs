@@ -168,6 +168,10 @@ impl Replicated {
                 self.highest_votes = self.highest_votes.max(votes);
                 Applied::Nothing
             }
+            Command::DropVoidTokens { now } => {
+                self.tokens.retain(|_, expires| *expires > now);
+                Applied::Nothing
+            }
             Command::RotateKey { notice, answer } => {
                 if notice.epoch != self.key_epoch() + 1 {
                     return Applied::KeyRefused(answer);
@@ -226,14 +230,12 @@ impl Replicated {
         Applied::Granted { group: name, grant }
     }
 
-    /// Makes room where there is none by what is void. The log does not say what time it is: not before
-    /// [`TOKEN_LIFETIME`] ahead of the new token's end, which is exact for one of the usual validity.
+    /// Whether there is no room for one more token, but some by this time are void.
+    pub(crate) fn wants_room(&self, now: WallTime) -> bool {
+        self.tokens.len() >= MAX_TOKENS && self.tokens.values().any(|expires| *expires <= now)
+    }
+
     fn mint(&mut self, token: [u8; 32], expires: WallTime, answer: (NodeId, u64)) -> Applied {
-        if self.tokens.len() >= MAX_TOKENS {
-            let lifetime = i64::try_from(TOKEN_LIFETIME.as_secs()).unwrap_or(i64::MAX);
-            let now = expires.seconds.saturating_sub(lifetime);
-            self.tokens.retain(|_, void| void.seconds > now);
-        }
         if self.tokens.len() >= MAX_TOKENS {
             return Applied::TokenRefused(answer);
         }

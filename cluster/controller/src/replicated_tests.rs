@@ -14,7 +14,7 @@ use haven_types::{BootId, Epoch, GroupId, NodeId};
 use crate::command::{Authorship, Command, JoinRefusal, Member, Role};
 use crate::failures;
 use crate::history::{Merged, NodeHistory, Slot, StatusDelta};
-use crate::replicated::{Applied, MAX_TOKENS, Replicated, TOKEN_LIFETIME};
+use crate::replicated::{Applied, MAX_TOKENS, Replicated};
 
 fn member(id: u16) -> Member {
     Member {
@@ -163,15 +163,31 @@ fn tokens_that_are_void_make_room_for_new_ones() {
     for byte in 0..MAX_TOKENS {
         mint(&mut state, u8::try_from(byte).unwrap());
     }
-    let day = i64::try_from(TOKEN_LIFETIME.as_secs()).unwrap();
-    let mut mint_until = |seconds| {
-        let expires = WallTime::from_seconds(seconds);
-        state.apply(Command::MintToken { token: [255; 32], expires, answer: ANSWER })
-    };
     // The others are void from 2,000 on.
-    assert_eq!(mint_until(1_999 + day), Applied::TokenRefused(ANSWER), "made a second before");
-    assert_eq!(mint_until(2_000 + day), Applied::TokenMinted(ANSWER));
-    assert_eq!(state.tokens.len(), 1);
+    let at = WallTime::from_seconds;
+    let made = Command::MintToken { token: [255; 32], expires: at(1 << 40), answer: ANSWER };
+    assert_eq!(
+        state.apply(made.clone()),
+        Applied::TokenRefused(ANSWER),
+        "an entry means what it meant"
+    );
+    for (now, left) in [(1_999, MAX_TOKENS), (2_000, 0)] {
+        assert_eq!(state.wants_room(at(now)), left == 0);
+        assert_eq!(state.apply(Command::DropVoidTokens { now: at(now) }), Applied::Nothing);
+        assert_eq!(state.tokens.len(), left);
+    }
+    assert_eq!(state.apply(made), Applied::TokenMinted(ANSWER));
+    assert!(!state.wants_room(at(i64::MAX)), "there is room");
+}
+
+/// Postcard numbers the variants: a command of a log that another version wrote must stay what it was.
+#[test]
+fn commands_keep_their_numbers_and_new_ones_come_last() {
+    let now = WallTime::from_seconds(2_000);
+    let mint = Command::MintToken { token: [0; 32], expires: now, answer: ANSWER };
+    assert_eq!(mint.encode()[1], 4);
+    assert_eq!(Command::NoteVotes { votes: 1 }.encode()[1], 7);
+    assert_eq!(Command::DropVoidTokens { now }.encode()[1], 9);
 }
 
 #[test]

@@ -172,9 +172,10 @@ impl Controller {
     fn may_run(&self, id: NodeId, primitive: &str) -> bool {
         let records = self.histories.get(&id).and_then(|history| history.resources.get(primitive));
         let group = || lease_group(&self.state.cib, &self.config.facts, primitive);
+        let unleased = || records.is_some_and(|it| self.is_left_unleased(id, it));
         records.is_some_and(active)
             && !self.is_confirmed_dead(id)
-            && group().is_none_or(|group| self.holds(id, &group))
+            && (group().is_none_or(|group| self.holds(id, &group)) || unleased())
     }
 
     /// Names of the nodes where a resource, or a part of it, is active.

@@ -26,6 +26,10 @@ pub const MAX_QUEUED_PER_RESOURCE: usize = 16;
 /// Used where an order names no timeout (the field's default action timeout).
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// For how long a start waits for room where its node holds as many leases as it may: what stops there at the same
+/// time gives its lease up first, and may be ordered a moment later.
+const ROOM_WITHIN: Duration = Duration::from_secs(1);
+
 /// The field's name of the list of parameters of which a change asks for a restart; kept among the meta
 /// attributes of the recorded start.
 pub const FORCE_RESTART: &str = "op_force_restart";
@@ -49,6 +53,9 @@ pub struct Executor {
     /// Resources whose stop waits for the release of each group, and some that waited once.
     #[serde(skip)]
     releasing: BTreeMap<GroupId, BTreeSet<String>>,
+    /// Groups for whose leases the node has no room, and what to say of it: asked for again with the next release.
+    #[serde(skip)]
+    crowded: BTreeMap<GroupId, String>,
     /// Whose call each is.
     #[serde(skip)]
     runs: BTreeMap<RunId, String>,
@@ -85,6 +92,7 @@ impl Executor {
             next_call: 1,
             due: BTreeSet::new(),
             releasing: BTreeMap::new(),
+            crowded: BTreeMap::new(),
             runs: BTreeMap::new(),
             started: BTreeSet::new(),
             busy: BTreeMap::new(),
@@ -136,7 +144,7 @@ impl Executor {
             }
             Input::LeaseReleased(group) => self.on_released(clock, group, &mut out),
             Input::ClaimRefused { group, reason } => {
-                self.on_claim_refused(clock, group, &reason, &mut out);
+                self.on_claim_refused(clock, group, reason);
             }
             Input::Pace(limit) => self.pace = limit,
             Input::Tick => self.on_tick(clock, &mut out),
@@ -270,8 +278,6 @@ impl Executor {
             // The configuration may have changed, or may not know the resource any more.
             job.operation.params.clone_from(&tried.params);
         }
-        let timeout =
-            if job.operation.timeout.is_zero() { DEFAULT_TIMEOUT } else { job.operation.timeout };
         if matches!(job.operation.action.as_str(), "stop" | "demote") {
             resource.recurring.clear();
         }
@@ -281,7 +287,7 @@ impl Executor {
             _ => None,
         };
         let began = clock.now;
-        let deadline = clock.now + timeout;
+        let deadline = clock.now + timeout_of(&job.operation);
         match stage {
             Some(Stage::AwaitLease(lease)) => {
                 resource.lease = Some(lease);
@@ -482,6 +488,9 @@ impl Executor {
         let (status, reason) = match stage {
             // No fault of the resource: it never came to be asked.
             Stage::AwaitLease(lease) => {
+                if let Some(reason) = self.crowded.remove(&lease.group) {
+                    return self.refuse_starts(clock, lease.group, &reason, out);
+                }
                 // Ordered again while it ran and its lease had lapsed: it runs still, and asks on.
                 let runs = self.resources.get(name).is_some_and(|r| r.started.is_some());
                 if !runs {
@@ -502,6 +511,10 @@ impl Executor {
         let outcome = Outcome { status, code: OcfCode::ERROR, reason: reason.to_owned() };
         self.finish(clock, name, outcome, out);
     }
+}
+
+fn timeout_of(operation: &Operation) -> Duration {
+    if operation.timeout.is_zero() { DEFAULT_TIMEOUT } else { operation.timeout }
 }
 
 #[derive(Clone, Copy)]

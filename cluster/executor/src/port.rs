@@ -45,7 +45,8 @@ pub enum Input {
     },
     /// The gate is closed, acknowledged by the kernel, and the release has been sent.
     LeaseReleased(GroupId),
-    /// Nobody is asked for a lease of this group: the node has no room for one more.
+    /// Nobody is asked for a lease of this group: the node has no room for one more. It is asked for again when
+    /// another is released within a second; else what waits for it fails.
     ClaimRefused {
         /// What the claim was for.
         group: GroupId,

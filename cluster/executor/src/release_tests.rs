@@ -89,24 +89,64 @@ fn a_lease_that_was_gained_before_its_release_holds_for_nobody_after_it() {
     assert_eq!(out.len(), 2, "what had started without a gate is started anew: {out:?}");
 }
 
+fn at(executor: &mut Executor, millis: u64, input: Input) -> Vec<Output> {
+    executor.step(Instant::from_nanos(millis * 1_000_000), WallTime::from_seconds(1), input)
+}
+
+fn refused(reason: &str) -> Input {
+    Input::ClaimRefused { group: LEASE.group, reason: reason.to_owned() }
+}
+
 #[test]
-fn a_start_for_whose_lease_there_is_no_room_fails_at_once_and_says_so() {
+fn a_start_for_whose_lease_there_is_no_room_fails_after_a_moment_and_says_so() {
     let mut executor = Executor::new(NodeId(1));
-    step(&mut executor, order(1, "one", "start"));
-    let refused = |reason: &str| {
-        let reason = reason.to_owned();
-        Input::ClaimRefused { group: LEASE.group, reason }
-    };
-    let out = step(&mut executor, refused("n1 holds 64 leases already"));
+    at(&mut executor, 0, order(1, "one", "start"));
+    assert_eq!(at(&mut executor, 1, refused("n1 holds 64 leases already")), []);
+    assert_eq!(executor.deadline(), Some(Instant::from_nanos(1_001_000_000)));
+    let out = at(&mut executor, 1_001, Input::Tick);
     let [Output::Recorded(record)] = &out[..] else { panic!("{out:?}") };
     let outcome = record.outcome.as_ref().unwrap();
     assert_eq!((outcome.status, outcome.code), (ExecutionStatus::Error, OcfCode::ERROR));
     assert_eq!(outcome.reason, "n1 holds 64 leases already");
     assert_eq!((executor.leases(), executor.busy()), (vec![], false));
-    assert_eq!(step(&mut executor, refused("again")), [], "nobody waits");
+    assert_eq!(at(&mut executor, 1_002, refused("again")), [], "nobody waits");
+    assert_eq!(executor.deadline(), None);
+    let another = Input::LeaseReleased(GroupId(8));
+    assert_eq!(at(&mut executor, 1_003, another), [], "nor does anybody want it any more");
     // What follows a failed start.
-    let out = step(&mut executor, order(2, "one", "stop"));
+    let out = at(&mut executor, 1_004, order(2, "one", "stop"));
     assert!(matches!(out[..], [Output::RunAgent { lease: None, .. }]), "{out:?}");
+}
+
+/// One plan stops one thing and starts another: on a full node, whichever comes first.
+#[test]
+fn a_start_gets_the_room_of_what_is_released_a_moment_later() {
+    let mut executor = Executor::new(NodeId(1));
+    at(&mut executor, 0, order(1, "one", "start"));
+    at(&mut executor, 1, refused("n1 holds 64 leases already"));
+    let another = || Input::LeaseReleased(GroupId(8));
+    assert_eq!(at(&mut executor, 500, another()), [Output::Claim(LEASE)]);
+    // Others were faster.
+    assert_eq!(at(&mut executor, 501, refused("n1 holds 64 leases already")), []);
+    assert_eq!(at(&mut executor, 1_400, another()), [Output::Claim(LEASE)]);
+    // It waits for the voters now, as long as any.
+    let timeout = Some(Instant::from_nanos(20_000_000_000));
+    assert_eq!(executor.deadline(), timeout);
+    assert_eq!(at(&mut executor, 1_401, another()), [], "it is asked for already");
+    let out = at(&mut executor, 19_000, Input::LeaseGained(LEASE));
+    let [Output::RunAgent { operation, .. }] = &out[..] else { panic!("{out:?}") };
+    assert_eq!((&*operation.resource, &*operation.action), ("one", "start"));
+}
+
+#[test]
+fn a_start_whose_voters_are_silent_once_there_was_room_does_not_count_as_failed() {
+    let mut executor = Executor::new(NodeId(1));
+    at(&mut executor, 0, order(1, "one", "start"));
+    at(&mut executor, 1, refused("n1 holds 64 leases already"));
+    at(&mut executor, 2, Input::LeaseReleased(GroupId(8)));
+    let out = at(&mut executor, 20_000, Input::Tick);
+    let [Output::Release(_), Output::Recorded(record)] = &out[..] else { panic!("{out:?}") };
+    assert_eq!(record.outcome.as_ref().unwrap().status, ExecutionStatus::Cancelled);
 }
 
 /// What keeps the node's leases, as far as an executor can tell.

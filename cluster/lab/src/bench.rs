@@ -15,7 +15,7 @@ use crate::cli::say;
 use crate::cluster::Cluster;
 use crate::error::LabError;
 use crate::interrupt::remove_on_interrupt;
-use crate::judge::judge;
+use crate::judge::{Ownership, judge};
 use crate::measure::{Capturing, ms};
 use crate::outage::median_and_worst;
 use crate::scenario::{self, Outcome, Scenario, Times};
@@ -25,8 +25,8 @@ use crate::topology::{Family, Topology};
 /// What `haven lab bench` runs.
 #[derive(Args, Debug)]
 pub struct BenchArgs {
-    /// All the rows of docs/benchmarks.md, in some hours: of haven also one run of ten minutes of noise, four partitions
-    /// and four cuts watched for a minute after healing, and restarts with 100 MiB in each store.
+    /// All rows of faults, noise and restarts in docs/benchmarks.md, in some hours: of haven also one run of ten minutes of
+    /// noise, four partitions and four cuts watched for a minute after healing, and restarts with 100 MiB in each store.
     #[arg(long, conflicts_with_all = ["after_heal", "noise", "store_mib"])]
     full: bool,
     /// Runs of each row.
@@ -405,6 +405,12 @@ fn watched_row(
         let time = ms(ownership.two_owners);
         findings.push(format!("{fault}, the whole row: {vip} had two owners for {time}"));
     }
+    // What a run that failed did lies between the recordings of others, or after the last.
+    if outcomes.len() == usize::try_from(plan.runs).unwrap_or(usize::MAX) {
+        let recorded = outcomes.iter().map(|it| (it.report.from_nanos, it.report.to_nanos));
+        let moves = unrecorded_moves(vip, &recorded.collect::<Vec<_>>(), &ownership);
+        findings.extend(moves.into_iter().map(|finding| format!("{fault}, {finding}")));
+    }
     let row = Row::of(system, vip, fault, &outcomes, ownership.two_owners).filter(|_| lost == 0);
     Ok(Watched { runs: outcomes.len(), row, findings, lost })
 }
@@ -412,10 +418,27 @@ fn watched_row(
 /// What single runs do not show, each with its number among those that gave figures.
 fn bad_runs(fault: &str, outcomes: &[Outcome]) -> Vec<String> {
     let of = |(number, outcome): (usize, &Outcome)| {
-        let findings = outcome.findings().into_iter().chain(outcome.unexplained_moves());
+        let findings = outcome.findings().into_iter();
         findings.map(move |finding| format!("{fault}, run {number}: {finding}")).collect::<Vec<_>>()
     };
     (1..).zip(outcomes).flat_map(of).collect()
+}
+
+/// Moves that no run recorded and nobody ordered: after the last run there is none, and before another one at most, to the
+/// owner it wants. `recorded` is when each run's recording began and ended, nanoseconds of the wall clock.
+fn unrecorded_moves(vip: IpAddr, recorded: &[(u64, u64)], ownership: &Ownership) -> Vec<String> {
+    let nexts = recorded.iter().skip(1).map(|(begun, _)| (*begun, 1)).chain([(u64::MAX, 0)]);
+    let mut findings = Vec::new();
+    for (number, ((_, ended), (next, explained))) in (1..).zip(recorded.iter().zip(nexts)) {
+        let moves = ownership.tenures.iter().skip(1);
+        let moved = moves.filter(|to| (*ended..next).contains(&to.first_nanos)).count();
+        if moved > explained {
+            findings.push(format!(
+                "after run {number}: moves of {vip}: {moved} seen, {explained} explained by the next run"
+            ));
+        }
+    }
+    findings
 }
 
 fn seconds(s: f64) -> Duration {
@@ -505,11 +528,29 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::sighting::{Sighting, Use};
 
     #[derive(Parser)]
     struct Program {
         #[command(flatten)]
         bench: BenchArgs,
+    }
+
+    #[test]
+    fn moves_between_runs_and_after_the_last_are_told_but_for_the_one_to_the_next_owner() {
+        let vip = IpAddr::from([10, 77, 1, 100]);
+        let told = |nodes: &[(u64, u8)]| {
+            let claim = |&(at_nanos, node)| Sighting { at_nanos, node, kind: Use::Claim };
+            let seen: Vec<_> = nodes.iter().map(claim).collect();
+            unrecorded_moves(vip, &[(100, 200), (300, 400)], &judge(&seen))
+        };
+        // The first to be seen moved nowhere, what is in a run is for its own recording to tell, and one is a placing.
+        assert_eq!(told(&[(450, 1)]), Vec::<String>::new());
+        assert_eq!(told(&[(90, 1), (150, 2), (250, 1), (350, 3)]), Vec::<String>::new());
+        let said = "after run 1: moves of 10.77.1.100: 2 seen, 1 explained by the next run";
+        assert_eq!(told(&[(150, 1), (250, 2), (260, 1)]), [said]);
+        let said = "after run 2: moves of 10.77.1.100: 1 seen, 0 explained by the next run";
+        assert_eq!(told(&[(150, 1), (400, 2)]), [said]);
     }
 
     fn planned(words: &str, system: SystemKind) -> Vec<(String, u32)> {
@@ -556,5 +597,19 @@ mod tests {
         ];
         assert_eq!(faults, expected);
         assert!(Program::try_parse_from(["bench", "--full", "--noise", "30"]).is_err());
+    }
+
+    #[test]
+    fn a_longer_watch_after_healing_is_told_where_something_is_healed() {
+        let words = "--after-heal 9 --rows kill,noise-kill,switch-over,noise";
+        let faults: Vec<_> =
+            planned(words, SystemKind::Haven).into_iter().map(|(fault, _)| fault).collect();
+        let expected = [
+            "kill -9 of everything, watched for 9 s after healing",
+            "kill -9 during noise, watched for 9 s after healing",
+            "planned switchover",
+            "noise on every link",
+        ];
+        assert_eq!(faults, expected);
     }
 }

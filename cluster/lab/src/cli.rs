@@ -232,7 +232,7 @@ pub fn command() -> clap::Command {
 }
 
 /// Runs a `haven lab` command and returns its exit code: 0 success, 1 carried out with a bad finding
-/// (two owners, a capture that lost frames, nobody who took over), or the code of the command that `exec` ran: 128 and the signal where one ended it.
+/// (two owners, a capture that lost frames, nobody who took over, moves that no fault explains), or the code of the command that `exec` ran: 128 and the signal where one ended it.
 ///
 /// # Errors
 /// What went wrong, in a form to print; the message says what to do.

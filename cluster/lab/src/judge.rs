@@ -6,7 +6,11 @@
 //! a new ownership only if it begins with a claim, as a takeover does, and not at once. One that is
 //! too quick for two failures in a row is a planned move there and back, unless others are near: two
 //! nodes that contend by claims come back again and again. Whatever else an earlier owner sends is
-//! counted against it.
+//! counted against it; and where the node that it interrupts goes on without a claim, so is a return that
+//! began with one.
+//!
+//! What frames do not tell from failures in a row, claims by turns that are far enough apart, are moves
+//! nevertheless ([`Ownership::moves`]): it is for others to say how many there should be.
 //!
 //! The judge never sees what the nodes believe; only what they sent.
 
@@ -25,7 +29,8 @@ const CLAIM_WITHIN: u64 = 20_000_000;
 const LEAST_ABSENCE: u64 = 10_000_000;
 
 /// A node that is back sooner than this after its own last frame, by a claim, was moved there and back by a plan,
-/// or contends for the address: two failures in a row, with a takeover each, take longer.
+/// or contends for the address: two failures in a row, with a takeover each, take longer. Without a claim it goes on
+/// after somebody interrupted it.
 const SWIFT: u64 = 250_000_000;
 
 /// A swift return is no plan where any other return follows it sooner than this, or a swift one went before.
@@ -88,10 +93,11 @@ pub fn judge(sightings: &[Sighting]) -> Ownership {
     let mut overlaps = Vec::new();
     let mut contested_by = None;
     for (at, back) in returns.iter().enumerate().rev() {
-        // What the next row contests by a return without right was no ownership either.
+        // What the next row contests by a return without right was no ownership either, if that node goes on
+        // after an interruption: the stray frame of one that had let go says nothing of whom it follows.
         let contested = contested_by == Some(back.row + 1);
         let without_right = !back.claimed || back.absence < LEAST_ABSENCE || contested;
-        contested_by = without_right.then_some(back.row);
+        contested_by = (without_right && back.absence < SWIFT).then_some(back.row);
         if without_right || contends(&returns, at) {
             overlaps.push(back.overlap);
         }
@@ -303,6 +309,28 @@ mod tests {
         let (a, b) = (answers(1, 0, 100), answers(2, 171, 300));
         let back = answers(1, 401, 500);
         assert!(two_owners_ms(&[&a, &b, &back, &[(450, 1, Use::Claim)]]) > 0);
+    }
+
+    #[test]
+    fn a_stray_frame_of_a_node_that_had_let_go_does_not_condemn_the_return_before_it() {
+        let lawful = [reign(1, 0, 1_000), reign(2, 2_000, 60_000), reign(1, 63_000, 5)];
+        let stray = [vec![(63_006, 2, Use::Source)], answers(1, 63_007, 64_000)];
+        assert_eq!(two_owners_ms(&[&lawful.concat(), &stray.concat()]), 7);
+    }
+
+    #[test]
+    fn an_owner_that_goes_on_after_a_claim_condemns_it() {
+        let (a, b, on) = (reign(1, 0, 1_000), reign(2, 2_000, 60_000), answers(2, 62_002, 63_000));
+        assert_eq!(two_owners_ms(&[&a, &b, &[(62_001, 1, Use::Claim)], &on]), 60_002);
+    }
+
+    #[test]
+    fn an_overlap_that_looks_like_failures_in_a_row_is_told_by_moves() {
+        // The old owner wakes up and claims, its successor defends itself, and the old one falls silent.
+        let (a, b, defended) = (reign(1, 0, 1_000), reign(2, 1_100, 3_890), reign(2, 5_040, 900));
+        let verdict = judge(&seen(&[&a[..], &b, &[(5_000, 1, Use::Claim)], &defended].concat()));
+        assert_eq!(verdict.overlaps, []);
+        assert_eq!(verdict.moves(), 3);
     }
 
     #[test]

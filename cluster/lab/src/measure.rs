@@ -277,6 +277,8 @@ impl Report {
         line("outage", format!("{}{comeback}", ms(probes.outage)));
         let (before, after) = (self.node(probes.owner_before), self.node(probes.owner_after));
         line("owner", format!("{before} before, {after} after the longest gap"));
+        let moves = (probes.moves, self.ownership.moves());
+        line("moves", format!("{} by those who answered, {} by those who sent", moves.0, moves.1));
         line("probes", format!("{} sent, {} answered", probes.sent, probes.answered));
         if let Some((first, last)) = probes.lost_nanos {
             line("lost", format!("first at {}, last at {}", since(first), since(last)));
@@ -336,5 +338,6 @@ mod tests {
         assert_eq!(report.ownership.two_owners, Duration::from_millis(40));
         let table = report.table();
         assert!(table.contains("n1 still at 40.0 ms, n2 from 10.0 ms"), "{table}");
+        assert!(table.contains("0 by those who answered, 3 by those who sent"), "{table}");
     }
 }

@@ -79,12 +79,6 @@ impl Scenario {
         let lasting = [Self::Quiet, Self::Noise, Self::NoiseOneLink, Self::NoiseKill, Self::Busy];
         lasting.contains(&self)
     }
-
-    /// Whether it is watched for [`Times::after_heal`] once it was healed.
-    pub(crate) fn is_healed(self) -> bool {
-        let healed = [Self::LinkDown, Self::Cut, Self::Pause, Self::Kill, Self::Partition];
-        healed.contains(&self) || self == Self::NoiseKill
-    }
 }
 
 /// The times of an experiment.

@@ -27,7 +27,7 @@ impl Report {
 }
 
 impl Outcome {
-    /// Those of its report, and whether somebody else served where the owner could not go on.
+    /// Those of its report, whether somebody else served where the owner could not go on, and moves that nothing explains.
     #[must_use]
     pub fn findings(&self) -> Vec<String> {
         let mut found = self.report.findings();
@@ -36,6 +36,7 @@ impl Outcome {
             let owner = self.owner_before.as_deref().unwrap_or("nobody");
             found.push(format!("nobody took {} over from {owner}", self.report.vip));
         }
+        found.extend(self.unexplained_moves());
         found
     }
 
@@ -57,6 +58,12 @@ impl Scenario {
     /// How often the address moves at most; `None` where it depends on which of many pauses look like a death.
     fn moves(self) -> Option<u64> {
         (self != Self::ShortPauses).then(|| u64::from(self.ends_the_owner()))
+    }
+
+    /// Whether it is watched for [`Times::after_heal`](crate::scenario::Times::after_heal) once it was healed.
+    pub(crate) fn is_healed(self) -> bool {
+        // What an operator ordered is no fault that is taken back.
+        self.ends_the_owner() && self != Self::SwitchOver
     }
 
     /// Whether another node must serve before the fault is taken back.
@@ -146,7 +153,13 @@ mod tests {
     #[test]
     fn an_address_that_moves_more_often_than_its_fault_explains_is_told() {
         let of = |scenario, nodes| {
-            outcome(scenario, [Some("n1"), Some("n2")], report(nodes, 0)).unexplained_moves()
+            let told = outcome(scenario, [Some("n1"), Some("n2")], report(nodes, 0));
+            let moves = told.unexplained_moves();
+            // Among the findings of the demonstration, and of rows of figures.
+            let found: Vec<_> = moves.iter().cloned().collect();
+            let of_moves = told.findings().into_iter().filter(|it| it.starts_with("moves of"));
+            assert_eq!(of_moves.collect::<Vec<_>>(), found);
+            moves
         };
         assert_eq!(of(Scenario::Kill, &[1, 2, 2]), None);
         let said = "moves of 10.77.1.100: 2 seen, 1 explained by the fault";

@@ -39,7 +39,8 @@ impl Default for AgentFacts {
 
 impl AgentFacts {
     /// Whether the metadata of an agent, by class, provider and type, declares a lease.
-    pub(crate) fn declare_lease(
+    #[must_use]
+    pub fn declare_lease(
         &self,
         class: Option<&str>,
         provider: Option<&str>,

@@ -27,7 +27,8 @@ pub use explain::{
 };
 pub use facts::{AgentFacts, AgentId};
 pub use graph::xml;
-pub use leases::{Exposure, Leasing, leasing, leasings};
+pub use haven_cib::{Exposure, Leasing};
+pub use leases::{leasing, leasings};
 pub use report::considered::{Considered, ConsideredAction, ConsideredInput};
 pub use report::state::{
     ClusterState, FailedOperation, Health, NodeFailures, NodeKind, NodeView, ReplicaView,

@@ -128,6 +128,9 @@ pub struct ResourceHistory {
     pub container: Option<String>,
     /// Locked to this node by a clean shutdown since this second.
     pub shutdown_lock: Option<i64>,
+    /// It may be active there under no lease, so the end of none stands in for the fencing of the node.
+    #[serde(default)]
+    pub unleased: bool,
     /// Operations, in the order recorded.
     pub operations: Vec<OperationRecord>,
 }

@@ -165,25 +165,37 @@ impl Gate {
     /// host *before* its entry is removed, for without an entry nothing is dropped.
     ///
     /// # Errors
-    /// An address that is not unicast or given twice ([`GateError::Entry`], nothing is changed); more than
-    /// [`MAX_ADDRESSES`] of a family; refusals of the kernel (what was done before stays, and calling
-    /// again completes it).
+    /// The first of what could not be done; everything else is done, and [`Gate::entries`] tells what is in force.
+    /// Addresses that are not unicast or given twice ([`GateError::Entry`]); more than [`MAX_ADDRESSES`] of a family;
+    /// refusals of the kernel, after which calling again completes it.
     pub fn set_entries(&mut self, entries: &[Entry]) -> Result<(), GateError> {
-        let wanted = normalise(entries)?;
+        let (wanted, mut done) = normalise(entries);
+        let mut room = [Room::of(&self.entries, false), Room::of(&self.entries, true)];
         for (&address, &(kind, group)) in &wanted {
-            if self.entries.get(&address) != Some(&(kind, group)) {
-                let entry = Entry { address, kind, group };
-                self.back_end.put_entry(&entry)?;
+            let before = self.entries.get(&address);
+            if before == Some(&(kind, group)) {
+                continue;
+            }
+            let put = match before {
+                Some(_) => Ok(()),
+                None => room[usize::from(address.is_ipv4())].take(),
+            };
+            let put = put.and_then(|()| self.back_end.put_entry(&Entry { address, kind, group }));
+            if put.is_ok() {
                 self.entries.insert(address, (kind, group));
             }
+            done = done.and(put);
         }
         let gone: Vec<IpAddr> =
             self.entries.keys().filter(|address| !wanted.contains_key(address)).copied().collect();
         for address in gone {
-            self.back_end.remove_entry(address)?;
-            self.entries.remove(&address);
+            let removed = self.back_end.remove_entry(address);
+            if removed.is_ok() {
+                self.entries.remove(&address);
+            }
+            done = done.and(removed);
         }
-        Ok(())
+        done
     }
 
     /// The entries in force, in the order of their addresses; after [`Gate::open`] those of the earlier process.
@@ -292,28 +304,42 @@ fn namespace() -> Result<u64, GateError> {
         .map_err(|source| GateError::Proc { path, source })
 }
 
-fn normalise(entries: &[Entry]) -> Result<BTreeMap<IpAddr, (EntryKind, u32)>, GateError> {
+/// How many more addresses of one family may be put under the gate.
+#[derive(Debug)]
+struct Room(usize);
+
+impl Room {
+    fn of(entries: &BTreeMap<IpAddr, (EntryKind, u32)>, ipv4: bool) -> Self {
+        let taken = entries.keys().filter(|address| address.is_ipv4() == ipv4).count();
+        Self((MAX_ADDRESSES as usize).saturating_sub(taken))
+    }
+
+    fn take(&mut self) -> Result<(), GateError> {
+        let full = GateError::Full { what: "addresses of one family", limit: MAX_ADDRESSES };
+        self.0 = self.0.checked_sub(1).ok_or(full)?;
+        Ok(())
+    }
+}
+
+/// The entries that make sense, and the first that does not.
+fn normalise(entries: &[Entry]) -> (BTreeMap<IpAddr, (EntryKind, u32)>, Result<(), GateError>) {
     let mut wanted = BTreeMap::new();
+    let mut sound = Ok(());
     for entry in entries {
         let address = entry.address.to_canonical();
-        let refused = |reason| Err(GateError::Entry { address, reason });
         let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
-        if address.is_unspecified() || address.is_multicast() || broadcast {
-            return refused("it is not a unicast address");
-        }
-        if address.is_loopback() {
-            return refused("it is a loopback address, which never leaves the host");
-        }
-        if wanted.insert(address, (entry.kind, entry.group)).is_some() {
-            return refused("it is given twice; an address has one entry");
-        }
+        let reason = if address.is_unspecified() || address.is_multicast() || broadcast {
+            "it is not a unicast address"
+        } else if address.is_loopback() {
+            "it is a loopback address, which never leaves the host"
+        } else if wanted.insert(address, (entry.kind, entry.group)).is_some() {
+            "it is given twice; an address has one entry"
+        } else {
+            continue;
+        };
+        sound = sound.and(Err(GateError::Entry { address, reason }));
     }
-    let of_ipv4 = wanted.keys().filter(|a| a.is_ipv4()).count();
-    let most = of_ipv4.max(wanted.len() - of_ipv4);
-    if most > MAX_ADDRESSES as usize {
-        return Err(GateError::Full { what: "addresses of one family", limit: MAX_ADDRESSES });
-    }
-    Ok(wanted)
+    (wanted, sound)
 }
 
 #[cfg(test)]
@@ -328,12 +354,29 @@ mod tests {
     fn only_unicast_addresses_given_once_are_taken() {
         for bad in ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "127.0.0.1", "::1", "255.255.255.255"]
         {
-            let error = normalise(&[entry(bad)]).unwrap_err();
+            let (wanted, sound) = normalise(&[entry(bad), entry("192.0.2.1"), entry("127.0.0.2")]);
+            let error = sound.unwrap_err();
             assert!(error.to_string().contains(bad), "{error}");
+            assert_eq!(wanted.len(), 1, "one that makes no sense keeps no other out");
         }
         let twice = [entry("192.0.2.1"), entry("::ffff:192.0.2.1")];
-        let error = normalise(&twice).unwrap_err();
+        let error = normalise(&twice).1.unwrap_err();
         assert!(error.to_string().contains("given twice"), "{error}");
-        assert_eq!(normalise(&[entry("192.0.2.1"), entry("fe80::1")]).unwrap().len(), 2);
+        let (wanted, sound) = normalise(&[entry("192.0.2.1"), entry("fe80::1")]);
+        sound.unwrap();
+        assert_eq!(wanted.len(), 2);
+    }
+
+    #[test]
+    fn each_family_has_room_for_so_many_addresses() {
+        let mut entries = BTreeMap::new();
+        for number in 1..MAX_ADDRESSES {
+            let address = IpAddr::from((0x0a00_0000 + number).to_be_bytes());
+            entries.insert(address, (EntryKind::Exclusive, 1));
+        }
+        let mut room = Room::of(&entries, true);
+        room.take().unwrap();
+        assert!(matches!(room.take(), Err(GateError::Full { limit: MAX_ADDRESSES, .. })));
+        Room::of(&entries, false).take().unwrap();
     }
 }

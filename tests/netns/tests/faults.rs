@@ -15,7 +15,7 @@ const AFTER_HEAL: Duration = Duration::from_secs(3);
 /// Longer than a client of other software was seen to ask, after a heal, a node that had given the address up.
 const LONG_AFTER_HEAL: Duration = Duration::from_secs(60);
 /// A machine that stands still makes any takeover late. One late try is therefore borne where so many after it are
-/// timely, each of them; one owner that moves no more than its fault explains, and planned moves that cost no
+/// timely, each of them; one owner that moves no more than its fault explains, and planned moves that refuse no
 /// connection, must be shown by every try.
 const AFTER_A_LATE_ONE: usize = 2;
 
@@ -26,15 +26,27 @@ fn assert_sound(outcome: &Outcome) {
     assert_eq!(outcome.unexplained_moves(), None, "{}\n{table}", outcome.scenario);
     if outcome.scenario == Scenario::SwitchOver {
         let connects = outcome.report.connects;
-        // A packet lost in the milliseconds of the move is sent again after a second: late, not lost.
-        assert_eq!((connects.refused, connects.lost), (0, 0), "connections were lost\n{table}");
+        // A packet lost in the milliseconds of the move is sent again after a second: late, not lost. But who was
+        // accepted by the old owner's kernel in its last moment waits in vain for the greeting, which may not leave
+        // any more: seen once in 14,300 connections, so one is borne as a late try is.
+        assert!(connects.refused == 0 && connects.lost <= 1, "connections were lost\n{table}");
     }
 }
 
 /// Does the experiment, and again where it was late: `timely` must hold for most tries.
 fn shown(lab: &mut Lab, scenario: Scenario, timely: impl Fn(&Outcome) -> bool) {
+    shown_for(AFTER_HEAL, lab, scenario, timely);
+}
+
+/// The same, each try watched for `after_heal`.
+fn shown_for(
+    after_heal: Duration,
+    lab: &mut Lab,
+    scenario: Scenario,
+    timely: impl Fn(&Outcome) -> bool,
+) {
     let mut one = || {
-        let outcome = lab.experiment(scenario, AFTER_HEAL);
+        let outcome = lab.experiment(scenario, after_heal);
         assert_sound(&outcome);
         outcome
     };
@@ -117,18 +129,14 @@ fn an_owner_alone_in_a_partition_falls_silent() {
 fn a_healed_partition_leaves_no_client_without_an_answer_in_the_minute_after_it() {
     for (name, family) in [("f-heal", Family::V4), ("f-heal6", Family::V6)] {
         let Some(mut lab) = lab(name, 3, false, family) else { return };
-        let outcome = lab.experiment(Scenario::Partition, LONG_AFTER_HEAL);
-        assert_sound(&outcome);
-        let table = outcome.report.table();
-        assert!(moved(&outcome), "nobody took over\n{table}");
-        let silent = outcome.outage_after_heal;
-        assert!(silent <= TAKEOVER_LIMIT, "silent for {silent:?} after the heal\n{table}");
+        let answered = |o: &Outcome| moved(o) && o.outage_after_heal <= TAKEOVER_LIMIT;
+        shown_for(LONG_AFTER_HEAL, &mut lab, Scenario::Partition, answered);
     }
 }
 
 fn switched_over(lab: &mut Lab) {
-    let swift = |o: &Outcome| taken_over(o) && o.outage <= SWITCHOVER_LIMIT;
-    shown(lab, Scenario::SwitchOver, swift);
+    let whole = |o: &Outcome| o.outage <= SWITCHOVER_LIMIT && o.report.connects.lost == 0;
+    shown(lab, Scenario::SwitchOver, |o| taken_over(o) && whole(o));
 }
 
 #[test]

@@ -117,8 +117,8 @@ struct View<'a> {
     cib: &'a Cib,
     facts: &'a Facts,
     doubt: &'a Doubt,
-    /// Every primitive with the containers around it, innermost first.
-    primitives: Vec<(&'a Primitive, Vec<&'a [NvSet]>)>,
+    /// Every primitive.
+    primitives: Vec<&'a Primitive>,
     /// Ids that a constraint may name: resources, templates, tags.
     names: BTreeSet<&'a str>,
     /// Names of nodes; empty when none is known.
@@ -127,30 +127,17 @@ struct View<'a> {
 
 impl<'a> View<'a> {
     fn new(cib: &'a Cib, facts: &'a Facts, doubt: &'a Doubt) -> Self {
-        let mut primitives = Vec::new();
-        let mut names: BTreeSet<&str> = BTreeSet::new();
-        for resource in &cib.resources {
-            names.insert(resource.id());
-            let outer = resource.meta().as_slice();
-            match resource {
-                Resource::Primitive(primitive) => primitives.push((primitive, vec![])),
-                Resource::Group(group) => {
-                    primitives.extend(group.members.iter().map(|member| (member, vec![outer])));
-                }
-                Resource::Clone(clone) => match &*clone.child {
-                    CloneChild::Primitive(primitive) => primitives.push((primitive, vec![outer])),
-                    CloneChild::Group(group) => {
-                        names.insert(&group.id);
-                        let around = vec![group.meta.as_slice(), outer];
-                        primitives.extend(group.members.iter().map(|m| (m, around.clone())));
-                    }
-                },
-                Resource::Bundle(bundle) => {
-                    primitives.extend(bundle.primitive.iter().map(|p| (p, vec![outer])));
-                }
-            }
-        }
-        names.extend(primitives.iter().map(|(primitive, _)| primitive.id.as_str()));
+        let primitives: Vec<&Primitive> =
+            cib.resources.iter().flat_map(Resource::primitives).collect();
+        let mut names: BTreeSet<&str> = cib.resources.iter().map(Resource::id).collect();
+        names.extend(cib.resources.iter().filter_map(|resource| match resource {
+            Resource::Clone(clone) => match &*clone.child {
+                CloneChild::Group(group) => Some(group.id.as_str()),
+                CloneChild::Primitive(_) => None,
+            },
+            Resource::Primitive(_) | Resource::Group(_) | Resource::Bundle(_) => None,
+        }));
+        names.extend(primitives.iter().map(|primitive| primitive.id.as_str()));
         names.extend(cib.templates.iter().map(|template| template.id.as_str()));
         names.extend(cib.tags.iter().map(|tag| tag.id.as_str()));
         for absent in doubt.absent() {
@@ -172,7 +159,7 @@ impl<'a> View<'a> {
 
     /// A node of this name may exist: a member, a remote node, a guest, or a bundle's replica.
     fn may_be_node(&self, name: &str) -> bool {
-        let guest = |(primitive, _): &(&Primitive, Vec<&[NvSet]>)| {
+        let guest = |primitive: &&Primitive| {
             let remote = primitive.kind.as_deref() == Some("remote") && primitive.id == name;
             remote || value(&primitive.meta, "remote-node") == Some(name)
         };
@@ -198,24 +185,13 @@ impl<'a> View<'a> {
             Some(id) => self.cib.templates.iter().find(|template| template.id == *id)?,
             None => primitive,
         };
-        let parts = [&named.class, &named.provider, &named.kind];
-        Some(parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(":"))
+        Some(joined([named.class.as_deref(), named.provider.as_deref(), named.kind.as_deref()]))
     }
+}
 
-    /// The value of a meta attribute that counts for a primitive, as far as no rule is involved.
-    fn meta(
-        &self,
-        primitive: &'a Primitive,
-        around: &[&'a [NvSet]],
-        name: &str,
-    ) -> Option<&'a str> {
-        let template = primitive.template.as_ref().and_then(|id| {
-            self.cib.templates.iter().find(|template| template.id == *id).map(|t| t.meta.as_slice())
-        });
-        let own = [Some(primitive.meta.as_slice()), template];
-        let sets = own.into_iter().flatten().chain(around.iter().copied());
-        sets.chain([self.cib.rsc_defaults.as_slice()]).find_map(|sets| value(sets, name))
-    }
+/// An agent's name, of its class, provider and type.
+fn joined(parts: [Option<&str>; 3]) -> String {
+    parts.into_iter().flatten().collect::<Vec<_>>().join(":")
 }
 
 /// The value of `name` in blocks without a rule.

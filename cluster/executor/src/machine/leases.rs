@@ -5,7 +5,7 @@ use std::time::Duration;
 use haven_types::GroupId;
 use haven_types::operation::{ExecutionStatus, Lease, OcfCode, Operation, Outcome};
 
-use super::{Clock, Executor};
+use super::{Clock, Executor, ROOM_WITHIN, timeout_of};
 use crate::port::Output;
 use crate::resource::{HeldLease, Job, Stage};
 
@@ -26,6 +26,7 @@ impl Executor {
         if held.held {
             self.call_agent(clock, name, out);
         } else {
+            self.crowded.remove(&lease.group);
             out.push(Output::Claim(lease));
         }
     }
@@ -164,23 +165,62 @@ impl Executor {
         for name in waiting {
             self.call_agent(clock, &name, out);
         }
+        self.claim_again(out);
+    }
+
+    /// There is room for one more lease: whoever waits for it asks anew, and may wait for the voters as long as any.
+    fn claim_again(&mut self, out: &mut Vec<Output>) {
+        for group in std::mem::take(&mut self.crowded).into_keys() {
+            let waiting = self.awaiting_lease(group);
+            for name in &waiting {
+                if let Some(running) = self.resources.get_mut(name).and_then(|r| r.running.as_mut())
+                {
+                    running.deadline = running.began + timeout_of(&running.job.operation);
+                }
+                self.note_due(name);
+            }
+            if let Some(held) = self.leases.get(&group)
+                && !waiting.is_empty()
+            {
+                out.push(Output::Claim(Lease { group, epoch: held.epoch }));
+            }
+        }
+    }
+
+    /// Resources whose start waits for the lease of the group.
+    fn awaiting_lease(&self, group: GroupId) -> Vec<String> {
+        let users = self.leases.get(&group).into_iter().flat_map(|held| &held.users);
+        let waits = |name: &&String| {
+            let running = self.resources.get(*name).and_then(|r| r.running.as_ref());
+            running.is_some_and(|running| matches!(running.stage, Stage::AwaitLease(_)))
+        };
+        users.filter(waits).cloned().collect()
+    }
+
+    /// Starts that wait for a lease of the group wait for room for a while.
+    pub(super) fn on_claim_refused(&mut self, clock: Clock, group: GroupId, reason: String) {
+        let waiting = self.awaiting_lease(group);
+        for name in &waiting {
+            if let Some(running) = self.resources.get_mut(name).and_then(|r| r.running.as_mut()) {
+                running.deadline = running.deadline.min(clock.now + ROOM_WITHIN);
+            }
+            self.note_due(name);
+        }
+        if !waiting.is_empty() {
+            self.crowded.insert(group, reason);
+        }
     }
 
     /// Starts that wait for a lease of the group fail: trying again here would end like this.
-    pub(super) fn on_claim_refused(
+    pub(super) fn refuse_starts(
         &mut self,
         clock: Clock,
         group: GroupId,
         reason: &str,
         out: &mut Vec<Output>,
     ) {
-        let users = self.leases.get(&group).map(|held| held.users.clone()).unwrap_or_default();
-        for name in users {
+        for name in self.awaiting_lease(group) {
             let Some(resource) = self.resources.get_mut(&name) else { continue };
-            let running = resource.running.as_ref();
-            if !running.is_some_and(|r| matches!(r.stage, Stage::AwaitLease(_))) {
-                continue;
-            }
             if resource.started.is_none() {
                 resource.lease = None;
             }

@@ -14,6 +14,7 @@ impl Executor {
     pub fn resumed(mut self, now: Instant) -> Self {
         self.due.clear();
         self.releasing.clear();
+        self.crowded.clear();
         self.runs.clear();
         self.started.clear();
         self.busy.clear();

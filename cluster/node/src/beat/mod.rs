@@ -48,7 +48,8 @@ pub enum Order {
     },
     /// The keys to use from now on.
     Keys(Keyring),
-    /// All addresses under the gate.
+    /// All addresses under the gate. While one of a lease group is not, as the kernel did not take it, that group is not
+    /// opened; it is tried again every second.
     Entries(Vec<Entry>),
     /// What the thread knows, for people.
     Report(oneshot::Sender<Report>),

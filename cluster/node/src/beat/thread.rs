@@ -29,7 +29,7 @@ const BATCH: usize = 32;
 const COLLECT: Duration = Duration::from_micros(500);
 /// How often it is tried to tell the main thread what it had no room for.
 const TELL_AGAIN: Duration = Duration::from_millis(5);
-/// How often links that wait for their address are tried.
+/// How often links that wait for their address are tried, and addresses that the kernel did not take.
 const UPKEEP: Duration = Duration::from_secs(1);
 
 /// What the thread starts with.
@@ -199,11 +199,8 @@ impl Thread {
             }
             Order::Keys(ring) => self.frames.set_keys(ring),
             Order::Entries(entries) => {
-                let before = self.entries_trouble.take();
-                self.entries_trouble = self.keeper.set_entries(&entries);
-                if self.entries_trouble != before {
-                    self.news.tell(News::Entries(self.entries_trouble.clone()));
-                }
+                let trouble = self.keeper.set_entries(entries);
+                self.note_entries(trouble);
             }
             Order::Report(answer) => {
                 // An asker that went away needs no answer.
@@ -223,6 +220,14 @@ impl Thread {
             }
         }
         Go::On
+    }
+
+    /// Tells what became of the gate's addresses, where that is something else than before.
+    fn note_entries(&mut self, trouble: Option<String>) {
+        if self.entries_trouble != trouble {
+            self.entries_trouble.clone_from(&trouble);
+            self.news.tell(News::Entries(trouble));
+        }
     }
 
     /// Has the machine take in what waits, and carries out what follows.
@@ -315,6 +320,11 @@ impl Thread {
         }
         self.next_upkeep = now + UPKEEP;
         self.news.tell_lost();
+        if self.entries_trouble.is_some() {
+            // Perhaps somebody had emptied the table, and the upkeep has made it again.
+            let trouble = self.keeper.put_entries();
+            self.note_entries(trouble);
+        }
         for (id, link) in &mut self.links {
             link.retry();
             let trouble = match link.state() {
@@ -367,3 +377,7 @@ impl Thread {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "thread_tests.rs"]
+mod tests;

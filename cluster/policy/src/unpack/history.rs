@@ -76,6 +76,10 @@ impl World<'_> {
             None if count == 0 => return None,
             None => self.removed_resource(i, j)?,
         };
+        if entry.unleased && self[r].needs_lease {
+            self[r].needs_lease = false;
+            self[r].needs_fencing = true;
+        }
         if self.set.shutdown_lock {
             self.shutdown_lock_of(r, n, entry.shutdown_lock.unwrap_or(0));
         }

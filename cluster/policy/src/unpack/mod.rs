@@ -18,7 +18,7 @@ mod status;
 
 use std::collections::BTreeMap;
 
-use haven_cib::{Cib, NvSet};
+use haven_cib::{Cib, Leasing, NvSet};
 use haven_types::status::Status;
 
 use crate::Options;
@@ -27,7 +27,7 @@ use crate::leases::leasings;
 use crate::place::spread::Spread;
 use crate::rules::nvpair::{self, Rules};
 use crate::world::terms::Terms;
-use crate::world::{QuorumPolicy, Settings, Strategy, World, values};
+use crate::world::{Lease, QuorumPolicy, Settings, Strategy, World, values};
 
 /// The world as it is.
 pub(crate) struct Unpacked<'a>(pub(crate) World<'a>);
@@ -103,9 +103,13 @@ pub(crate) fn unpack<'a>(
     Unpacked(world)
 }
 
-fn leases(cib: &Cib, facts: &AgentFacts) -> BTreeMap<String, bool> {
-    let all = leasings(cib, facts).into_iter();
-    all.filter(|it| it.off || it.is_kept()).map(|it| (it.primitive.id.clone(), !it.off)).collect()
+fn leases(cib: &Cib, facts: &AgentFacts) -> BTreeMap<String, Lease> {
+    let all = leasings(cib, facts).into_iter().filter(|it| it.off || it.is_kept());
+    let lease = |it: Leasing<'_>| {
+        let requires = it.requires.map(|said| said.value.to_owned());
+        (it.primitive.id.clone(), Lease { kept: !it.off, requires })
+    };
+    all.map(lease).collect()
 }
 
 fn settings(cib: &Cib, status: &Status, options: &BTreeMap<String, String>) -> Settings {

@@ -181,13 +181,22 @@ pub(crate) struct ParamCheck {
     pub(crate) last_failure: bool,
 }
 
+/// What is said of a primitive's lease. Rules do not count: whoever grants it could not tell what they say.
+#[derive(Debug, Clone)]
+pub(crate) struct Lease {
+    /// It runs under one; false where `lease=off` takes it away.
+    pub(crate) kept: bool,
+    /// What `requires` says.
+    pub(crate) requires: Option<String>,
+}
+
 /// Everything known and decided so far.
 #[derive(Debug)]
 pub(crate) struct World<'a> {
     pub(crate) status: &'a Status,
     pub(crate) facts: &'a AgentFacts,
-    /// Primitives that run under a lease, each true; those that would without `lease=off`, false.
-    pub(crate) leases: BTreeMap<String, bool>,
+    /// Primitives that run under a lease, or would without `lease=off`.
+    pub(crate) leases: BTreeMap<String, Lease>,
     /// Seconds since 1970.
     pub(crate) now: i64,
     pub(crate) feature_set: Option<String>,

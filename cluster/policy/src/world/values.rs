@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+pub(crate) use haven_cib::boolean;
+
 /// More than any sum of scores.
 pub(crate) const INFINITY: i32 = 1_000_000;
 
@@ -52,18 +54,6 @@ pub(crate) fn int(text: &str) -> Option<i64> {
 pub(crate) fn min_int(text: Option<&str>, minimum: i32) -> i32 {
     let v = text.and_then(int).unwrap_or_else(|| i64::from(minimum));
     i32::try_from(v.clamp(i64::from(minimum), i64::from(i32::MAX))).unwrap_or(minimum)
-}
-
-/// A yes or no; `None` for any other word.
-pub(crate) fn boolean(text: &str) -> Option<bool> {
-    let is = |words: &[&str]| words.iter().any(|w| text.eq_ignore_ascii_case(w));
-    if is(&["true", "on", "yes", "y", "1"]) {
-        Some(true)
-    } else if is(&["false", "off", "no", "n", "0"]) {
-        Some(false)
-    } else {
-        None
-    }
 }
 
 /// True only for a word that means yes.

@@ -305,6 +305,7 @@ fn commands() -> Inputs {
         ("remove-member", Command::RemoveMember { node: NodeId(3) }.encode()),
         ("mint-token", Command::MintToken { token: [4; 32], expires, answer }.encode()),
         ("rotate-key", Command::RotateKey { notice, answer }.encode()),
+        ("drop-void-tokens", Command::DropVoidTokens { now: expires }.encode()),
         ("newer-format", vec![2, 0, 0]),
         ("endless-length", [&[1, 0], [0xff; 30].as_slice()].concat()),
     ])

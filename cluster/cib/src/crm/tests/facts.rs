@@ -160,6 +160,7 @@ fn what_is_stored_and_has_no_effect_is_told_and_what_has_is_not() {
     let monitor = "op monitor interval=10s";
     expect("property enable-acl=true transition-delay=5s dc-deadtime=1min", &[TOLD; 3]);
     expect("property stonith-watchdog-timeout=10s stonith-max-attempts=3", &[TOLD; 2]);
+    expect("property remove-after-stop=true", &[TOLD]);
     expect("property enable-acl=no batch-limit=3 cluster-name=x have-watchdog=false", &[]);
     expect(&format!("primitive f stonith:fence_ipmilan {monitor}"), &[TOLD]);
     expect(&format!("primitive r ocf:pacemaker:remote {monitor}"), &[TOLD]);
@@ -172,6 +173,9 @@ fn what_is_stored_and_has_no_effect_is_told_and_what_has_is_not() {
         assert_eq!(finding.severity, Severity::Warning);
         assert!(finding.to_string().contains("load-threshold has no effect"), "{finding}");
     }
+    let renamed = &judged("property stonith-watchdog-timeout=10s", &facts())[0];
+    let both = "fencing-watchdog-timeout (stonith-watchdog-timeout) has no effect";
+    assert!(renamed.message.starts_with(both), "{renamed}");
 }
 
 #[test]
@@ -226,6 +230,15 @@ fn two_nodes_without_a_witness_are_refused_a_lease() {
     assert_eq!(with(&two, &off), [("HV0312".to_owned(), Severity::Warning, false)]);
     let quorum = VIP.replace(" op ", " meta requires=quorum op ");
     assert_eq!(with(&two, &quorum), [("HV0319".to_owned(), Severity::Error, false)]);
+    for (around, source) in [
+        ("group g vip meta requires=quorum", "(from group g)"),
+        ("rsc_defaults requires=quorum", "(from rsc_defaults)"),
+    ] {
+        let found = judged(&format!("{VIP}{around}"), &facts());
+        let [found] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((found.code.as_str(), found.object.as_deref()), ("HV0319", Some("vip")));
+        assert!(found.message.starts_with(&format!("requires=quorum {source} takes")), "{found}");
+    }
     let asking = VIP.replace(" op ", " meta requires=LEASE op ");
     assert_eq!(with(&two, &asking), refused);
     let inherited = format!("{VIP}group g vip meta lease=off");
@@ -240,7 +253,9 @@ fn what_no_lease_can_guard_is_refused() {
         let found = judged(text, &facts());
         let [found] = &found[..] else { panic!("{text}: {found:#?}") };
         assert_eq!((found.code.as_str(), found.is_error()), (code, true), "{text}: {found}");
-        assert!(found.remedy.is_some() && !found.overridable, "{found}");
+        assert!(found.remedy.is_some(), "{found}");
+        // Whoever plans passes the others over.
+        assert_eq!(found.overridable, code != "HV0328", "{found}");
         found.to_string()
     };
     let told = refused(&format!("{VIP}clone c vip meta clone-max=1"), "HV0328");
@@ -250,10 +265,12 @@ fn what_no_lease_can_guard_is_refused() {
     refused(&format!("{both}clone c vip"), "HV0328");
     for agent in ["ocf:heartbeat:IPaddr2", "lsb:a", "systemd:web"] {
         let text = format!("{VIP}primitive a {agent} meta requires=lease {monitor}");
-        assert!(refused(&text, "HV0329").contains(agent));
+        let told = refused(&text, "HV0329");
+        assert!(told.contains(agent) && told.contains("needs fencing"), "{told}");
         let inherited =
             format!("{VIP}primitive a {agent} {monitor}\ngroup g a meta requires=lease");
-        refused(&inherited, "HV0329");
+        let told = refused(&inherited, "HV0329");
+        assert!(told.contains("requires=lease (from group g) counts"), "{told}");
         assert_eq!(judged(&text, &Facts::default()), [], "no agent is known");
     }
     let ruled = "meta rule #uname eq n1 lease=off";
@@ -272,7 +289,10 @@ fn what_no_lease_can_guard_is_refused() {
     expect_accepted(&off.replace("lease=OFF", "lease=off requires=quorum"));
     let foreign = format!("primitive a lsb:a meta requires=lease lease=off {monitor}");
     expect_accepted(&foreign);
-    assert_eq!(judged(&off.replace("lease=OFF", "lease=off requires=fencing"), &facts()), []);
+    let fenced = off.replace("lease=OFF", "lease=off requires=fencing");
+    assert_eq!(judged(&fenced, &facts()), []);
+    let told = refused(&format!("{fenced}clone c vip"), "HV0328");
+    assert!(told.contains("remove requires"), "{told}");
 }
 
 #[track_caller]

@@ -15,7 +15,7 @@ const PARAMETERS: &[&str] = &["ip", "ipv6addr"];
 
 pub(super) fn check(view: &View<'_>, findings: &mut Vec<Finding>) {
     let mut owners: BTreeMap<IpAddr, (&str, String)> = BTreeMap::new();
-    for (primitive, _) in &view.primitives {
+    for primitive in &view.primitives {
         for (address, text) in addresses(view, primitive) {
             if let Some(node) = view.facts.reserved.get(&address) {
                 let message = format!(

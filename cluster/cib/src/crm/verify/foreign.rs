@@ -24,7 +24,7 @@ pub(super) fn check(view: &View<'_>, findings: &mut Vec<Finding>) {
     if view.facts.foreign.is_empty() {
         return;
     }
-    for (primitive, _) in &view.primitives {
+    for primitive in &view.primitives {
         let Some(agent) = view.agent(primitive) else { continue };
         let told = match view.facts.foreign.get(&agent) {
             None => continue,

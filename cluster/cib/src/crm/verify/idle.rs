@@ -1,7 +1,9 @@
 //! What is accepted and stored, and nothing here carries out: each is told, for it looks as if it counted.
 
 use super::{Finding, View, value};
+use crate::boolean;
 use crate::crm::document::named;
+use crate::crm::names::RENAMED_PROPERTIES;
 use crate::model::{Constraint, Primitive, Resource};
 
 const CODE: &str = "HV0327";
@@ -21,6 +23,7 @@ const OPTIONS: &[&str] = &[
     "pe-error-series-max",
     "pe-input-series-max",
     "pe-warn-series-max",
+    "remove-after-stop",
     "shutdown-escalation",
     "transition-delay",
 ];
@@ -30,17 +33,20 @@ pub(super) fn check(view: &View<'_>, findings: &mut Vec<Finding>) {
     for set in &view.cib.options {
         for pair in &set.pairs {
             let name = pair.name.as_str();
-            if name == "enable-acl" && pair.value.as_deref().is_some_and(is_true) {
+            if name == "enable-acl" && pair.value.as_deref().and_then(boolean) == Some(true) {
                 let message =
                     format!("{name} has no effect in this version: roles refuse nobody anything");
                 findings.push(warning(message).about(named(&set.id)));
             } else if OPTIONS.contains(&name) {
-                let message = format!("{name} has no effect in this version");
+                // The text may have it under its old name.
+                let renamed = RENAMED_PROPERTIES.iter().find(|(_, present)| *present == name);
+                let old = renamed.map(|(old, _)| format!(" ({old})")).unwrap_or_default();
+                let message = format!("{name}{old} has no effect in this version");
                 findings.push(warning(message).about(named(&set.id)));
             }
         }
     }
-    for (primitive, _) in &view.primitives {
+    for primitive in &view.primitives {
         if let Some(message) = idle(view, primitive) {
             findings.push(warning(message).about(&primitive.id));
         }
@@ -86,8 +92,4 @@ fn idle(view: &View<'_>, primitive: &Primitive) -> Option<String> {
 
 fn warning(message: String) -> Finding {
     Finding::warning(CODE, message).fix("remove it, or keep it for Pacemaker")
-}
-
-fn is_true(value: &str) -> bool {
-    ["true", "on", "yes", "y", "1"].iter().any(|word| value.eq_ignore_ascii_case(word))
 }

@@ -2,48 +2,37 @@
 
 use std::collections::BTreeSet;
 
-use super::{Facts, Finding, MemberFacts, View};
+use super::{Facts, Finding, MemberFacts, View, joined};
 use crate::crm::document::named;
-use crate::model::{Cib, CloneChild, NvSet, Primitive, Resource};
+use crate::leases::{Exposure, Leasing, Said, Source, leasings};
+use crate::model::{CloneChild, NvSet, Primitive, Resource};
 
 /// How many leases a node holds at most, each of a resource or of the group around it.
 pub const MAX_LEASES: usize = 64;
 
 /// Adds what is wrong with them.
 pub(super) fn check(view: &View<'_>, findings: &mut Vec<Finding>) {
-    let many = of_many_instances(view.cib);
+    let declares = |class: Option<&str>, provider: Option<&str>, kind: Option<&str>| {
+        let agent = view.facts.agents.get(&joined([class, provider, kind]));
+        agent.is_some_and(|facts| facts.lease)
+    };
     let mut leased = Vec::new();
-    for (primitive, around) in &view.primitives {
-        if view.doubt.hides_options_of(&primitive.id) {
+    for it in leasings(view.cib, declares) {
+        let id = it.primitive.id.as_str();
+        if view.doubt.hides_options_of(id) {
             continue;
         }
-        let agent = view.agent(primitive);
-        let facts = agent.as_ref().and_then(|name| view.facts.agents.get(name));
-        let by_agent = facts.is_some_and(|facts| facts.lease);
-        let meta = |name| view.meta(primitive, around, name);
-        let requires = meta("requires");
-        let says = |word| requires.is_some_and(|it| it.eq_ignore_ascii_case(word));
-        if !by_agent && !says("lease") {
-            continue;
-        }
-        let found = if meta("lease").is_some_and(|it| it.eq_ignore_ascii_case("off")) {
-            if says("fencing") || says("unfencing") {
-                continue;
-            }
-            accepted()
-        } else if by_agent && many.contains(primitive.id.as_str()) {
-            of_many()
-        } else if by_agent && let Some(requires) = requires.filter(|_| !says("lease")) {
-            taken_away(requires)
-        } else if let Some(agent) =
-            agent.filter(|name| !by_agent && guards_nothing(view.facts, name))
-        {
-            unguarded(&agent)
-        } else {
-            leased.push(primitive.id.as_str());
-            continue;
+        let found = match it.exposure() {
+            Some(Exposure::Accepted) => Some(accepted()),
+            Some(Exposure::Many) => Some(of_many(it.off)),
+            // A lost node is fenced instead.
+            None if it.off => continue,
+            None => wrongly_required(view, &it),
         };
-        findings.push(found.about(&primitive.id));
+        match found {
+            Some(found) => findings.push(found.about(id)),
+            None => leased.push(id),
+        }
     }
     if let Some(first) = leased.first() {
         majority(view, first, leased.len(), findings);
@@ -52,11 +41,14 @@ pub(super) fn check(view: &View<'_>, findings: &mut Vec<Finding>) {
     ruled(view, findings);
 }
 
-/// Primitives in clones and bundles.
-fn of_many_instances(cib: &Cib) -> BTreeSet<&str> {
-    let many = |resource: &&Resource| matches!(resource, Resource::Clone(_) | Resource::Bundle(_));
-    let many = cib.resources.iter().filter(many);
-    many.flat_map(Resource::primitives).map(|primitive| primitive.id.as_str()).collect()
+/// What `requires` takes away from an address, or asks for in vain.
+fn wrongly_required(view: &View<'_>, it: &Leasing<'_>) -> Option<Finding> {
+    let requires = it.requires?;
+    if it.declared {
+        return (!requires.is("lease")).then(|| taken_away(requires));
+    }
+    let agent = view.agent(it.primitive).filter(|name| guards_nothing(view.facts, name))?;
+    Some(unguarded(&agent, requires.source))
 }
 
 /// Whether it is known of an agent that it says of no address that it stands under the gate.
@@ -72,28 +64,35 @@ fn accepted() -> Finding {
 }
 
 // spec: L8 "No setting but lease=off lets an address live without a majority"
-fn taken_away(requires: &str) -> Finding {
+fn taken_away(requires: Said<'_>) -> Finding {
+    let Said { value, source } = requires;
     let message =
-        format!("requires={requires} takes the lease away, so two nodes may own the address");
+        format!("requires={value}{source} takes the lease away, so two nodes may own the address");
     Finding::error("HV0319", message).fix("remove requires; only meta lease=off accepts two owners")
 }
 
 // spec: L8 "No setting but lease=off lets an address live without a majority"
-fn of_many() -> Finding {
+fn of_many(off: bool) -> Finding {
     let message =
         "in a clone or bundle an address has neither lease nor gate, so several nodes may own it";
-    Finding::error("HV0328", message)
-        .fix("take it out of the clone or bundle; only meta lease=off accepts several owners")
+    Finding::error("HV0328", message).fix(match off {
+        true => {
+            "take it out of the clone or bundle, or remove requires: fencing does not make one owner of many"
+        }
+        false => "take it out of the clone or bundle; only meta lease=off accepts several owners",
+    })
 }
 
-fn unguarded(agent: &str) -> Finding {
+/// It is overridable since whoever plans passes it over.
+// spec: L8 "No setting but lease=off lets an address live without a majority"
+fn unguarded(agent: &str, source: Source<'_>) -> Finding {
     let message = format!(
-        "requires=lease, but {agent} has nothing that the kernel could silence: two nodes may have it, and no lost \
-         node would be fenced first"
+        "requires=lease{source} counts as if it were not there, for {agent} has nothing that the kernel could silence"
     );
-    Finding::error("HV0329", message).fix(
-        "remove requires, so that a lost node is fenced first; use ocf:haven:ip for an address; only meta \
-         lease=off accepts two owners",
+    Finding::error("HV0329", message).overridable().fix(
+        "remove requires; the resource then needs fencing, which haven cannot do yet: without a device it does not \
+         start (configure.md, \"When nothing can fence\"); use ocf:haven:ip for an address; meta lease=off accepts two \
+         owners",
     )
 }
 
@@ -166,7 +165,7 @@ fn ruled(view: &View<'_>, findings: &mut Vec<Finding>) {
     let defaults = view.cib.rsc_defaults.iter();
     let all = containers
         .map(|(id, meta)| (id.to_owned(), meta))
-        .chain(view.primitives.iter().map(|(primitive, _)| own(primitive)))
+        .chain(view.primitives.iter().map(|primitive| own(primitive)))
         .chain(view.cib.templates.iter().map(own))
         .chain(defaults.map(|set| (named(&set.id).to_owned(), std::slice::from_ref(set))));
     for (id, _) in all.filter(|(_, sets)| under_rule(sets)) {
@@ -175,7 +174,8 @@ fn ruled(view: &View<'_>, findings: &mut Vec<Finding>) {
         findings.push(
             Finding::error("HV0330", message)
                 .about(id)
-                .fix("write lease= without a rule, or remove it"),
+                .fix("write lease= without a rule, or remove it")
+                .overridable(),
         );
     }
 }

@@ -9,7 +9,7 @@ use crate::model::{NvSet, Primitive};
 
 pub(super) fn check(view: &View<'_>, findings: &mut Vec<Finding>) {
     let mut taken: BTreeMap<(String, String, String), &str> = BTreeMap::new();
-    for (primitive, _) in &view.primitives {
+    for primitive in &view.primitives {
         let Some(agent) = view.agent(primitive) else { continue };
         findings.extend(primitive.operations.iter().filter_map(|it| slip(primitive, &it.name)));
         if !primitive.operations.iter().any(|operation| operation.name == "monitor")

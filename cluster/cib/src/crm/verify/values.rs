@@ -3,6 +3,7 @@
 use haven_base::nearest;
 
 use super::{Finding, View, unknown_name, unknown_property};
+use crate::boolean;
 use crate::crm::document::named;
 use crate::crm::names::META;
 use crate::crm::parse::score;
@@ -141,7 +142,7 @@ pub(super) fn check(view: &View<'_>, findings: &mut Vec<Finding>) {
     for resource in &view.cib.resources {
         resource.meta().iter().for_each(|set| meta(set, resource.id(), findings));
     }
-    for (primitive, _) in &view.primitives {
+    for primitive in &view.primitives {
         let top = view.cib.resources.iter().any(
             |resource| matches!(resource, Resource::Primitive(other) if other.id == primitive.id),
         );
@@ -197,19 +198,13 @@ fn judge(name: &str, value: &str, kinds: &[(&str, Kind)]) -> Option<Finding> {
         return None;
     }
     let fits = match kind {
-        Kind::Boolean => boolean(value),
+        Kind::Boolean => boolean(value).is_some(),
         Kind::Score => score(value).is_some(),
         Kind::Duration => millis(value).is_some(),
         Kind::Integer => value.parse::<i32>().is_ok() || score(value).is_some(),
         Kind::OneOf(words) => words.iter().any(|word| word.eq_ignore_ascii_case(value)),
     };
     (!fits).then(|| wrong(name, value, kind))
-}
-
-fn boolean(value: &str) -> bool {
-    ["true", "false", "on", "off", "yes", "no", "y", "n", "1", "0"]
-        .iter()
-        .any(|word| value.eq_ignore_ascii_case(word))
 }
 
 fn wrong(name: &str, value: &str, kind: Kind) -> Finding {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::unpack::resources::Source;
 use crate::world::resource::Place;
-use crate::world::{Config, N, R, Why, World, values};
+use crate::world::{Config, Lease, N, R, Why, World, values};
 
 impl World<'_> {
     pub(super) fn find_for_history(&mut self, n: N, id: &str) -> Option<R> {
@@ -120,8 +120,9 @@ impl World<'_> {
         });
         let Config { class, provider, kind, .. } = &*config;
         if self.facts.declare_lease(class.as_deref(), provider.as_deref(), kind.as_deref()) {
-            // Whatever it was configured as, it was started under a lease or is started no more.
-            self.leases.insert(entry.id.clone(), true);
+            // Whatever it was configured as, it was started under a lease or is started no more. Where it was
+            // not and its node is lost, its history says so and is heeded with it.
+            self.leases.insert(entry.id.clone(), Lease { kept: true, requires: None });
         }
         let r = self.create(&config, Source::Primitive, None, None)?;
         if self[r].is_remote_connection {

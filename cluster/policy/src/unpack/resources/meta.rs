@@ -100,7 +100,10 @@ impl World<'_> {
             self.set.have_fencing = true;
             self[r].fence_device = true;
         }
-        let requires = self[r].meta("requires").map(str::to_owned);
+        let requires = match self.leases.get(&self[r].config.id) {
+            Some(lease) => lease.requires.clone(),
+            None => self[r].meta("requires").map(str::to_owned),
+        };
         self.requires(r, requires.as_deref());
         self[r].failure_timeout_ms = values::interval(self[r].meta("failure-timeout"));
         let mut at = Some(r);
@@ -171,7 +174,7 @@ impl World<'_> {
     /// Whether a primitive runs under a lease; false where `lease=off` takes it away, nothing where it
     /// has none that anybody grants or keeps.
     fn lease(&self, r: R) -> Option<bool> {
-        self.leases.get(&self[r].config.id).copied()
+        self.leases.get(&self[r].config.id).map(|lease| lease.kept)
     }
 
     /// The role `target-role` limits the resource to, if it limits it.
