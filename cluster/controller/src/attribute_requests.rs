@@ -178,9 +178,7 @@ impl Controller {
     pub(crate) fn is_on(&self, id: NodeId, name: &str) -> bool {
         let transient = self.transient(id).remove(name);
         let value = transient.or_else(|| self.permanent(&self.name_of(id)).remove(name));
-        value.is_some_and(|value| {
-            matches!(value.to_ascii_lowercase().as_str(), "on" | "true" | "yes" | "1" | "y")
-        })
+        value.is_some_and(|value| haven_cib::boolean(&value) == Some(true))
     }
 
     /// Rows of the attributes asked for.

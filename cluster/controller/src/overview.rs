@@ -91,7 +91,7 @@ fn promotable(cib: &Cib) -> BTreeSet<&str> {
         Resource::Clone(c) => Some(c),
         Resource::Primitive(_) | Resource::Group(_) | Resource::Bundle(_) => None,
     });
-    let on = |word: Option<&str>| matches!(word, Some("true" | "on" | "yes" | "1" | "y"));
+    let on = |word: Option<&str>| word.and_then(haven_cib::boolean) == Some(true);
     clones
         .filter(|c| on(crate::report::value(&c.meta, "promotable")))
         .flat_map(|c| match &*c.child {
@@ -120,5 +120,28 @@ mod tests {
         let answer = bench.answer(coordinator, RequestBody::Status).unwrap();
         let ReplyBody::Status(status) = answer else { panic!("{answer:?}") };
         assert_eq!(status.resources[0].fail_count, 1_000_000);
+    }
+
+    #[test]
+    fn without_a_device_what_needs_no_fencing_is_told_to_wait_for_one_as_well() {
+        for requires in ["", "nothing", "quorum", "fencing"] {
+            let meta = if requires.is_empty() { "" } else { " meta requires=" };
+            let lines = format!("primitive web ocf:haven:Dummy{meta}{requires}");
+            let trouble = |lines: &str| {
+                let mut bench = Bench::new(lines);
+                let coordinator = bench.coordinator();
+                let answer = bench.answer(coordinator, RequestBody::Status).unwrap();
+                let ReplyBody::Status(status) = answer else { panic!("{answer:?}") };
+                (bench.called("web_start_0").len(), status.resources[0].trouble.clone())
+            };
+            let (started, told) = trouble(&lines);
+            assert_eq!(started, 0, "{requires}");
+            assert!(
+                told.unwrap().starts_with("fencing is on and there is no device"),
+                "{requires}"
+            );
+            let (started, told) = trouble(&format!("{lines}\nproperty stonith-enabled=false"));
+            assert_eq!((started, told), (1, None), "{requires}");
+        }
     }
 }

@@ -139,7 +139,7 @@ fn named(list: &str, members: &BTreeMap<NodeId, Member>, wrong: &mut Vec<String>
 }
 
 fn is_on(value: &str) -> bool {
-    ["on", "true", "yes", "y", "1"].iter().any(|word| value.eq_ignore_ascii_case(word))
+    haven_cib::boolean(value) == Some(true)
 }
 
 /// The members as voters, with the votes that their attribute gives them.

@@ -300,7 +300,7 @@ impl Controller {
             return "no coordinator: nothing is started or stopped".to_owned();
         }
         if self.awaits_fencing(p, overview) {
-            return "fencing is on and there is no device, so nothing is started that needs it: \
+            return "fencing is on and there is no device, so nothing is started but addresses: \
                     configure a device, or property stonith-enabled=false where no data is shared"
                 .to_owned();
         }
@@ -327,9 +327,7 @@ impl Controller {
     fn awaits_fencing(&self, p: &Primitive, overview: &Overview<'_>) -> bool {
         let (device, leased) = (overview.fencing_device, overview.groups.contains_key(&p.id));
         let accepted = overview.unprotected.get(&p.id) == Some(&Exposure::Accepted);
-        let without = value(&p.meta, "requires")
-            .is_some_and(|word| matches!(word.to_ascii_lowercase().as_str(), "nothing" | "quorum"));
-        self.fences() && !device && !without && !leased && !accepted
+        self.fences() && !device && !leased && !accepted
     }
 
     fn fences(&self) -> bool {

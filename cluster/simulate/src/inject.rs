@@ -128,7 +128,7 @@ impl Event {
 }
 
 fn is_true(text: &str) -> bool {
-    ["true", "on", "yes", "y", "1"].iter().any(|w| text.eq_ignore_ascii_case(w))
+    haven_cib::boolean(text) == Some(true)
 }
 
 fn set_ticket(status: &mut Status, id: &str, what: &str, value: bool) {

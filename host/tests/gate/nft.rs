@@ -23,6 +23,15 @@ fn opened(bed: &Bed) -> (Gate, Upkeep) {
     (gate, upkeep)
 }
 
+/// Makes the gate's table as somebody else does: without an owner, as on kernels before 6.9. Returns its name.
+fn ownerless(bed: &Bed) -> String {
+    let (gate, upkeep) = opened(bed);
+    let name = table(bed);
+    gate.remove_all(upkeep).unwrap();
+    bed.node.run(&format!("nft add table netdev {name}"));
+    name
+}
+
 fn owner(bed: &Bed) -> Daemon {
     let mut daemon = Daemon::start(bed);
     assert_eq!(daemon.ask("choice nft"), "ok");
@@ -249,11 +258,7 @@ fn addresses_that_came_while_the_table_was_gone_are_put_when_they_are_set_again(
     }
     let bed = Bed::new();
     bed.node.within(|| {
-        let (gate, upkeep) = opened(&bed);
-        let name = table(&bed);
-        gate.remove_all(upkeep).unwrap();
-        // A table that somebody made before has no owner, as on kernels before 6.9.
-        bed.node.run(&format!("nft add table netdev {name}"));
+        let name = ownerless(&bed);
         let config = Config { back_end: Choice::Nft, ..bed.config() };
         let (mut gate, mut upkeep) = Gate::open(&config).unwrap();
         empty_table(&Socket::new(NETLINK_NETFILTER).unwrap(), &name);
@@ -300,11 +305,7 @@ fn flushes_in_the_midst_of_mending_one_leave_every_address_under_the_gate() {
     }
     let bed = Bed::new();
     bed.node.within(|| {
-        let (gate, upkeep) = opened(&bed);
-        let name = table(&bed);
-        gate.remove_all(upkeep).unwrap();
-        // A table that somebody made before has no owner, as on kernels before 6.9.
-        bed.node.run(&format!("nft add table netdev {name}"));
+        let name = ownerless(&bed);
         let (mut gate, mut upkeep) = opened(&bed);
         let mut wanted = entries(EntryKind::Exclusive);
         wanted.extend((1..=200_u8).map(|host| Entry {

@@ -140,7 +140,8 @@ impl fmt::Display for Finding {
 pub enum ConfigError {
     /// The file cannot be read.
     #[error(
-        "cannot read the configuration {path}: {source}; name another file with --config FILE or create this one (haven help node run shows an example)"
+        "cannot read the configuration {path}: {}; name another file with --config FILE or create this one (haven help node run shows an example)",
+        unread(source)
     )]
     Read {
         /// The file.
@@ -156,6 +157,14 @@ pub enum ConfigError {
         /// Everything found wrong.
         findings: Vec<Finding>,
     },
+}
+
+fn unread(error: &std::io::Error) -> String {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        "there is no such file".to_owned()
+    } else {
+        error.to_string()
+    }
 }
 
 fn list(findings: &[Finding]) -> String {

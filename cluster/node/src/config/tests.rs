@@ -29,6 +29,17 @@ fn a_complete_file_is_read_and_defaults_are_filled_in() {
 }
 
 #[test]
+fn a_missing_file_is_told_in_words_with_what_to_do() {
+    let path = std::path::Path::new("/nonexistent/haven.toml");
+    let said = NodeConfig::load(path).unwrap_err().to_string();
+    assert_eq!(
+        said,
+        "cannot read the configuration /nonexistent/haven.toml: there is no such file; name another \
+         file with --config FILE or create this one (haven help node run shows an example)"
+    );
+}
+
+#[test]
 fn all_mistakes_are_reported_at_once_with_line_and_nearest_name() {
     let text = "[cluster]\nnmae = \"x\"\n[nodes]\n[[link]]\nnumber = 9\nlocal = \"nowhere\"\n\
                 [log]\nlevel = \"loud\"\n[paths]\nstate = \"rel\"\n";
