@@ -8,10 +8,13 @@ use haven_base::Instant;
 
 use super::device::{Device, Devices, News};
 use super::hooks::{Ensured, Hooks, Identity, Loaded, Means, Refusal};
-use super::program::{self, CLAIM_NEVER, CLOCK_UNIT_NANOS, Framing, Maps, TRAFFIC_FREE, Variant};
+use super::program::{
+    self, CLAIM_NEVER, CLOCK_UNIT_NANOS, Framing, Maps, REFUSES_NEWCOMERS, TRAFFIC_FREE, Variant,
+};
 use super::status::{BackEnd, DeviceHooks, Missing, Repair, Status};
 use super::{
-    Choice, Config, Deadline, Entry, EntryKind, GateError, MAX_ADDRESSES, MAX_GROUPS, clock,
+    Choice, Config, Deadline, Entry, EntryKind, GateError, MAX_ADDRESSES, MAX_GROUPS, Newcomers,
+    clock,
 };
 use crate::bpf::{BpfError, Hook, Map, Program};
 
@@ -119,10 +122,21 @@ impl BpfGate {
         Ok(())
     }
 
-    pub(super) fn put_deadline(&self, group: u32, until: Instant) -> Result<bool, GateError> {
+    pub(super) fn put_deadline(
+        &self,
+        group: u32,
+        until: Instant,
+        newcomers: Newcomers,
+    ) -> Result<bool, GateError> {
+        let refuses = u64::from(REFUSES_NEWCOMERS);
+        // Never later than asked for.
+        let until = match newcomers {
+            Newcomers::Admitted => until.as_nanos() & !refuses,
+            Newcomers::Refused => until.as_nanos().saturating_sub(1) | refuses,
+        };
         self.maps
             .deadlines
-            .update(&group.to_ne_bytes(), &until.as_nanos().to_ne_bytes())
+            .update(&group.to_ne_bytes(), &until.to_ne_bytes())
             .map_err(|e| full(e, "lease groups", MAX_GROUPS))
             .map(|()| true)
     }

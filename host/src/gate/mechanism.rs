@@ -7,7 +7,7 @@ use haven_base::Instant;
 
 use super::bpf::{BpfGate, BpfUpkeep};
 use super::nft::{NftGate, NftUpkeep};
-use super::{Choice, Config, Deadline, Entry, GateError, Repair, Status, clock};
+use super::{Choice, Config, Deadline, Entry, GateError, Newcomers, Repair, Status, clock};
 
 /// The mechanism in use: what a lease changes.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Mechanism {
         };
         for deadline in old.deadlines()? {
             if deadline.until > clock::boot_time() {
-                opened.put_deadline(deadline.group, deadline.until)?;
+                opened.put_deadline(deadline.group, deadline.until, Newcomers::Admitted)?;
             }
         }
         for entry in old.entries()? {
@@ -90,10 +90,20 @@ impl Mechanism {
         }
     }
 
+    /// Whether [`Newcomers::Refused`] is more than a word.
+    pub(super) fn can_refuse_newcomers(&self) -> bool {
+        matches!(self, Self::Bpf(_))
+    }
+
     /// False, with the group closed, when there was too little time left to write anything.
-    pub(super) fn put_deadline(&mut self, group: u32, until: Instant) -> Result<bool, GateError> {
+    pub(super) fn put_deadline(
+        &mut self,
+        group: u32,
+        until: Instant,
+        newcomers: Newcomers,
+    ) -> Result<bool, GateError> {
         match self {
-            Self::Bpf(gate) => gate.put_deadline(group, until),
+            Self::Bpf(gate) => gate.put_deadline(group, until, newcomers),
             Self::Nft(gate) => gate.put_deadline(group, until),
         }
     }

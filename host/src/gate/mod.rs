@@ -36,7 +36,7 @@ mod privilege;
 mod program;
 mod status;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
@@ -80,7 +80,8 @@ pub struct Entry {
 pub struct Deadline {
     /// The lease group.
     pub group: u32,
-    /// The group is open before this instant and closed from it on; it may be past.
+    /// The group is open before this instant and closed from it on; it may be past. Up to 1 ns before what was asked
+    /// for.
     pub until: Instant,
 }
 
@@ -96,6 +97,13 @@ pub enum Renewal {
     /// The deadline was not in the future: before the write (then nothing was written) or when the kernel's
     /// acknowledgement came (then it had no effect any more). Either way the group is closed.
     Lapsed,
+}
+
+/// Whether an open group takes new TCP connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Newcomers {
+    Admitted,
+    Refused,
 }
 
 /// Which mechanism of the kernel to use.
@@ -137,6 +145,8 @@ pub const MAX_GROUPS: u32 = 4_096;
 pub struct Gate {
     back_end: Mechanism,
     entries: BTreeMap<IpAddr, (EntryKind, u32)>,
+    /// The groups about to be closed.
+    leaving: BTreeSet<u32>,
     _lock: lock::Lock,
 }
 
@@ -156,7 +166,8 @@ impl Gate {
         let (back_end, upkeep) = Mechanism::open(config)?;
         let entries = back_end.entries()?;
         let entries = entries.into_iter().map(|e| (e.address, (e.kind, e.group))).collect();
-        Ok((Self { back_end, entries, _lock: lock }, Upkeep { back_end: upkeep }))
+        let gate = Self { back_end, entries, leaving: BTreeSet::new(), _lock: lock };
+        Ok((gate, Upkeep { back_end: upkeep }))
     }
 
     /// Makes `entries` the whole set. Additions and changes come before removals.
@@ -220,7 +231,9 @@ impl Gate {
             self.close(group)?;
             return Ok(Renewal::Lapsed);
         }
-        if !self.back_end.put_deadline(group, deadline)? {
+        let newcomers =
+            if self.leaving.contains(&group) { Newcomers::Refused } else { Newcomers::Admitted };
+        if !self.back_end.put_deadline(group, deadline, newcomers)? {
             return Ok(Renewal::Lapsed);
         }
         // However long the write took, the kernel compares the deadline itself; this is for the caller.
@@ -231,11 +244,35 @@ impl Gate {
         Ok(Renewal::Open { until: deadline })
     }
 
+    /// Takes no new TCP connections for the addresses of `group` from now until it is closed; everything else passes
+    /// while the group is open. What a server accepted just before gets its answer out, where [`Gate::close`] at once
+    /// would leave its client waiting for one.
+    ///
+    /// False, with nothing changed, where that makes no difference: the group is not open, or the mechanism is
+    /// nftables, which does not tell newcomers apart.
+    ///
+    /// # Errors
+    /// Refusals of the kernel; the group then takes connections as before.
+    pub fn refuse_newcomers(&mut self, group: u32) -> Result<bool, GateError> {
+        if !self.back_end.can_refuse_newcomers() {
+            return Ok(false);
+        }
+        let held = self.back_end.deadlines()?.into_iter().find(|held| held.group == group);
+        let Some(held) = held.filter(|held| clock::boot_time() < held.until) else {
+            return Ok(false);
+        };
+        // What the kernel held a moment ago opens nothing that was closed: only this process writes.
+        self.back_end.put_deadline(group, held.until, Newcomers::Refused)?;
+        self.leaving.insert(group);
+        Ok(true)
+    }
+
     /// Closes `group`; when it returns the kernel has acknowledged, and no frame judged from then on passes.
     ///
     /// # Errors
     /// Refusals of the kernel; the group is then open until its deadline and no later.
     pub fn close(&mut self, group: u32) -> Result<(), GateError> {
+        self.leaving.remove(&group);
         self.back_end.remove_deadline(group)
     }
 

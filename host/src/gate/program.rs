@@ -12,6 +12,9 @@
 //! all what the address's true owner sends us and what we send to it: a node that does not hold an address
 //! stays a client of it like any other host.
 //!
+//! Of an open group that is about to be closed ([`REFUSES_NEWCOMERS`]) requests for new TCP connections are dropped on
+//! the way in: whoever asks then is answered by the next owner, and who was accepted before gets an answer still.
+//!
 //! A frame too short to judge, or one that hides its upper protocol behind more headers than are walked, is
 //! dropped on the way out (no stack sends such) and passed on the way in (the stack drops it, or answers,
 //! and the answer is judged).
@@ -32,6 +35,9 @@ pub(super) const TRAFFIC_FREE: u32 = 1;
 /// Flag of an entry: ARP and ND for it never pass, lease or not.
 pub(super) const CLAIM_NEVER: u32 = 2;
 
+/// Bit of a deadline: the group is about to be closed, and takes no new TCP connections. The time it costs is 1 ns.
+pub(super) const REFUSES_NEWCOMERS: u32 = 1;
+
 /// In-line VLAN tags walked.
 const MAX_TAGS: usize = 4;
 /// IPv6 extension headers walked.
@@ -43,11 +49,16 @@ const ETHERTYPE_IPV6: i32 = 0x86dd;
 const ETHERTYPES_VLAN: [i32; 3] = [0x8100, 0x88a8, 0x9100];
 
 const NEXT_HOP_BY_HOP: i32 = 0;
+const NEXT_TCP: i32 = 6;
 const NEXT_ROUTING: i32 = 43;
 const NEXT_FRAGMENT: i32 = 44;
 const NEXT_AUTHENTICATION: i32 = 51;
 const NEXT_ICMPV6: i32 = 58;
 const NEXT_DESTINATION: i32 = 60;
+
+/// RFC 9293 §3.1: flags of a TCP header.
+const TCP_SYN: i32 = 0x02;
+const TCP_ACK: i32 = 0x10;
 
 const NEIGHBOR_SOLICITATION: i32 = 135;
 const NEIGHBOR_ADVERTISEMENT: i32 = 136;
@@ -113,7 +124,8 @@ pub(super) struct Maps {
     pub(super) ipv4: Map,
     /// IPv6 address (16 bytes, network order) → group, flags.
     pub(super) ipv6: Map,
-    /// Group (native word) → deadline (native double word, nanoseconds of `CLOCK_BOOTTIME`).
+    /// Group (native word) → deadline (native double word, nanoseconds of `CLOCK_BOOTTIME`; the lowest bit is
+    /// [`REFUSES_NEWCOMERS`]).
     pub(super) deadlines: Map,
 }
 
@@ -234,6 +246,44 @@ impl Writer<'_> {
         self.asm.load(Width::Word, R1, R9, 4);
         self.asm.jump_if_imm(Condition::AnyBit, R1, flag(TRAFFIC_FREE), self.pass);
         self.require_open();
+        match self.variant.hook {
+            Hook::Ingress => self.refuse_newcomer_ipv4(),
+            Hook::Egress => self.asm.jump(self.pass),
+        }
+    }
+
+    /// R9 = a deadline that has not come: RFC 791 §3.1, header length and fragment at 0 and 6, protocol at 9.
+    fn refuse_newcomer_ipv4(&mut self) {
+        self.pass_unless_leaving(self.pass);
+        self.read(R7, 0, HEADER, 20, self.pass);
+        self.asm.load(Width::Byte, R1, FRAME, HEADER + 9);
+        self.asm.jump_if_imm(Condition::NotEqual, R1, NEXT_TCP, self.pass);
+        // A later fragment carries no TCP header.
+        self.asm.load(Width::Half, R1, FRAME, HEADER + 6);
+        self.asm.from_network_half(R1);
+        self.asm.and_imm(R1, 0x1fff);
+        self.asm.jump_if_imm(Condition::NotEqual, R1, 0, self.pass);
+        self.asm.load(Width::Byte, R1, FRAME, HEADER);
+        self.asm.and_imm(R1, 0x0f);
+        self.asm.shift_left(R1, 2);
+        self.asm.add(R7, R1);
+        self.drop_newcomer();
+    }
+
+    /// R9 = a deadline that has not come: goes to `admitted` unless its group is about to be closed.
+    fn pass_unless_leaving(&mut self, admitted: Label) {
+        let leaving = self.asm.label();
+        self.asm.jump_if_imm(Condition::AnyBit, R9, flag(REFUSES_NEWCOMERS), leaving);
+        self.asm.jump(admitted);
+        self.asm.bind(leaving);
+    }
+
+    /// R7 = where a TCP header begins: drops what asks for a new connection, passes everything else.
+    fn drop_newcomer(&mut self) {
+        self.read(R7, 13, SCRATCH, 1, self.pass);
+        self.asm.load(Width::Byte, R1, FRAME, SCRATCH);
+        self.asm.and_imm(R1, TCP_SYN | TCP_ACK);
+        self.asm.jump_if_imm(Condition::Equal, R1, TCP_SYN, self.drop);
         self.asm.jump(self.pass);
     }
 
@@ -284,6 +334,14 @@ impl Writer<'_> {
         self.asm.load(Width::Word, R1, R9, 4);
         self.asm.jump_if_imm(Condition::AnyBit, R1, flag(TRAFFIC_FREE), upper);
         self.require_open();
+        if self.variant.hook == Hook::Ingress {
+            self.pass_unless_leaving(upper);
+            self.asm.load(Width::Byte, R8, FRAME, HEADER + 6);
+            // Requests behind extension headers are not looked for.
+            self.asm.jump_if_imm(Condition::NotEqual, R8, NEXT_TCP, upper);
+            self.asm.add_imm(R7, 40);
+            self.drop_newcomer();
+        }
         self.asm.bind(upper);
         self.upper_ipv6();
     }
@@ -382,7 +440,7 @@ impl Writer<'_> {
         self.asm.jump(self.pass);
     }
 
-    /// R9 = an entry: goes on while its group's deadline is in the future, else drops. R9 is lost.
+    /// R9 = an entry: goes on while its group's deadline is in the future, else drops. R9 = the deadline.
     fn require_open(&mut self) {
         self.asm.load(Width::Word, R1, R9, 0);
         self.asm.store(Width::Word, FRAME, GROUP, R1);

@@ -312,8 +312,10 @@ pub(crate) fn entries(kind: EntryKind) -> Vec<Entry> {
 }
 
 /// `CLOCK_BOOTTIME` plus `ahead`.
+/// To 2 ns, as exactly as the gate holds deadlines.
 pub(crate) fn from_now(ahead: Duration) -> haven_base::Instant {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let nanos = u64::try_from(now.tv_sec).unwrap() * 1_000_000_000;
-    haven_base::Instant::from_nanos(nanos + u64::try_from(now.tv_nsec).unwrap()) + ahead
+    let nanos = nanos + u64::try_from(now.tv_nsec).unwrap();
+    haven_base::Instant::from_nanos(nanos & !1) + ahead
 }

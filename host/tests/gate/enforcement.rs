@@ -1,6 +1,7 @@
 //! While the lease is held the node answers in every way; without it, in none.
 
-use std::net::{IpAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,71 @@ fn the_node_answers_exactly_while_the_group_is_open() {
             bed.assert_open("the gate is removed");
         });
     }
+}
+
+/// One that the server has accepted and not yet answered, on the address of either family.
+fn accepted(bed: &Bed) -> Vec<(TcpStream, TcpStream)> {
+    let connect = |address: IpAddr| {
+        let listener = bed.node.within(|| TcpListener::bind((address, 0)).unwrap());
+        let there = listener.local_addr().unwrap();
+        let client = bed.client.within(|| TcpStream::connect_timeout(&there, PATIENCE).unwrap());
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        (client, listener.accept().unwrap().0)
+    };
+    vec![connect(VIP4.into()), connect(VIP6.into())]
+}
+
+#[test]
+fn a_group_about_to_be_closed_takes_no_new_connection_and_serves_those_it_has() {
+    if !possible() {
+        return;
+    }
+    let but_new_connections: Vec<Answer> = Answer::ALL
+        .into_iter()
+        .filter(|answer| !matches!(answer, Answer::Tcp4 | Answer::Tcp6))
+        .collect();
+    for choice in [Choice::Auto, Choice::BpfClsact] {
+        let bed = Bed::new();
+        bed.node.within(|| {
+            let (mut gate, upkeep) = opened(&bed, choice);
+            assert!(!gate.refuse_newcomers(GROUP).unwrap(), "a closed group has no clients");
+            let until = from_now(LONG);
+            assert_eq!(gate.renew(GROUP, until).unwrap(), Renewal::Open { until });
+            let connections = accepted(&bed);
+            assert!(gate.refuse_newcomers(GROUP).unwrap());
+            assert!(gate.deadlines().unwrap()[0].until <= until, "it lasts no longer");
+            for (mut client, mut server) in connections {
+                server.write_all(b"welcome").unwrap();
+                let mut greeting = [0; 7];
+                client.read_exact(&mut greeting).unwrap();
+                assert_eq!(&greeting, b"welcome");
+            }
+            bed.wait_for(&but_new_connections, "about to be closed");
+            let later = from_now(LONG);
+            assert_eq!(gate.renew(GROUP, later).unwrap(), Renewal::Open { until: later });
+            bed.wait_for(&but_new_connections, "a renewal changes nothing");
+            gate.close(GROUP).unwrap();
+            bed.assert_silent("closed");
+            assert_eq!(gate.renew(GROUP, later).unwrap(), Renewal::Open { until: later });
+            bed.assert_open("opened anew");
+            gate.remove_all(upkeep).unwrap();
+        });
+    }
+}
+
+#[test]
+fn nftables_tells_no_newcomers_apart_and_stays_open() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.node.within(|| {
+        let (mut gate, upkeep) = opened(&bed, Choice::Nft);
+        assert!(matches!(gate.renew(GROUP, from_now(LONG)), Ok(Renewal::Open { .. })));
+        assert!(!gate.refuse_newcomers(GROUP).unwrap());
+        bed.assert_open("nothing has changed");
+        gate.remove_all(upkeep).unwrap();
+    });
 }
 
 #[test]

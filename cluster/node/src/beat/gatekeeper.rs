@@ -49,6 +49,11 @@ impl Gatekeeper {
         ))
     }
 
+    /// Whether the group's addresses take no new connections from now on; where that is refused, they just close.
+    pub(super) fn refuse_newcomers(&mut self, group: GroupId) -> bool {
+        self.gate.refuse_newcomers(group.0).unwrap_or(false)
+    }
+
     /// Carries one order out; false, with a reason in words or without, when it failed. Synchronous: when
     /// this returns the kernel has acknowledged, or the order has failed.
     ///

@@ -10,8 +10,9 @@ use haven_heartbeat::{Config, Configuration, Output, Start};
 use haven_host::gate::{Choice, Entry, EntryKind};
 use haven_hub::Happening;
 use haven_messaging::{ClusterKey, Keyring};
-use haven_types::{BootId, Epoch, GroupId, LogPosition};
+use haven_types::{BootId, Epoch, LogPosition};
 
+use super::super::departing::LAST_ANSWERS;
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -65,6 +66,117 @@ fn opened(lock: &std::path::Path) -> (Gate, Upkeep, String) {
     (gate, upkeep, name)
 }
 
+/// A gate that tells newcomers apart.
+fn programs(lock: &std::path::Path) -> (Gate, Upkeep) {
+    let config = haven_host::gate::Config {
+        instance: "n1".to_owned(),
+        lock: lock.to_owned(),
+        back_end: Choice::Bpf,
+    };
+    Gate::open(&config).unwrap()
+}
+
+/// The groups whose gates are open.
+fn open(thread: &Thread) -> Vec<GroupId> {
+    let leases = thread.heart.machine().unwrap().status(boot_time()).leases;
+    leases.iter().filter(|(_, lease)| lease.open).map(|(group, _)| *group).collect()
+}
+
+fn release(thread: &mut Thread, group: GroupId) {
+    obey(thread, Order::Machine(Box::new(Input::Release { group })));
+}
+
+/// A thread that holds the leases of both groups.
+fn holding(gate: Gate) -> (Thread, NewsReceiver, mpsc::Sender<Order>) {
+    let (mut thread, mut news, orders) = thread(gate);
+    obey(&mut thread, Order::Entries(vec![entry("192.0.2.1", GROUP), entry("192.0.2.2", OTHER)]));
+    for group in [OTHER, GROUP] {
+        claim(&mut thread, group);
+    }
+    assert!(gains(&mut thread, &mut news, PATIENCE));
+    assert_eq!(open(&thread), [GROUP, OTHER]);
+    (thread, news, orders)
+}
+
+#[test]
+fn a_released_group_refuses_newcomers_for_a_moment_before_its_gate_closes() {
+    alone(|| {
+        let directory = tempfile::tempdir().unwrap();
+        let (gate, _upkeep) = programs(&directory.path().join("gate"));
+        let (mut thread, _news, _orders) = holding(gate);
+        let before = boot_time();
+        release(&mut thread, GROUP);
+        release(&mut thread, OTHER);
+        assert_eq!(open(&thread), [GROUP, OTHER], "who was accepted gets an answer");
+        thread.depart(before);
+        assert_eq!(open(&thread), [GROUP, OTHER], "and time for it");
+        assert!(thread.departing.deadline().unwrap() >= before + LAST_ANSWERS);
+        thread.depart(boot_time() + LAST_ANSWERS);
+        assert_eq!(open(&thread), []);
+    });
+}
+
+/// In a switchover the owner may learn of its successor's grant before it is told to stop.
+#[test]
+fn a_grant_to_another_refuses_newcomers_first_too_and_ones_own_does_not() {
+    alone(|| {
+        let directory = tempfile::tempdir().unwrap();
+        let (gate, _upkeep) = programs(&directory.path().join("gate"));
+        let (mut thread, _news, _orders) = holding(gate);
+        let granted = |thread: &mut Thread, epoch| {
+            let order = Input::Granted { group: GROUP, epoch };
+            obey(thread, Order::Machine(Box::new(order)));
+        };
+        granted(&mut thread, Epoch(1));
+        assert_eq!(thread.departing.deadline(), None, "what is held is granted again at a restart");
+        granted(&mut thread, Epoch(2));
+        assert_eq!(open(&thread), [GROUP, OTHER]);
+        let at = thread.departing.deadline().unwrap();
+        release(&mut thread, GROUP);
+        thread.depart(at);
+        assert_eq!(open(&thread), [OTHER]);
+        assert_eq!(thread.departing.deadline(), None, "the release waits no longer");
+    });
+}
+
+#[test]
+fn an_order_that_follows_a_release_is_obeyed_after_it() {
+    alone(|| {
+        let directory = tempfile::tempdir().unwrap();
+        let (gate, _upkeep) = programs(&directory.path().join("gate"));
+        let (mut thread, mut news, _orders) = holding(gate);
+        release(&mut thread, GROUP);
+        claim(&mut thread, GROUP);
+        let mut told = std::iter::from_fn(|| news.try_recv().ok());
+        assert!(
+            told.any(|item| matches!(
+                item,
+                News::Told(Happening::Heartbeat(Output::Released { group: GROUP, .. }))
+            )),
+            "released first"
+        );
+        release(&mut thread, OTHER);
+        let (answer, _left) = tokio::sync::oneshot::channel();
+        assert!(thread.obey(Order::HandOver(answer)) == Go::End);
+        assert_eq!(
+            thread.departing.deadline(),
+            None,
+            "a successor inherits no lease that was given up"
+        );
+    });
+}
+
+#[test]
+fn a_gate_of_nftables_closes_at_once() {
+    alone(|| {
+        let directory = tempfile::tempdir().unwrap();
+        let (gate, _upkeep, _) = opened(&directory.path().join("gate"));
+        let (mut thread, _news, _orders) = holding(gate);
+        release(&mut thread, GROUP);
+        assert_eq!(open(&thread), [OTHER]);
+    });
+}
+
 /// The thread of the only voter there is, that holds no lease yet.
 fn thread(gate: Gate) -> (Thread, NewsReceiver, mpsc::Sender<Order>) {
     let boot = BootId(1);
@@ -91,6 +203,7 @@ fn thread(gate: Gate) -> (Thread, NewsReceiver, mpsc::Sender<Order>) {
         names: Names::new(),
         keeper: Gatekeeper::new(gate),
         entries_trouble: None,
+        departing: Departing::default(),
         inbox,
         waker: Waker::new().unwrap(),
         news,
@@ -182,9 +295,7 @@ fn an_address_that_makes_no_sense_keeps_its_own_group_closed_and_no_other() {
             claim(&mut thread, group);
         }
         assert!(gains(&mut thread, &mut news, PATIENCE));
-        let leases = thread.heart.machine().unwrap().status(boot_time()).leases;
-        let held: Vec<GroupId> =
-            leases.iter().filter(|(_, lease)| lease.open).map(|(group, _)| *group).collect();
-        assert_eq!((leases.len(), held), (2, vec![GROUP]));
+        let leases = thread.heart.machine().unwrap().status(boot_time()).leases.len();
+        assert_eq!((leases, open(&thread)), (2, vec![GROUP]));
     });
 }

@@ -23,6 +23,8 @@ const GROUP_KEY: u32 = 7;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lease {
     Held,
+    /// It does, and the group is about to be closed.
+    Leaving,
     Past,
     Never,
 }
@@ -64,7 +66,8 @@ impl Bench {
         let key = GROUP_KEY.to_ne_bytes();
         let put = |at: u64| self.maps.deadlines.update(&key, &at.to_ne_bytes()).unwrap();
         match lease {
-            Lease::Held => put(now + 60_000_000_000),
+            Lease::Held => put((now + 60_000_000_000) & !u64::from(REFUSES_NEWCOMERS)),
+            Lease::Leaving => put((now + 60_000_000_000) | u64::from(REFUSES_NEWCOMERS)),
             Lease::Past => put(now - 1),
             Lease::Never => assert!(self.maps.deadlines.delete(&key).is_ok()),
         }
@@ -428,6 +431,72 @@ fn on_a_bridge_port_what_this_host_sends_is_judged() {
     let port = Variant { port: true, ..Variant::plain(Hook::Egress, Framing::Ethernet) };
     assert_eq!(bench.verdict(port, &arp(1, VIP4, VIP4)), Some(false));
     assert_eq!(bench.verdict(port, &arp(1, OWN4, VIP4)), Some(true));
+}
+
+/// A TCP header with these flags, RFC 9293 §3.1.
+fn tcp(flags: u8) -> Vec<u8> {
+    let mut header = vec![0; 20];
+    header[12..14].copy_from_slice(&[0x50, flags]);
+    header
+}
+
+/// An IPv4 packet with that many words of options, cut to a whole number of words behind its header.
+fn ipv4_with(options: u8, protocol: u8, fragment: u16, upper: &[u8]) -> Vec<u8> {
+    let mut frame = ipv4(PEER4, VIP4, protocol, fragment);
+    frame.truncate(34);
+    frame[14] = 0x45 + options;
+    frame.extend(vec![1; usize::from(options) * 4]);
+    frame.extend_from_slice(upper);
+    frame
+}
+
+#[test]
+fn a_group_about_to_be_closed_takes_no_new_connection_and_everything_else() {
+    let Some(bench) = Bench::open(0) else { return };
+    const SYN: u8 = 0x02;
+    const SYN_ACK: u8 = 0x12;
+    const ACK: u8 = 0x10;
+    const FIN_PUSH_ACK: u8 = 0x19;
+    const ECN_SYN: u8 = 0xc2;
+    let v6 =
+        |chain: &[(u8, &[u8])], number, upper: &[u8]| ipv6(PEER6, VIP6, chain, (number, upper));
+    let arriving = [
+        ("v4 SYN", ipv4_with(0, 6, 0, &tcp(SYN)), false),
+        ("v4 SYN that asks for ECN", ipv4_with(0, 6, 0, &tcp(ECN_SYN)), false),
+        ("v4 SYN behind options", ipv4_with(10, 6, 0, &tcp(SYN)), false),
+        ("v4 SYN that may not be fragmented", ipv4_with(0, 6, 0x4000, &tcp(SYN)), false),
+        ("v4 SYN-ACK", ipv4_with(0, 6, 0, &tcp(SYN_ACK)), true),
+        ("v4 ACK", ipv4_with(0, 6, 0, &tcp(ACK)), true),
+        ("v4 last data", ipv4_with(0, 6, 0, &tcp(FIN_PUSH_ACK)), true),
+        ("v4 later fragment like a SYN", ipv4_with(0, 6, 5, &tcp(SYN)), true),
+        ("v4 UDP like a SYN", ipv4_with(0, 17, 0, &tcp(SYN)), true),
+        ("v4 too short to tell", ipv4_with(0, 6, 0, &tcp(SYN)[..13]), true),
+        ("v6 SYN", v6(&[], 6, &tcp(SYN)), false),
+        ("v6 SYN that asks for ECN", v6(&[], 6, &tcp(ECN_SYN)), false),
+        ("v6 SYN-ACK", v6(&[], 6, &tcp(SYN_ACK)), true),
+        ("v6 ACK", v6(&[], 6, &tcp(ACK)), true),
+        ("v6 UDP like a SYN", v6(&[], 17, &tcp(SYN)), true),
+        ("v6 SYN behind options", v6(&[OPTIONS], 6, &tcp(SYN)), true),
+        ("v6 too short to tell", v6(&[], 6, &tcp(SYN)[..13]), true),
+        ("ARP who has the VIP", arp(1, PEER4, VIP4), true),
+        ("NS for the VIP", ipv6(PEER6, ALL_NODES, &[], (58, &nd(135, VIP6))), true),
+        ("v4 SYN to ourselves", ipv4(PEER4, OWN4, 6, 0), true),
+    ];
+    for framing in [Framing::Ethernet, Framing::Other] {
+        for (what, frame, passes) in &arriving {
+            bench.lease(Lease::Leaving);
+            assert_eq!(bench.passes(Hook::Ingress, framing, frame), *passes, "{what}, {framing:?}");
+            bench.lease(Lease::Held);
+            assert!(bench.passes(Hook::Ingress, framing, frame), "{what}, {framing:?}, open");
+        }
+        bench.lease(Lease::Leaving);
+        for (what, hook, frame, _) in table() {
+            let judged = !what.contains("more headers") && !what.contains("cut before");
+            if hook == Hook::Egress && judged {
+                assert!(bench.passes(hook, framing, &frame), "{what}, {framing:?}");
+            }
+        }
+    }
 }
 
 /// The bound is generous: it catches a program that became another kind of slow.
