@@ -300,7 +300,7 @@ impl Controller {
             return "no coordinator: nothing is started or stopped".to_owned();
         }
         if self.awaits_fencing(p, overview) {
-            return "fencing is on and there is no device, so nothing is started but addresses: \
+            return "fencing is on and there is no device, so nothing is started that has no lease: \
                     configure a device, or property stonith-enabled=false where no data is shared"
                 .to_owned();
         }

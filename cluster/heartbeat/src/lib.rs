@@ -39,8 +39,8 @@ mod status;
 
 pub use config::{Config, Held, Member, Role, Start};
 pub use haven_lease::{
-    Claim, Configuration, GateOrder, LossCause, MAX_CLAIMS, Promise, PromiseTable, Refusal,
-    RefusalCause, Release, Rule, Rules, Terms, Ticket,
+    Claim, Configuration, GateOrder, LeaseView, LossCause, MAX_CLAIMS, Promise, PromiseTable,
+    Refusal, RefusalCause, Release, Rule, Rules, Terms, Ticket,
 };
 pub use haven_membership::{PeerState, View};
 pub use machine::{HandOver, Heartbeat};

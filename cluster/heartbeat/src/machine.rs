@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use haven_base::{Instant, Rng};
-use haven_lease::{Configuration, Holder, HolderOutput, LossCause, PromiseTable, Rule, Voter};
+use haven_lease::{
+    Configuration, Holder, HolderOutput, LeaseView, LossCause, PromiseTable, Rule, Voter,
+};
 use haven_membership::{Clauses, Detector, Verdict};
 use haven_types::{BootId, Epoch, GroupId, LinkId, NodeId, Seq};
 use serde::{Deserialize, Serialize};
@@ -247,6 +249,12 @@ impl Heartbeat {
         self.restart.is_none()
             && self.detector.is_quiet()
             && self.holder.leases().all(|lease| lease.gained && !lease.releasing)
+    }
+
+    /// The lease of a group that this node claims, holds or gives up.
+    #[must_use]
+    pub fn lease(&self, group: GroupId) -> Option<LeaseView> {
+        self.holder.lease(group)
     }
 
     /// Ends the machine for a planned restart: it can promise nothing after this, so the table is

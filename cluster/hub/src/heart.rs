@@ -2,10 +2,14 @@
 //!
 //! ```text
 //!  frames ──hear──▶ inputs ──────┐                               ┌─▶ Send ──▶ a peer
-//!  orders ──take──▶ inputs ──────┼─next_input─▶ step: Heartbeat ─┼─▶ Gate ──▶ the kernel ─┐
+//!  orders ──obey──▶ inputs ──────┼─next_input─▶ step: Heartbeat ─┼─▶ Gate ──▶ the kernel ─┐
 //!     ┌─▶ acknowledgements (first)┘                               └─▶ Tell ──▶ main thread │
 //!     └───────────────────────────────────acknowledge◀─────────────────────────────────────┘
 //! ```
+//!
+//! What closes an open gate in good order waits a millisecond, in which the gate takes no new connections: what a server
+//! accepted just before gets its first answer out. Nothing safe rests on an early close: a lease that is not released
+//! runs out (L3).
 //!
 //! A shell takes the [next input](Heart::next_input), reads its clock, [steps](Heart::step), and carries
 //! out every [errand](Heart::next_errand) in the order in which it gets them before it takes the next.
@@ -26,6 +30,7 @@ use haven_heartbeat::{
 use haven_messaging::{Kind, Opened};
 use haven_types::{BootId, GroupId, LinkId, NodeId};
 
+use crate::departing::Departing;
 use crate::port::Happening;
 
 /// What the heartbeat thread does next.
@@ -42,6 +47,9 @@ pub enum Errand {
     },
     /// Have the kernel do this, then [acknowledge](Heart::acknowledge).
     Gate(Turn),
+    /// Have the kernel take no new connections for the group until its gate is closed. Where that fails they are taken
+    /// as before.
+    RefuseNewcomers(GroupId),
     /// For the main thread.
     Tell(Happening),
 }
@@ -88,6 +96,10 @@ pub struct Heart {
     lives: BTreeMap<NodeId, BootId>,
     acknowledged: VecDeque<Input>,
     inputs: VecDeque<Input>,
+    /// Orders that close open gates.
+    departing: Departing,
+    /// The groups of those that the shell has not been told of.
+    refusing: VecDeque<GroupId>,
     /// Decided by the last step, and not yet given to the shell.
     decided: std::vec::IntoIter<Output>,
 }
@@ -103,13 +115,58 @@ impl Heart {
             lives: BTreeMap::new(),
             acknowledged: VecDeque::new(),
             inputs: first.into_iter().chain([Input::Tick]).collect(),
+            departing: Departing::default(),
+            refusing: VecDeque::new(),
             decided: Vec::new().into_iter(),
         }
     }
 
-    /// An input for the machine.
-    pub fn take(&mut self, input: Input) {
-        self.inputs.push_back(input);
+    /// An order of the main thread. One that closes an open gate is taken in a millisecond later.
+    pub fn obey(&mut self, now: Instant, order: Input) {
+        if let Some(group) = self.closes(&order) {
+            if !self.departing.has(group) {
+                self.refusing.push_back(group);
+            }
+            self.departing.put(now, group, order);
+            return;
+        }
+        if let Input::Claim { group, .. } = order {
+            // It follows upon the release that came before it.
+            while let Some(release) = self.departing.about(group) {
+                self.inputs.push_back(release);
+            }
+        } else if order == Input::PlanRestart {
+            self.hurry();
+        }
+        self.inputs.push_back(order);
+    }
+
+    /// The group whose open gate the order closes, if it does: a release, or a grant above what is held. Whatever
+    /// follows such an order about its group waits behind it.
+    fn closes(&self, order: &Input) -> Option<GroupId> {
+        let (Input::Release { group } | Input::Granted { group, .. }) = order else { return None };
+        if self.departing.has(*group) {
+            return Some(*group);
+        }
+        let lease = self.machine.as_ref()?.lease(*group).filter(|lease| lease.gained)?;
+        let stays = matches!(order, Input::Granted { epoch, .. } if *epoch <= lease.epoch);
+        (!stays).then_some(*group)
+    }
+
+    /// Takes in at once what waits for gates to close; true if anything does.
+    pub fn hurry(&mut self) -> bool {
+        let before = self.inputs.len();
+        self.inputs.extend(std::iter::from_fn(|| self.departing.due(Instant::FAR_FUTURE)));
+        self.inputs.len() > before
+    }
+
+    /// The [deadline](Self::deadline) has come: what is due waits to be taken in.
+    pub fn tick(&mut self, now: Instant) {
+        self.inputs.extend(std::iter::from_fn(|| self.departing.due(now)));
+        let due = self.machine.as_ref().and_then(Heartbeat::deadline);
+        if due.is_some_and(|at| at <= now) {
+            self.inputs.push_back(Input::Tick);
+        }
     }
 
     /// An authentic, fresh frame. `tell` is given what the main thread is to know at once, in order.
@@ -177,6 +234,9 @@ impl Heart {
     /// The next thing to do. Each is given once.
     #[allow(clippy::wildcard_enum_match_arm, reason = "everything else is for the main thread")]
     pub fn next_errand(&mut self) -> Option<Errand> {
+        if let Some(group) = self.refusing.pop_front() {
+            return Some(Errand::RefuseNewcomers(group));
+        }
         Some(match self.decided.next()? {
             Output::Send { to, link, message } => Errand::Send { to, link, message },
             Output::Gate(order) => Errand::Gate(Turn::of(order, self.tick)),
@@ -184,10 +244,11 @@ impl Heart {
         })
     }
 
-    /// When a [tick](Input::Tick) is due, once nothing else waits.
+    /// When a [tick](Self::tick) is due, once nothing else waits.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.machine.as_ref().and_then(Heartbeat::deadline)
+        let machine = self.machine.as_ref()?;
+        machine.deadline().into_iter().chain(self.departing.deadline()).min()
     }
 
     /// The machine, until it is handed over.
@@ -196,182 +257,13 @@ impl Heart {
         self.machine.as_ref()
     }
 
-    /// Ends the machine for a planned restart; see [`Heartbeat::hand_over`]. Nothing follows after this.
+    /// Ends the machine for a planned restart; see [`Heartbeat::hand_over`]. Nothing follows after this. What waits for
+    /// gates to close is taken in [before](Self::hurry), lest a successor inherit what was given up.
     pub fn hand_over(&mut self, now: Instant) -> Option<HandOver> {
         self.machine.take().map(|machine| machine.hand_over(now))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use haven_heartbeat::{Configuration, Start, Terms};
-    use haven_types::{Epoch, LogPosition};
-
-    use super::*;
-
-    const TICK: Duration = Duration::from_millis(4);
-    const GROUP: GroupId = GroupId(1);
-
-    fn now() -> Instant {
-        Instant::from_nanos(10_000_000_000)
-    }
-
-    /// Alone in its cluster, after its first tick.
-    fn heart() -> Heart {
-        let node = NodeId(1);
-        let alone = Configuration {
-            position: LogPosition::default(),
-            voters: BTreeSet::from([node]),
-            outgoing: None,
-        };
-        let config = Config {
-            start: Start::First,
-            terms: Terms { tick: TICK, ..Terms::default() },
-            configurations: vec![alone],
-            ..Config::new(node, BootId(1))
-        };
-        let mut heart = Heart::new(config, Vec::new(), now());
-        assert_eq!(heart.next_input(), Some(Input::Tick));
-        heart.step(now(), Input::Tick);
-        let _said = errands(&mut heart);
-        heart
-    }
-
-    fn errands(heart: &mut Heart) -> Vec<Errand> {
-        std::iter::from_fn(|| heart.next_errand()).collect()
-    }
-
-    fn frame(kind: Kind, boot: u64, payload: &[u8]) -> Opened<'_> {
-        Opened { from: NodeId(2), boot: BootId(boot), link: LinkId(0), kind, payload }
-    }
-
-    fn hear(heart: &mut Heart, opened: &Opened<'_>) -> (bool, Vec<Happening>) {
-        let mut told = Vec::new();
-        let heard = heart.hear(opened, |happening| told.push(happening));
-        (heard.is_ok(), told)
-    }
-
-    /// The turn by which a claim opens the gate.
-    fn opening(heart: &mut Heart) -> (Turn, Instant) {
-        heart.step(now(), Input::Claim { group: GROUP, epoch: Epoch(1) });
-        let _said = errands(heart);
-        heart.step(heart.deadline().unwrap(), Input::Tick);
-        let deadline = heart.decided().iter().find_map(|output| match output {
-            Output::Gate(GateOrder::Renew { deadline, .. }) => Some(*deadline),
-            _ => None,
-        });
-        let turn = errands(heart).into_iter().find_map(|errand| match errand {
-            Errand::Gate(turn) => Some(turn),
-            _ => None,
-        });
-        (turn.unwrap(), deadline.unwrap())
-    }
-
-    // spec: L3
-    #[test]
-    fn a_gate_is_asked_for_until_a_tick_before_the_lease_ends() {
-        let mut heart = heart();
-        let (turn, deadline) = opening(&mut heart);
-        assert_eq!((turn.group, turn.until), (GROUP, Some(deadline.before(TICK))));
-    }
-
-    #[test]
-    fn the_kernel_s_answer_is_the_next_input() {
-        for done in [true, false] {
-            let mut heart = heart();
-            let (turn, _) = opening(&mut heart);
-            heart.take(Input::Resume);
-            heart.acknowledge(turn, done);
-            let Turn { group, ticket, .. } = turn;
-            let answer = if done {
-                Input::GateOpened { group, ticket }
-            } else {
-                Input::GateFailed { group, ticket }
-            };
-            assert_eq!(heart.next_input(), Some(answer), "before what waited");
-            assert_eq!(heart.next_input(), Some(Input::Resume));
-            assert_eq!(heart.next_input(), None);
-        }
-    }
-
-    #[test]
-    fn a_gate_that_was_closed_is_said_to_be_closed() {
-        let mut heart = heart();
-        let (turn, _) = opening(&mut heart);
-        heart.step(now(), turn.answered(true));
-        let gained = |errand: &Errand| {
-            matches!(errand, Errand::Tell(Happening::Heartbeat(Output::LeaseGained { .. })))
-        };
-        assert!(errands(&mut heart).iter().any(gained));
-        heart.step(now(), Input::Release { group: GROUP });
-        let closing = errands(&mut heart).into_iter().find_map(|errand| match errand {
-            Errand::Gate(turn) => Some(turn),
-            _ => None,
-        });
-        let Turn { group, until, ticket } = closing.unwrap();
-        assert_eq!(until, None);
-        heart.acknowledge(closing.unwrap(), true);
-        assert_eq!(heart.next_input(), Some(Input::GateClosed { group, ticket }));
-    }
-
-    // spec: L3 "abandons every gate write begun before it"
-    #[test]
-    fn an_opening_that_the_kernel_acknowledges_after_the_release_gives_no_lease() {
-        let mut heart = heart();
-        let (opening, _) = opening(&mut heart);
-        heart.step(now(), Input::Release { group: GROUP });
-        let closing = errands(&mut heart).into_iter().find_map(|errand| match errand {
-            Errand::Gate(turn) => Some(turn),
-            _ => None,
-        });
-        let mut told = |turn| {
-            heart.acknowledge(turn, true);
-            let answer = heart.next_input().unwrap();
-            heart.step(now(), answer);
-            let told = errands(&mut heart).into_iter().filter_map(|errand| match errand {
-                Errand::Tell(Happening::Heartbeat(output)) => Some(output),
-                _ => None,
-            });
-            told.collect::<Vec<_>>()
-        };
-        assert_eq!(told(opening), []);
-        let released = Output::Released { group: GROUP, epoch: Epoch(1) };
-        assert_eq!(told(closing.unwrap()), [released]);
-    }
-
-    #[test]
-    fn a_life_is_told_of_once_and_before_what_it_said() {
-        let mut heart = heart();
-        let (from, link) = (NodeId(2), LinkId(0));
-        let heard = |boot| Happening::Heard { from, boot: BootId(boot) };
-        let packet =
-            |boot| Happening::Packet { from, boot: BootId(boot), link, bytes: b"said".to_vec() };
-        let express = |boot| frame(Kind::Express, boot, b"said");
-        assert_eq!(hear(&mut heart, &express(1)), (true, vec![heard(1), packet(1)]));
-        assert_eq!(hear(&mut heart, &express(1)), (true, vec![packet(1)]));
-        assert_eq!(hear(&mut heart, &express(2)), (true, vec![heard(2), packet(2)]));
-        heart.set_members(&BTreeSet::new());
-        assert_eq!(hear(&mut heart, &express(2)), (true, vec![heard(2), packet(2)]));
-        for boot in [1, 1, 2, 2] {
-            let boot = BootId(boot);
-            assert_eq!(heart.next_input(), Some(Input::Heard { from, boot, link }));
-        }
-    }
-
-    #[test]
-    fn who_sends_what_does_not_decode_lives_and_has_said_nothing() {
-        let mut heart = heart();
-        let happening = Happening::Heard { from: NodeId(2), boot: BootId(1) };
-        assert_eq!(hear(&mut heart, &frame(Kind::Beat, 1, &[0xff])), (false, vec![happening]));
-        assert_eq!(heart.next_input(), None);
-    }
-
-    #[test]
-    fn nothing_follows_after_the_hand_over() {
-        let mut heart = heart();
-        heart.take(Input::Tick);
-        assert!(heart.hand_over(now()).is_some());
-        assert_eq!((heart.next_input(), heart.deadline()), (None, None));
-        assert_eq!(heart.hand_over(now()), None);
-    }
-}
+#[path = "heart_tests.rs"]
+mod tests;

@@ -37,6 +37,7 @@
 #[cfg(test)]
 mod bed;
 mod beginning;
+mod departing;
 mod ending;
 mod frame;
 mod heart;

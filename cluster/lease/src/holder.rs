@@ -490,6 +490,12 @@ impl Holder {
         &self.rounds
     }
 
+    /// A group, if this node claims, holds or closes it.
+    #[must_use]
+    pub fn lease(&self, group: GroupId) -> Option<LeaseView> {
+        self.groups.get(&group).map(|holding| holding.view(group))
+    }
+
     /// Every group this node claims, holds or closes.
     pub fn leases(&self) -> impl Iterator<Item = LeaseView> + '_ {
         self.groups.iter().map(|(&group, holding)| holding.view(group))

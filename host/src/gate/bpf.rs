@@ -74,6 +74,8 @@ impl BpfGate {
             None => (create(&hooks.identity)?, Vec::new()),
         };
         let programs = load(&hooks.identity, &maps, old)?;
+        let gate = Self { maps };
+        gate.admit_newcomers()?;
         let mut upkeep =
             BpfUpkeep { programs, hooks, devices, known: BTreeMap::new(), missing: Vec::new() };
         upkeep.repair()?;
@@ -82,7 +84,7 @@ impl BpfGate {
                 upkeep.leave_other_means(device, hook);
             }
         }
-        Ok((Self { maps }, upkeep))
+        Ok((gate, upkeep))
     }
 
     pub(super) fn entries(&self) -> Result<Vec<Entry>, GateError> {
@@ -141,6 +143,31 @@ impl BpfGate {
             .map(|()| true)
     }
 
+    /// Marks the deadline that the kernel holds; false where there is none, or a past one.
+    pub(super) fn refuse_newcomers(&self, group: u32) -> Result<bool, GateError> {
+        // What the kernel held a moment ago opens nothing that was closed: only this process writes.
+        let held = self.deadline(&group.to_ne_bytes())?;
+        match held.filter(|until| clock::boot_time() < *until) {
+            Some(until) => self.put_deadline(group, until, Newcomers::Refused),
+            None => Ok(false),
+        }
+    }
+
+    /// Of an earlier process: the lowest bit meant a nanosecond to an earlier version, and which of its groups were
+    /// about to be closed is not known any more.
+    fn admit_newcomers(&self) -> Result<(), GateError> {
+        for held in self.deadlines()? {
+            self.put_deadline(held.group, held.until, Newcomers::Admitted)?;
+        }
+        Ok(())
+    }
+
+    fn deadline(&self, group: &[u8]) -> Result<Option<Instant>, GateError> {
+        let mut value = [0; 8];
+        let held = self.maps.deadlines.lookup(group, &mut value)?;
+        Ok(held.then(|| Instant::from_nanos(u64::from_ne_bytes(value))))
+    }
+
     pub(super) fn remove_deadline(&self, group: u32) -> Result<(), GateError> {
         self.maps.deadlines.delete(&group.to_ne_bytes())?;
         Ok(())
@@ -149,15 +176,9 @@ impl BpfGate {
     pub(super) fn deadlines(&self) -> Result<Vec<Deadline>, GateError> {
         let mut deadlines = Vec::new();
         for key in self.maps.deadlines.keys()? {
-            let mut value = [0; 8];
-            let Ok(group) = <[u8; 4]>::try_from(key.as_slice()) else {
-                continue;
-            };
-            if self.maps.deadlines.lookup(&key, &mut value)? {
-                deadlines.push(Deadline {
-                    group: u32::from_ne_bytes(group),
-                    until: Instant::from_nanos(u64::from_ne_bytes(value)),
-                });
+            let Ok(group) = <[u8; 4]>::try_from(key.as_slice()) else { continue };
+            if let Some(until) = self.deadline(&key)? {
+                deadlines.push(Deadline { group: u32::from_ne_bytes(group), until });
             }
         }
         deadlines.sort_unstable();

@@ -21,7 +21,7 @@ pub(super) struct Identity {
     digest: u32,
 }
 
-/// Raised when the maps change their meaning.
+/// Raised when the maps change their meaning in a way that [`super::Gate::open`] cannot mend.
 const LAYOUT: u8 = 1;
 
 impl Identity {

@@ -90,9 +90,12 @@ impl Mechanism {
         }
     }
 
-    /// Whether [`Newcomers::Refused`] is more than a word.
-    pub(super) fn can_refuse_newcomers(&self) -> bool {
-        matches!(self, Self::Bpf(_))
+    /// False where it makes no difference.
+    pub(super) fn refuse_newcomers(&mut self, group: u32) -> Result<bool, GateError> {
+        match self {
+            Self::Bpf(gate) => gate.refuse_newcomers(group),
+            Self::Nft(_) => Ok(false),
+        }
     }
 
     /// False, with the group closed, when there was too little time left to write anything.

@@ -7,7 +7,8 @@
 //!
 //! ```text
 //! heartbeat thread ──set_entries, renew, close──▶ Gate ──▶ maps in the kernel ◀── programs on every device
-//!                  ◀─deadlines─────────────────┘                                        ▲
+//!                  ──refuse_newcomers───────────▶   │                                   ▲
+//!                  ◀─deadlines──────────────────────┘                                   │
 //! a thread in no hurry ──on_event, repair, status──▶ Upkeep ──puts and finds again──────┘
 //! ```
 //! They are two because whatever looks at devices waits for the kernel's one lock over all devices of all
@@ -246,25 +247,20 @@ impl Gate {
 
     /// Takes no new TCP connections for the addresses of `group` from now until it is closed; everything else passes
     /// while the group is open. What a server accepted just before gets its answer out, where [`Gate::close`] at once
-    /// would leave its client waiting for one.
+    /// would leave its client waiting for one. Not told apart, and taken, are connections asked for over IPv6 with
+    /// extension headers, or to an address whose traffic passes whatever the lease.
     ///
-    /// False, with nothing changed, where that makes no difference: the group is not open, or the mechanism is
-    /// nftables, which does not tell newcomers apart.
+    /// False, with nothing changed, where it makes no difference: the group is not open, or the mechanism is nftables,
+    /// which does not tell newcomers apart.
     ///
     /// # Errors
     /// Refusals of the kernel; the group then takes connections as before.
     pub fn refuse_newcomers(&mut self, group: u32) -> Result<bool, GateError> {
-        if !self.back_end.can_refuse_newcomers() {
-            return Ok(false);
+        let refused = self.back_end.refuse_newcomers(group)?;
+        if refused {
+            self.leaving.insert(group);
         }
-        let held = self.back_end.deadlines()?.into_iter().find(|held| held.group == group);
-        let Some(held) = held.filter(|held| clock::boot_time() < held.until) else {
-            return Ok(false);
-        };
-        // What the kernel held a moment ago opens nothing that was closed: only this process writes.
-        self.back_end.put_deadline(group, held.until, Newcomers::Refused)?;
-        self.leaving.insert(group);
-        Ok(true)
+        Ok(refused)
     }
 
     /// Closes `group`; when it returns the kernel has acknowledged, and no frame judged from then on passes.

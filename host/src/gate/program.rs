@@ -13,7 +13,8 @@
 //! stays a client of it like any other host.
 //!
 //! Of an open group that is about to be closed ([`REFUSES_NEWCOMERS`]) requests for new TCP connections are dropped on
-//! the way in: whoever asks then is answered by the next owner, and who was accepted before gets an answer still.
+//! the way in: whoever asks then is answered by the next owner, and who was accepted before gets an answer still. Those
+//! behind IPv6 extension headers are not told apart and pass.
 //!
 //! A frame too short to judge, or one that hides its upper protocol behind more headers than are walked, is
 //! dropped on the way out (no stack sends such) and passed on the way in (the stack drops it, or answers,

@@ -101,6 +101,24 @@ fn a_group_about_to_be_closed_takes_no_new_connection_and_serves_those_it_has() 
     }
 }
 
+/// A deadline of an earlier version is any number of nanoseconds, and who was about to be closed is not handed over.
+#[test]
+fn a_process_that_takes_over_admits_newcomers() {
+    if !possible() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.node.within(|| {
+        let (mut gate, upkeep) = opened(&bed, Choice::Auto);
+        assert!(matches!(gate.renew(GROUP, from_now(LONG)), Ok(Renewal::Open { .. })));
+        assert!(gate.refuse_newcomers(GROUP).unwrap());
+        drop((gate, upkeep));
+        let (gate, upkeep) = opened(&bed, Choice::Auto);
+        bed.assert_open("taken over");
+        gate.remove_all(upkeep).unwrap();
+    });
+}
+
 #[test]
 fn nftables_tells_no_newcomers_apart_and_stays_open() {
     if !possible() {

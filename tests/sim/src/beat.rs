@@ -121,7 +121,12 @@ impl BeatThread {
         if let Some(datagram) = self.socket.pop_front() {
             return Some(self.open(now, datagram));
         }
-        self.deadline().is_some_and(|at| at <= now).then(|| self.step(now, Input::Tick))
+        if self.deadline().is_none_or(|at| now < at) {
+            return None;
+        }
+        self.heart.tick(now);
+        let due = self.heart.next_input();
+        due.map(|input| self.step(now, input))
     }
 
     fn step(&mut self, now: Instant, input: Input) -> Act {
@@ -140,6 +145,8 @@ impl BeatThread {
                 self.writing = Some(Writing::Begun(turn));
                 Act::Quiet
             }
+            // Connections are not simulated.
+            Errand::RefuseNewcomers(_) => Act::Quiet,
             Errand::Tell(happening) => Act::Told(happening),
         }
     }
@@ -180,7 +187,7 @@ impl BeatThread {
     fn obey(&mut self, now: Instant, kernel: &mut Kernel, order: Order) -> Act {
         match order {
             Order::Machine(input) => {
-                self.heart.take(*input);
+                self.heart.obey(now, *input);
                 Act::Quiet
             }
             Order::Peers(members) => {
@@ -193,6 +200,10 @@ impl BeatThread {
             Order::Entries(entries) => {
                 kernel.set_entries(entries);
                 Act::Gate
+            }
+            Order::HandOver | Order::Stop if self.heart.hurry() => {
+                self.orders.push_front(order);
+                Act::Quiet
             }
             Order::HandOver => self.heart.hand_over(now).map_or(Act::Quiet, Act::HandedOver),
             Order::Stop => {

@@ -49,9 +49,15 @@ impl Gatekeeper {
         ))
     }
 
-    /// Whether the group's addresses take no new connections from now on; where that is refused, they just close.
-    pub(super) fn refuse_newcomers(&mut self, group: GroupId) -> bool {
-        self.gate.refuse_newcomers(group.0).unwrap_or(false)
+    /// Takes no new connections for the group's addresses until its gate is closed; the reason in words when that failed.
+    pub(super) fn refuse_newcomers(&mut self, group: GroupId) -> Option<String> {
+        self.writes += 1;
+        let error = self.gate.refuse_newcomers(group.0).err()?;
+        self.failures += 1;
+        Some(format!(
+            "the gate of lease group {group} takes new connections until it closes: {error}; of those a few may get no \
+             answer"
+        ))
     }
 
     /// Carries one order out; false, with a reason in words or without, when it failed. Synchronous: when

@@ -4,7 +4,6 @@
 //! room for wait in this thread, of what describes a state the newest only. A second thread, in no hurry, keeps the
 //! gate in force on devices that come and change.
 
-mod departing;
 mod gatekeeper;
 mod outbox;
 mod thread;

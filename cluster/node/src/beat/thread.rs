@@ -12,9 +12,8 @@ use haven_host::gate::{Gate, Upkeep};
 use haven_host::socket::{Batch, LinkSpec, LinkState, Ready, UdpLink, Waker, wait};
 use haven_hub::{Errand, Heart};
 use haven_messaging::{Frames, Kind, Local, Names, Rejected, Rejections};
-use haven_types::{GroupId, LinkId, NodeId};
+use haven_types::{LinkId, NodeId};
 
-use super::departing::Departing;
 use super::gatekeeper::Gatekeeper;
 use super::outbox::{self, Outbox};
 use super::{Handle, News, NewsReceiver, Order, Report, StartBeatError};
@@ -88,7 +87,6 @@ pub fn spawn(settings: Settings) -> Result<(Handle, NewsReceiver), StartBeatErro
             names: Names::new(),
             keeper,
             entries_trouble: None,
-            departing: Departing::default(),
             inbox,
             waker,
             news,
@@ -131,8 +129,6 @@ struct Thread {
     keeper: Gatekeeper,
     /// Why the kernel did not take the gate's addresses when it was asked last.
     entries_trouble: Option<String>,
-    /// What closes the gates of groups that refuse new connections already.
-    departing: Departing,
     inbox: mpsc::Receiver<Order>,
     waker: Waker,
     news: Outbox,
@@ -165,7 +161,6 @@ impl Thread {
             }
             self.receive_ready(ready, &mut batch);
             self.tick_if_due();
-            self.depart(boot_time());
             self.news.flush();
             self.upkeep_if_due();
         }
@@ -189,7 +184,10 @@ impl Thread {
 
     fn obey(&mut self, order: Order) -> Go {
         match order {
-            Order::Machine(input) => self.take(*input),
+            Order::Machine(input) => {
+                self.heart.obey(boot_time(), *input);
+                self.settle();
+            }
             Order::Peers { members, names, addresses } => {
                 self.frames.set_members(boot_time(), &members);
                 self.heart.set_members(&members);
@@ -209,13 +207,14 @@ impl Thread {
                 let _answered = answer.send(self.report());
             }
             Order::HandOver(answer) => {
-                self.depart(Instant::FAR_FUTURE);
+                self.hurry();
                 if let Some(left) = self.heart.hand_over(boot_time()) {
                     let _answered = answer.send(left);
                 }
                 return Go::End;
             }
             Order::Stop(answer) => {
+                self.hurry();
                 let closed = self.keeper.close_all();
                 let trouble = closed.err().map(|e| format!("gates stay open until their end: {e}"));
                 let _answered = answer.send(trouble);
@@ -223,40 +222,6 @@ impl Thread {
             }
         }
         Go::On
-    }
-
-    /// Gives the machine an order; one that closes an open gate when the last answers of the group's servers have left.
-    fn take(&mut self, input: Input) {
-        if let Some(group) = self.closes(&input)
-            && (self.departing.has(group) || self.keeper.refuse_newcomers(group))
-        {
-            self.departing.put(boot_time(), group, input);
-            return;
-        }
-        if matches!(input, Input::Claim { .. } | Input::PlanRestart) {
-            // Neither may be overtaken by an order to let go that came before it.
-            self.depart(Instant::FAR_FUTURE);
-        }
-        self.heart.take(input);
-        self.settle();
-    }
-
-    /// The group whose gate the order closes, if it does: a release, or a grant above what this node holds.
-    fn closes(&self, order: &Input) -> Option<GroupId> {
-        if let Input::Release { group } = order {
-            return Some(*group);
-        }
-        let Input::Granted { group, epoch } = order else { return None };
-        let leases = self.heart.machine()?.status(boot_time()).leases;
-        leases.get(group).filter(|held| held.epoch < *epoch).map(|_| *group)
-    }
-
-    /// Gives the machine the orders that have waited until `now`.
-    fn depart(&mut self, now: Instant) {
-        while let Some(input) = self.departing.due(now) {
-            self.heart.take(input);
-            self.settle();
-        }
     }
 
     /// Tells what became of the gate's addresses, where that is something else than before.
@@ -269,12 +234,19 @@ impl Thread {
 
     /// Has the machine take in what waits, and carries out what follows.
     fn settle(&mut self) {
-        while let Some(input) = self.heart.next_input() {
-            self.heart.step(boot_time(), input);
+        loop {
             while let Some(errand) = self.heart.next_errand() {
                 self.perform(errand);
             }
+            let Some(input) = self.heart.next_input() else { return };
+            self.heart.step(boot_time(), input);
         }
+    }
+
+    /// Closes the gates that wait for their servers' last answers.
+    fn hurry(&mut self) {
+        self.heart.hurry();
+        self.settle();
     }
 
     fn perform(&mut self, errand: Errand) {
@@ -290,6 +262,11 @@ impl Thread {
                     self.news.tell(News::Line(trouble));
                 }
                 self.heart.acknowledge(turn, done);
+            }
+            Errand::RefuseNewcomers(group) => {
+                if let Some(trouble) = self.keeper.refuse_newcomers(group) {
+                    self.news.tell(News::Line(trouble));
+                }
             }
             Errand::Tell(happening) => self.news.tell(News::Told(happening)),
         }
@@ -344,8 +321,9 @@ impl Thread {
     }
 
     fn tick_if_due(&mut self) {
-        if self.heart.deadline().is_some_and(|at| at <= boot_time()) {
-            self.heart.take(Input::Tick);
+        let now = boot_time();
+        if self.heart.deadline().is_some_and(|at| at <= now) {
+            self.heart.tick(now);
             self.settle();
         }
     }
@@ -384,7 +362,6 @@ impl Thread {
     fn sleep(&mut self) -> Option<Ready> {
         let now = boot_time();
         let until = self.heart.deadline().map_or(self.next_upkeep, |at| at.min(self.next_upkeep));
-        let until = self.departing.deadline().map_or(until, |at| until.min(at));
         let until = if self.news.waits() { until.min(now + TELL_AGAIN) } else { until };
         let calm = self.heart.machine().is_some_and(Heartbeat::is_calm);
         let waker = std::iter::once(Some(self.waker.fd()));

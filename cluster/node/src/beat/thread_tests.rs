@@ -10,9 +10,8 @@ use haven_heartbeat::{Config, Configuration, Output, Start};
 use haven_host::gate::{Choice, Entry, EntryKind};
 use haven_hub::Happening;
 use haven_messaging::{ClusterKey, Keyring};
-use haven_types::{BootId, Epoch, LogPosition};
+use haven_types::{BootId, Epoch, GroupId, LogPosition};
 
-use super::super::departing::LAST_ANSWERS;
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -50,30 +49,21 @@ fn alone(work: impl FnOnce() + Send) {
     worked.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
 }
 
-/// A gate in a table that anybody may empty, as all are on kernels before 6.9, and the table's name.
-fn opened(lock: &std::path::Path) -> (Gate, Upkeep, String) {
-    let config = haven_host::gate::Config {
-        instance: "n1".to_owned(),
-        lock: lock.to_owned(),
-        back_end: Choice::Nft,
-    };
-    let (gate, upkeep) = Gate::open(&config).unwrap();
-    let name = run("nft list tables").split_whitespace().last().unwrap().to_owned();
-    gate.remove_all(upkeep).unwrap();
-    // One that somebody made before stays without an owner.
-    run(&format!("nft add table netdev {name}"));
-    let (gate, upkeep) = Gate::open(&config).unwrap();
-    (gate, upkeep, name)
+fn gate(lock: &std::path::Path, back_end: Choice) -> (Gate, Upkeep) {
+    let instance = "n1".to_owned();
+    let config = haven_host::gate::Config { instance, lock: lock.to_owned(), back_end };
+    Gate::open(&config).unwrap()
 }
 
-/// A gate that tells newcomers apart.
-fn programs(lock: &std::path::Path) -> (Gate, Upkeep) {
-    let config = haven_host::gate::Config {
-        instance: "n1".to_owned(),
-        lock: lock.to_owned(),
-        back_end: Choice::Bpf,
-    };
-    Gate::open(&config).unwrap()
+/// A gate in a table that anybody may empty, as all are on kernels before 6.9, and the table's name.
+fn opened(lock: &std::path::Path) -> (Gate, Upkeep, String) {
+    let (made, upkeep) = gate(lock, Choice::Nft);
+    let name = run("nft list tables").split_whitespace().last().unwrap().to_owned();
+    made.remove_all(upkeep).unwrap();
+    // One that somebody made before stays without an owner.
+    run(&format!("nft add table netdev {name}"));
+    let (gate, upkeep) = gate(lock, Choice::Nft);
+    (gate, upkeep, name)
 }
 
 /// The groups whose gates are open.
@@ -98,82 +88,34 @@ fn holding(gate: Gate) -> (Thread, NewsReceiver, mpsc::Sender<Order>) {
     (thread, news, orders)
 }
 
-#[test]
-fn a_released_group_refuses_newcomers_for_a_moment_before_its_gate_closes() {
-    alone(|| {
-        let directory = tempfile::tempdir().unwrap();
-        let (gate, _upkeep) = programs(&directory.path().join("gate"));
-        let (mut thread, _news, _orders) = holding(gate);
-        let before = boot_time();
-        release(&mut thread, GROUP);
-        release(&mut thread, OTHER);
-        assert_eq!(open(&thread), [GROUP, OTHER], "who was accepted gets an answer");
-        thread.depart(before);
-        assert_eq!(open(&thread), [GROUP, OTHER], "and time for it");
-        assert!(thread.departing.deadline().unwrap() >= before + LAST_ANSWERS);
-        thread.depart(boot_time() + LAST_ANSWERS);
-        assert_eq!(open(&thread), []);
-    });
-}
-
-/// In a switchover the owner may learn of its successor's grant before it is told to stop.
-#[test]
-fn a_grant_to_another_refuses_newcomers_first_too_and_ones_own_does_not() {
-    alone(|| {
-        let directory = tempfile::tempdir().unwrap();
-        let (gate, _upkeep) = programs(&directory.path().join("gate"));
-        let (mut thread, _news, _orders) = holding(gate);
-        let granted = |thread: &mut Thread, epoch| {
-            let order = Input::Granted { group: GROUP, epoch };
-            obey(thread, Order::Machine(Box::new(order)));
-        };
-        granted(&mut thread, Epoch(1));
-        assert_eq!(thread.departing.deadline(), None, "what is held is granted again at a restart");
-        granted(&mut thread, Epoch(2));
-        assert_eq!(open(&thread), [GROUP, OTHER]);
-        let at = thread.departing.deadline().unwrap();
-        release(&mut thread, GROUP);
-        thread.depart(at);
-        assert_eq!(open(&thread), [OTHER]);
-        assert_eq!(thread.departing.deadline(), None, "the release waits no longer");
-    });
+/// Does what time brings until the gates of the groups left open are these.
+fn until_open(thread: &mut Thread, groups: &[GroupId]) {
+    let end = boot_time() + PATIENCE;
+    while open(thread) != groups {
+        assert!(boot_time() < end, "open: {:?}", open(thread));
+        thread.tick_if_due();
+        std::thread::yield_now();
+    }
 }
 
 #[test]
-fn an_order_that_follows_a_release_is_obeyed_after_it() {
+fn a_released_group_takes_no_newcomers_for_a_moment_before_its_gate_closes() {
     alone(|| {
         let directory = tempfile::tempdir().unwrap();
-        let (gate, _upkeep) = programs(&directory.path().join("gate"));
-        let (mut thread, mut news, _orders) = holding(gate);
-        release(&mut thread, GROUP);
-        claim(&mut thread, GROUP);
-        let mut told = std::iter::from_fn(|| news.try_recv().ok());
-        assert!(
-            told.any(|item| matches!(
-                item,
-                News::Told(Happening::Heartbeat(Output::Released { group: GROUP, .. }))
-            )),
-            "released first"
-        );
-        release(&mut thread, OTHER);
-        let (answer, _left) = tokio::sync::oneshot::channel();
-        assert!(thread.obey(Order::HandOver(answer)) == Go::End);
-        assert_eq!(
-            thread.departing.deadline(),
-            None,
-            "a successor inherits no lease that was given up"
-        );
-    });
-}
-
-#[test]
-fn a_gate_of_nftables_closes_at_once() {
-    alone(|| {
-        let directory = tempfile::tempdir().unwrap();
-        let (gate, _upkeep, _) = opened(&directory.path().join("gate"));
-        let (mut thread, _news, _orders) = holding(gate);
-        release(&mut thread, GROUP);
-        assert_eq!(open(&thread), [OTHER]);
+        for back_end in [Choice::Bpf, Choice::Nft] {
+            let (gate, upkeep) = gate(&directory.path().join("gate"), back_end);
+            let (mut thread, _news, _orders) = holding(gate);
+            let (writes, failures) = thread.report().gate_writes;
+            release(&mut thread, GROUP);
+            assert_eq!(open(&thread), [GROUP, OTHER], "who was accepted gets an answer");
+            assert_eq!(thread.report().gate_writes, (writes + 1, failures));
+            until_open(&mut thread, &[OTHER]);
+            let (answer, _trouble) = tokio::sync::oneshot::channel();
+            release(&mut thread, OTHER);
+            assert!(thread.obey(Order::Stop(answer)) == Go::End);
+            assert_eq!(open(&thread), [], "the end waits for nothing");
+            drop((thread, upkeep));
+        }
     });
 }
 
@@ -203,7 +145,6 @@ fn thread(gate: Gate) -> (Thread, NewsReceiver, mpsc::Sender<Order>) {
         names: Names::new(),
         keeper: Gatekeeper::new(gate),
         entries_trouble: None,
-        departing: Departing::default(),
         inbox,
         waker: Waker::new().unwrap(),
         news,
