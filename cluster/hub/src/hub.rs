@@ -196,6 +196,12 @@ impl<C: Core> Hub<C> {
         self.express.status()
     }
 
+    /// How many changes wait for a coordinator.
+    #[must_use]
+    pub fn waiting_changes(&self) -> usize {
+        self.deferred.len()
+    }
+
     /// How far the end of this life has got.
     #[must_use]
     pub const fn phase(&self) -> Phase {

@@ -269,7 +269,7 @@ fn a_read_only_disk_is_named_at_the_start() {
     let bound = Mounted::new(&state, &["--bind", &path]);
     let again = Mounted::new(&state, &["-o", "remount,ro,bind"]);
     let said = refused(&lab, "n3");
-    assert!(said.contains(&path) && said.contains("Read-only file system"), "{said}");
+    assert!(said.contains(&path) && said.contains("the file system is read-only"), "{said}");
     std::mem::forget(again);
     drop(bound);
     restore(&mut lab);
@@ -328,7 +328,7 @@ fn two_nodes_with_one_link_address_are_told_and_disturb_nobody() {
     ip(&lab, "n1", &format!("neigh replace 10.77.0.2 lladdr {mac} nud permanent dev hb"));
     lab.wait("n3 to tell", LIMIT, |lab| {
         let log = lab.log("n3");
-        let said = "refused: addressed to node 2: that node and this one may have one address; \
+        let said = "refused: addressed to n2 (node 2): that node and this one may have one address; \
                     compare [[link]] local of both";
         log.contains("link 0: datagram from 10.77.0.1:") && log.contains(said)
     });
